@@ -1,0 +1,25 @@
+"""The feature store: keys, recipes, shards, the store itself, data set tables. No torch, no network."""
+
+from cache.errors import HeadstartError, StoreError
+from cache.keys import as_key_array, text_key
+from cache.memo import remembered
+from cache.recipe import Recipe
+from cache.shard import DamagedShard, Shard
+from cache.store import FeatureStore, Holding
+from cache.table import Table, read_table, write_table
+
+__all__ = [
+    "DamagedShard",
+    "FeatureStore",
+    "HeadstartError",
+    "Holding",
+    "Recipe",
+    "Shard",
+    "StoreError",
+    "Table",
+    "as_key_array",
+    "read_table",
+    "remembered",
+    "text_key",
+    "write_table",
+]

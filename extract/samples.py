@@ -1,0 +1,104 @@
+"""Samples in memory: what a source gives, and which of them can be extracted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cache import Table, as_key_array, text_key
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A sample that was not extracted: its row in the source, its id there, and why."""
+
+    row: int
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A data set's samples, with what its source says of each.
+
+    Attributes
+    ----------
+    name
+        The data set's name, for people.
+    inputs
+        The samples themselves; one that cannot be used may be anything.
+    ids
+        One per sample; says where it is, such as `reviews.csv:17`.
+    labels, splits, groups
+        One per sample, None where it has none; or None where the source has no such column. Splits are `train`,
+        `validation` or `test`.
+    faults
+        Row -> why the source could not read it.
+    """
+
+    name: str
+    inputs: Sequence[Any]
+    ids: Sequence[str]
+    labels: Sequence[str | None] | None = None
+    splits: Sequence[str | None] | None = None
+    groups: Sequence[str | None] | None = None
+    faults: Mapping[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @classmethod
+    def of(cls, inputs: Sequence[Any], name: str = "samples") -> "Samples":
+        """Wrap a plain list: ids are the positions."""
+        inputs = list(inputs)
+        return cls(name, inputs, [str(i) for i in range(len(inputs))])
+
+    def admit(self) -> "Admitted":
+        """Give every usable sample its key and every other one its reason."""
+        keys, rows, skipped = [], [], []
+        for row, sample in enumerate(self.inputs):
+            reason = self.faults.get(row) or fault_in(sample)
+            if reason is None:
+                try:
+                    keys.append(text_key(sample))
+                    rows.append(row)
+                    continue
+                except UnicodeEncodeError as error:
+                    reason = not_unicode(sample, error)
+            skipped.append(Skipped(row, self.ids[row], reason))
+        return Admitted(as_key_array(keys), np.asarray(rows, dtype=np.int64), skipped)
+
+    def table(self, admitted: "Admitted") -> Table:
+        """Return the usable samples' table for the store."""
+
+        def usable(column: Sequence[Any] | None) -> list[Any] | None:
+            return None if column is None else [column[row] for row in admitted.rows.tolist()]
+
+        ids = usable(self.ids) or []
+        return Table(self.name, admitted.keys, ids, usable(self.labels), usable(self.splits), usable(self.groups))
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """The usable samples of a source: `keys [m, 16]` uint8, their `rows [m]` in the source, and the rest."""
+
+    keys: np.ndarray
+    rows: np.ndarray
+    skipped: list[Skipped]
+
+
+def fault_in(sample: Any) -> str | None:
+    """Say why a sample cannot be a text, or None if it can."""
+    if isinstance(sample, str):
+        return None if sample and not sample.isspace() else "empty text"
+    if sample is None or sample != sample:  # NaN is the one value unlike itself
+        return "no text"
+    return f"not a text but {type(sample).__name__}"
+
+
+def not_unicode(text: str, error: UnicodeEncodeError) -> str:
+    """Explain a text with lone surrogates, which is how a source hands on bytes that were not UTF-8."""
+    code = ord(text[error.start])
+    what = f"byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"lone surrogate U+{code:04X}"
+    return f"not valid UTF-8 ({what} at character {error.start}); if the file has another encoding, name it as `encoding`"

@@ -1,0 +1,105 @@
+"""CSV, TSV, JSONL and Parquet files, read so that one bad row costs that row and not the file.
+
+Read directly and not through `datasets`, whose CSV reader gives up the whole file at one bad byte, takes the text
+"NA" for a missing value, and keeps a second copy of the data in its own cache.
+"""
+
+import csv
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from extract.errors import SourceError
+from extract.samples import Samples
+from extract.sources.columns import Columns, samples_from_columns
+
+
+def load_csv(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
+    """Read a CSV file with a header (or TSV, by its ending); quoted fields may hold line breaks.
+
+    A row with bytes that are not in the encoding, or with too many fields, is a fault of that row.
+    """
+    csv.field_size_limit(sys.maxsize)  # the default refuses a text of 128 KiB
+    with open(path, encoding=_with_mark(encoding), errors="surrogateescape", newline="") as file:
+        reader = csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+        try:
+            header = next(reader, None)
+            if not header:
+                raise SourceError(f"{path}: the file is empty; a header with the columns' names is expected")
+            rows, places, faults = _read_rows(path.name, reader, len(header))
+        except csv.Error as error:
+            raise SourceError(f"{path}:{reader.line_num}: not readable as CSV: {error}") from error
+    table = dict(zip(header, zip(*rows, strict=True) if rows else itertools.repeat(()), strict=False))
+    return samples_from_columns(str(path), table, columns, places, faults)
+
+
+def _read_rows(name: str, reader: Any, width: int) -> tuple[list[list[str | None]], list[str], dict[int, str]]:
+    rows: list[list[str | None]] = []
+    places: list[str] = []
+    faults: dict[int, str] = {}
+    line = reader.line_num + 1
+    for row in reader:
+        if row:  # a blank line is no row
+            if len(row) != width:
+                if len(row) > width:
+                    faults[len(rows)] = f"{len(row)} fields where the header has {width}; is a comma or quote unescaped?"
+                row = [*row[:width], *[None] * (width - len(row))]
+            rows.append(row)
+            places.append(f"{name}:{line}")
+        line = reader.line_num + 1
+    return rows, places, faults
+
+
+def load_jsonl(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
+    """Read a file with one JSON object a line; a line that is none is a fault of that row."""
+    records: list[dict[str, Any]] = []
+    places: list[str] = []
+    faults: dict[int, str] = {}
+    with open(path, encoding=_with_mark(encoding), errors="surrogateescape") as file:
+        for number, line in enumerate(file, 1):
+            if line.isspace():
+                continue
+            try:
+                record = json.loads(line)
+                if not isinstance(record, dict):
+                    raise ValueError(f"a {type(record).__name__}, not an object")
+            except (ValueError, RecursionError) as error:
+                faults[len(records)] = f"not a JSON object: {error}"
+                record = {}
+            records.append(record)
+            places.append(f"{path.name}:{number}")
+    names = dict.fromkeys(name for record in records for name in record)
+    table = {name: [record.get(name) for record in records] for name in names}
+    return samples_from_columns(str(path), table, columns, places, faults)
+
+
+def load_parquet(path: Path, columns: Columns) -> Samples:
+    """Read a Parquet file; rows are numbered from 1."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        wanted = [name for name in file.schema_arrow.names if name in vars(columns).values()]
+        table = file.read(columns=wanted)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{path}: not readable as Parquet: {error}") from error
+    held: dict[str, list[Any]] = dict.fromkeys(file.schema_arrow.names, [])
+    held |= {name: table[name].to_pylist() for name in wanted}
+    return samples_from_columns(str(path), held, columns, list(_row_places(path.name, table.num_rows)), {})
+
+
+def _row_places(name: str, rows: int) -> Iterator[str]:
+    return (f"{name}:{row}" for row in range(1, rows + 1))
+
+
+def _with_mark(encoding: str) -> str:
+    """Let UTF-8 begin with a byte-order mark, as spreadsheets write it."""
+    try:
+        "".encode(encoding)
+    except LookupError as error:
+        raise SourceError(f"encoding `{encoding}` is not known") from error
+    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding

@@ -1,0 +1,84 @@
+"""`FeatureExtractor`: extraction as a scikit-learn transformer, through the cache."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from extract.backbones.checkpoint import BackboneSpec
+from extract.errors import BadSampleError
+from extract.extractor import extract
+
+
+class FeatureExtractor(TransformerMixin, BaseEstimator):
+    """Turn samples into a frozen backbone's features, each sample once.
+
+    Parameters
+    ----------
+    backbone
+        URI or well-known name.
+    store
+        The feature store's folder.
+    outputs
+        What to keep, as for `extract`; several outputs are put side by side.
+    max_length, prompt, precision, dtype
+        As in `BackboneSpec`.
+    device
+        `auto`, `cpu`, `cuda`, ...
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from heads import LinearHead
+    >>> pipeline = make_pipeline(FeatureExtractor("all-MiniLM-L6-v2"), LinearHead())  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        backbone: str = "all-MiniLM-L6-v2",
+        store: str = "features",
+        outputs: Any = None,
+        max_length: int | None = None,
+        prompt: str | None = None,
+        precision: str = "auto",
+        dtype: str = "float32",
+        device: str = "auto",
+    ) -> None:
+        self.backbone = backbone
+        self.store = store
+        self.outputs = outputs
+        self.max_length = max_length
+        self.prompt = prompt
+        self.precision = precision
+        self.dtype = dtype
+        self.device = device
+
+    def fit(self, X: Any, y: Any = None) -> "FeatureExtractor":
+        """Do nothing: a frozen backbone has nothing to learn."""
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the features `[n, d]` of `n` samples.
+
+        Raises
+        ------
+        BadSampleError
+            If a sample cannot be extracted: every row must have its features here.
+        """
+        spec = BackboneSpec(self.backbone, self.max_length, self.prompt, self.precision, self.dtype)
+        features = extract(list(X), spec, self.store, self.outputs, device=self.device)
+        if features.skipped:
+            first = features.skipped[0]
+            raise BadSampleError(f"sample {first.row}: {first.reason} ({len(features.skipped)} such); leave it out of X")
+        return np.concatenate([features.array(output) for output in features.outputs], axis=1)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.string = True
+        return tags

