@@ -4,12 +4,12 @@ from cache.errors import HeadstartError, StoreError
 from cache.keys import as_key_array, text_key
 from cache.memo import remembered
 from cache.recipe import Recipe
-from cache.shard import DamagedShard, Shard
+from cache.shard import DamagedShardError, Shard
 from cache.store import FeatureStore, Holding
 from cache.table import Table, read_table, write_table
 
 __all__ = [
-    "DamagedShard",
+    "DamagedShardError",
     "FeatureStore",
     "HeadstartError",
     "Holding",

@@ -26,7 +26,7 @@ FORMAT = 1
 _OUTPUT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
-class DamagedShard(StoreError):
+class DamagedShardError(StoreError):
     """A shard's structure or checksums do not hold; its rows count as missing."""
 
 
@@ -101,21 +101,21 @@ def open_shard(path: Path, recipe: Recipe) -> Shard:
 
     Raises
     ------
-    DamagedShard
+    DamagedShardError
         If the file is not what its name, its attributes and the recipe say.
     """
     try:
         shard, sums = _map(path, recipe)
     except OSError as error:
-        raise DamagedShard(f"{path}: does not open as HDF5: {error}") from error
+        raise DamagedShardError(f"{path}: does not open as HDF5: {error}") from error
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise DamagedShard(f"{path}: {error}") from error
+        raise DamagedShardError(f"{path}: {error}") from error
 
     def verify(_: Path) -> str:
         arrays = {"keys": shard.keys} | {f"outputs/{name}": array for name, array in shard.outputs.items()}
         wrong = [name for name, array in arrays.items() if checksum(array) != sums[name]]
         if wrong:
-            raise DamagedShard(f"{path}: checksum of {', '.join(wrong)} does not hold")
+            raise DamagedShardError(f"{path}: checksum of {', '.join(wrong)} does not hold")
         return "hold"
 
     remembered(path, "sums", verify)
@@ -124,7 +124,7 @@ def open_shard(path: Path, recipe: Recipe) -> Shard:
 
 def checksum(array: np.ndarray) -> str:
     """Return the XXH3-128 of an array's bytes, in hexadecimal: integrity at memory speed."""
-    return xxhash.xxh3_128_hexdigest(memoryview(array).cast("B") if array.size else b"")
+    return xxhash.xxh3_128_hexdigest(array.reshape(-1).view(np.uint8).data)
 
 
 def _check_rows(recipe: Recipe, keys: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:

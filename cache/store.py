@@ -15,7 +15,7 @@ from cache.atomic import write_atomically
 from cache.errors import StoreError
 from cache.index import Index
 from cache.recipe import Recipe
-from cache.shard import DamagedShard, Shard, open_shard, write_shard
+from cache.shard import DamagedShardError, Shard, open_shard, write_shard
 
 STORE_FORMAT = 1
 
@@ -162,13 +162,13 @@ class FeatureStore:
                     opened[name] = known.get(name) or open_shard(folder / name, recipe)
                 except FileNotFoundError:  # removed since it was listed
                     continue
-                except DamagedShard as damage:
+                except DamagedShardError as damage:
                     self._quarantine(folder / name, damage)
             self._shards[recipe.id] = known = opened
             self._indexes = {place: index for place, index in self._indexes.items() if place[0] != recipe.id}
         return list(known.values())
 
-    def _quarantine(self, path: Path, damage: DamagedShard) -> None:
+    def _quarantine(self, path: Path, damage: DamagedShardError) -> None:
         place = path.parent.parent / "quarantine"
         try:
             write_atomically(place / f"{path.name}.reason", str(damage).encode())

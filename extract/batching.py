@@ -20,12 +20,12 @@ def token_budget_batches(lengths: Sequence[int], budget: int) -> list[np.ndarray
     list of np.ndarray
         Positions into `lengths`, every one once, longest samples first (so that memory runs out at once or never).
     """
-    lengths = np.asarray(lengths, dtype=np.int64)
-    order = np.argsort(-lengths, kind="stable")
+    tokens = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(-tokens, kind="stable")
     batches = []
     start = 0
     while start < len(order):
-        stop = start + max(1, budget // max(1, int(lengths[order[start]])))
+        stop = start + max(1, budget // max(1, int(tokens[order[start]])))
         batches.append(order[start:stop])
         start = stop
     return batches

@@ -13,8 +13,8 @@ from cache import FeatureStore, Recipe, write_table
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
 from extract.backbones.registry import LOADERS, adapter_of, find_backbone
 from extract.devices import choose_device, choose_precision
-from extract.errors import BackboneError, BadSampleError
-from extract.outputs import Output, parse_outputs
+from extract.errors import BadSampleError
+from extract.outputs import parse_outputs
 from extract.samples import Samples, Skipped
 
 EXTRACTOR_VERSION = 1
@@ -125,35 +125,56 @@ def extract(
     progress = progress or Quiet()
     checkpoint = find_backbone(spec.backbone)
     asked = parse_outputs(outputs, checkpoint.layers, LOADERS[checkpoint.scheme].has_own, f"outputs of {spec.backbone}")
+    names = tuple(output.name for output in asked)
     device = choose_device(device)
     recipe = make_recipe(checkpoint, spec, choose_precision(spec.precision, device))
 
     admitted = samples.admit()
-    if strict and admitted.skipped:
-        _refuse(admitted.skipped)
-    names = tuple(output.name for output in asked)
+    skipped = admitted.skipped
+    if strict and skipped:
+        _refuse(skipped)
     todo = _first_occurrences(admitted.keys, store.missing(recipe, admitted.keys, names))
     progress.start(spec.backbone, len(admitted.keys) - len(todo), len(todo))
+    refused: dict[bytes, str] = {}
     try:
-        failed = _extract_missing(samples, admitted.rows, admitted.keys, todo, checkpoint, spec, recipe, asked,
-                                  store, device, token_budget, progress) if len(todo) else {}  # fmt: skip
+        if len(todo):
+            from extract.loop import run_loop
+
+            made_with = provenance(device)
+            refused = run_loop(
+                adapter_of(checkpoint.scheme).load(checkpoint, spec, device, recipe.precision),
+                [samples.inputs[row] for row in admitted.rows[todo].tolist()],
+                admitted.keys[todo],
+                [output for output in asked if store.missing(recipe, admitted.keys[todo], [output.name]).any()],
+                recipe.dtype,
+                lambda keys, features: store.commit(recipe, keys, features, made_with),
+                progress,
+                device=device,
+                token_budget=token_budget,
+            )
     finally:
         progress.finish()
-    skipped, usable = admitted.skipped, np.ones(len(admitted.keys), bool)
-    if failed:
-        usable = ~store.missing(recipe, admitted.keys, names)
-        reasons = {admitted.keys[position].tobytes(): reason for position, reason in failed.items()}
-        lost = [(int(admitted.rows[i]), reasons[admitted.keys[i].tobytes()]) for i in np.flatnonzero(~usable)]
-        skipped = sorted([*skipped, *(Skipped(row, samples.ids[row], reason) for row, reason in lost)], key=lambda s: s.row)
-        if strict:
-            _refuse(skipped)
+    usable = np.array([key.tobytes() not in refused for key in admitted.keys]) if refused else np.ones(len(admitted.keys), bool)
+    for position in np.flatnonzero(~usable):
+        row = int(admitted.rows[position])
+        skipped.append(Skipped(row, samples.ids[row], refused[admitted.keys[position].tobytes()]))
+    if strict and skipped:
+        _refuse(skipped)
     if len(admitted.keys):
         write_table(store.path, samples.table(admitted))
     return Features(
-        store, recipe, names, admitted.keys[usable], admitted.rows[usable], skipped,
-        samples=len(samples), cached=len(samples) - len(skipped) - len(todo) + len(failed),
-        extracted=len(todo) - len(failed), backbone_loaded=bool(len(todo)), seconds=time.monotonic() - began,
-    )  # fmt: skip
+        store=store,
+        recipe=recipe,
+        outputs=names,
+        keys=admitted.keys[usable],
+        rows=admitted.rows[usable],
+        skipped=sorted(skipped, key=lambda entry: entry.row),
+        samples=len(samples),
+        cached=len(samples) - len(skipped) - len(todo) + len(refused),
+        extracted=len(todo) - len(refused),
+        backbone_loaded=len(todo) > 0,
+        seconds=time.monotonic() - began,
+    )
 
 
 def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> Recipe:
@@ -168,29 +189,6 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
         dtype=spec.dtype,
         extractor=EXTRACTOR_VERSION,
     )
-
-
-def _extract_missing(
-    samples: Samples, rows: np.ndarray, keys: np.ndarray, todo: np.ndarray, checkpoint: Checkpoint, spec: BackboneSpec,
-    recipe: Recipe, outputs: Sequence[Output], store: FeatureStore, device: str, token_budget: int | None, progress: Any,
-) -> dict[int, str]:  # fmt: skip
-    """Load the backbone, run it over the samples at `todo`; return position -> reason for those that failed."""
-    from extract.loop import run_loop
-
-    backbone = adapter_of(checkpoint.scheme).load(checkpoint, spec, device, recipe.precision)
-    made_with = provenance(device)
-    outcome = run_loop(
-        backbone,
-        [samples.inputs[row] for row in rows[todo].tolist()],
-        keys[todo],
-        outputs,
-        spec.dtype,
-        lambda some, features: store.commit(recipe, some, features, made_with),
-        progress,
-        device=device,
-        token_budget=token_budget,
-    )
-    return {int(todo[position]): reason for position, reason in outcome.refused.items()}
 
 
 def provenance(device: str) -> dict[str, str]:
@@ -211,6 +209,3 @@ def _refuse(skipped: list[Skipped]) -> None:
     first = skipped[0]
     more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
     raise BadSampleError(f"{first.id}: {first.reason}{more}; mend or remove it, or leave out --strict to skip it")
-
-
-__all__ = ["BackboneError", "Features", "extract", "make_recipe"]

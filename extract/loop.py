@@ -8,7 +8,7 @@ follows the measured speed, so that a shard is committed about every `SECONDS_PE
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,15 +36,7 @@ class Progress(Protocol):
         """So many more have been extracted."""
 
     def finish(self) -> None:
-        """This extraction is over, in whichever way."""
-
-
-@dataclass
-class Outcome:
-    """What a loop did: how many samples it committed, and position -> reason for those it could not."""
-
-    committed: int = 0
-    refused: dict[int, str] = field(default_factory=dict)
+        """Extraction is over, in whichever way."""
 
 
 def run_loop(
@@ -59,7 +51,7 @@ def run_loop(
     device: str,
     token_budget: int | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> Outcome:
+) -> dict[bytes, str]:
     """Extract every sample and commit it. On an interruption, what has been computed is committed first.
 
     Parameters
@@ -82,9 +74,14 @@ def run_loop(
         Most tokens in a batch, padding included; halved whenever the device is out of memory.
     clock
         Seconds, for tests.
+
+    Returns
+    -------
+    dict
+        Key -> reason, for samples whose features are not finite and were not committed.
     """
     budget = TokenBudget(token_budget or _TOKEN_BUDGETS.get(device.partition(":")[0], 8192))
-    outcome = Outcome()
+    refused: dict[bytes, str] = {}
     size, start = FIRST_SLICE, 0
     with ThreadPoolExecutor(1, thread_name_prefix="commit") as background:
         pending: Future[Any] | None = None
@@ -97,9 +94,8 @@ def run_loop(
             finally:  # an interrupted slice is committed as far as it came
                 if pending is not None:
                     pending.result()
-                good = rows.usable(start, outcome.refused)
+                good = rows.usable(keys[start:stop], refused)
                 if len(good):
-                    outcome.committed += len(good)
                     features = {name: array[good] for name, array in rows.arrays.items()}
                     pending = background.submit(commit, keys[start + good], features)
             speed = (stop - start) / max(clock() - began, 1e-6)
@@ -108,7 +104,7 @@ def run_loop(
             start = stop
         if pending is not None:
             pending.result()
-    return outcome
+    return refused
 
 
 @dataclass
@@ -135,13 +131,13 @@ class _Slice:
                 self.arrays[name][rows] = values
         self.done[rows] = True
 
-    def usable(self, start: int, refused: dict[int, str]) -> np.ndarray:
-        """Return the rows that are done and finite; the rest of those done go to `refused` with the reason."""
+    def usable(self, keys: np.ndarray, refused: dict[bytes, str]) -> np.ndarray:
+        """Return the rows that are done and finite; the keys of others that are done go to `refused` with the reason."""
         finite = self.done.copy()
         for name, array in self.arrays.items():
             bad = self.done & ~np.isfinite(array).all(axis=1)
             finite &= ~bad
-            refused |= {start + int(row): f"{name} is not finite in {self.dtype}" for row in np.flatnonzero(bad)}
+            refused |= {keys[row].tobytes(): f"{name} is not finite in {self.dtype}" for row in np.flatnonzero(bad)}
         return np.flatnonzero(finite)
 
 

@@ -59,7 +59,9 @@ def parse_outputs(asked: Any, layers: int, has_own: bool, where: str = "outputs"
     for entry in entries:
         for output in _expand(entry, layers, where):
             if output.layer is None and not has_own:
-                raise BackboneError(f"{where}: this backbone has no pooled feature of its own; poolings are {', '.join(POOLINGS)}")
+                raise BackboneError(
+                    f"{where}: this backbone has no pooled feature of its own; poolings are {', '.join(POOLINGS)}"
+                )
             outputs[output] = None
     if not outputs:
         raise BackboneError(f"{where}: no output is asked for")
@@ -70,10 +72,8 @@ def _expand(entry: Any, layers: int, where: str) -> Iterable[Output]:
     if isinstance(entry, Output):
         entry = entry.name
     if isinstance(entry, str):
-        if match := _NAME.fullmatch(entry):
-            entry = {"layer": int(match[1]), "pooling": match[2]}
-        else:
-            entry = {"pooling": entry}
+        match = _NAME.fullmatch(entry)
+        entry = {"layer": int(match[1]), "pooling": match[2]} if match else {"pooling": entry}
     if not isinstance(entry, Mapping) or not entry.keys() <= {"layer", "pooling"}:
         raise BackboneError(f"{where}: {entry!r} is not {{layer: ..., pooling: ...}}")
     for layer in _layers(entry.get("layer", "last"), layers, where):

@@ -1,5 +1,6 @@
 """Samples in memory: what a source gives, and which of them can be extracted."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,9 +93,14 @@ def fault_in(sample: Any) -> str | None:
     """Say why a sample cannot be a text, or None if it can."""
     if isinstance(sample, str):
         return None if sample and not sample.isspace() else "empty text"
-    if sample is None or sample != sample:  # NaN is the one value unlike itself
+    if is_nothing(sample):
         return "no text"
     return f"not a text but {type(sample).__name__}"
+
+
+def is_nothing(value: Any) -> bool:
+    """Tell whether a value stands for a missing one: None, or what pandas and numpy use for it."""
+    return value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ in ("NAType", "NaTType")
 
 
 def not_unicode(text: str, error: UnicodeEncodeError) -> str:

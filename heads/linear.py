@@ -14,7 +14,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     """Logistic regression: scikit-learn's objective and scikit-learn's `C`.
 
     Minimises the sum of the samples' cross-entropies times `C`, plus half the squared norm of the weights (not of the
-    intercepts), by L-BFGS.
+    intercepts), by Newton's method with conjugate gradients (scikit-learn's `newton-cg`): on features of this width it is
+    several times faster than L-BFGS and far closer to the minimum.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         Iterations of the fit.
     """
 
-    def __init__(self, C: float = 1.0, class_weight: Any = None, tol: float = 1e-4, max_iter: int = 1000) -> None:
+    def __init__(self, C: float = 1.0, class_weight: Any = None, tol: float = 1e-6, max_iter: int = 1000) -> None:
         self.C = C
         self.class_weight = class_weight
         self.tol = tol
@@ -47,7 +48,9 @@ class LinearHead(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearHead":
         """Fit to features `[n, d]` and labels `[n]`, with weights `[n]` if given."""
-        solver = LogisticRegression(C=self.C, class_weight=self.class_weight, tol=self.tol, max_iter=self.max_iter)
+        solver = LogisticRegression(
+            C=self.C, class_weight=self.class_weight, tol=self.tol, max_iter=self.max_iter, solver="newton-cg"
+        )
         X, y = validate_data(self, X, None if y is None else plain_labels(y), dtype=(np.float64, np.float32))
         solver.fit(X, y, sample_weight)
         self.classes_ = solver.classes_

@@ -1,6 +1,7 @@
 """The MLP head: fully connected layers over standardised features."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class MLPClassifier(nn.Module):
         widths = [input_dim, *hidden_dims]
         hidden = [
             layer
-            for width, next_width in zip(widths, widths[1:], strict=False)
+            for width, next_width in pairwise(widths)
             for layer in (nn.Linear(width, next_width), nn.ReLU(), nn.Dropout(dropout))
         ]
         self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], num_classes))
@@ -87,7 +88,7 @@ class MLPHead(ClassifierMixin, BaseEstimator):
         dropout: float = 0.0,
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
-        batch_size: int = 256,
+        batch_size: int = 512,
         max_epochs: int = 60,
         patience: int = 5,
         validation_fraction: float = 0.1,

@@ -1,6 +1,5 @@
 """Splits for honest selection: cross-validation that respects classes and groups, or a fixed validation split."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,7 @@ def choose_splitter(
     return GroupKFold(folds, shuffle=True, random_state=seed)
 
 
-def hold_out(y: Sequence[Any], groups: Sequence[Any] | None, share: float, seed: int = 0) -> np.ndarray:
+def hold_out(y: np.ndarray, groups: np.ndarray | None, share: float, seed: int = 0) -> np.ndarray:
     """Choose a test part: mask `[n]`, stratified by class, or by whole groups where there are groups.
 
     Raises
@@ -69,9 +68,9 @@ def hold_out(y: Sequence[Any], groups: Sequence[Any] | None, share: float, seed:
     if groups is not None:
         _, test = next(GroupShuffleSplit(1, test_size=share, random_state=seed).split(rows, groups=groups))
     else:
-        counts = np.unique(np.asarray(y), return_counts=True)[1]
+        counts = np.unique(y, return_counts=True)[1]
         enough = counts.min() >= 2 and min(share, 1 - share) * len(rows) >= len(counts)
-        _, test = train_test_split(rows, test_size=share, stratify=np.asarray(y) if enough else None, random_state=seed)
+        _, test = train_test_split(rows, test_size=share, stratify=y if enough else None, random_state=seed)
     mask = np.zeros(len(rows), bool)
     mask[test] = True
     return mask

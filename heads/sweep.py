@@ -157,7 +157,7 @@ def _tabulate(trials: Sequence[Mapping[str, Any]], scores: Sequence[Sequence[Fol
         seconds = np.array([[getattr(fold, name) for fold in folds] for folds in scores])
         results |= {f"mean_{name}": seconds.mean(axis=1), f"std_{name}": seconds.std(axis=1)}
     for name in dict.fromkeys(name for params in trials for name in params):
-        column = np.ma.masked_all(len(trials), dtype=object)
+        column = np.ma.MaskedArray(np.empty(len(trials), object), mask=True)
         for number, params in enumerate(trials):
             if name in params:
                 column[number] = params[name]

@@ -9,7 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 def plain_labels(y: Any) -> np.ndarray:
     """Return labels `[n]` as a numpy array, also those of pandas' Arrow-backed columns, which scikit-learn cannot index."""
     if type(y).__module__.partition(".")[0] == "pandas":
-        y = y.to_numpy(dtype=object) if not getattr(y.dtype, "kind", "O") in "iufb" else y.to_numpy()
+        y = y.to_numpy(dtype=object) if getattr(y.dtype, "kind", "O") not in "iufb" else y.to_numpy()
         if y.dtype == object and all(isinstance(value, str) for value in y):
             y = y.astype(str)
     return np.asarray(y)

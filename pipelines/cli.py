@@ -1,7 +1,6 @@
 """The `headstart` command. Only arguments, messages and exit statuses are here; heavy imports wait for their command."""
 
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +18,9 @@ app.add_typer(cache_app, name="cache")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.")]
 Store = Annotated[str | None, typer.Option("--store", metavar="DIR", help="Feature store to use instead of the config's.")]
-Changes = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a value of the config; may be repeated.")]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a value of the config; may be repeated.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on the first sample that cannot be used.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 StoreFolder = Annotated[str, typer.Option("--store", metavar="DIR", help="The feature store.")]
@@ -48,7 +49,9 @@ def extract(config: ConfigFile, store: Store = None, set_: Changes = None, stric
 def train(
     config: ConfigFile,
     store: Store = None,
-    run: Annotated[str | None, typer.Option("--run", metavar="DIR", help="The run's folder; runs/NAME-TIME by default.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="DIR", help="The run's folder; runs/NAME-TIME by default.")
+    ] = None,
     set_: Changes = None,
     strict: Strict = False,
     json: Json = False,
@@ -69,7 +72,9 @@ def train(
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
     texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to classify.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", metavar="F", help="A file of texts: .txt, CSV, TSV, JSONL or Parquet.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="F", help="A file of texts: .txt, CSV, TSV, JSONL or Parquet.")
+    ] = None,
     store: Store = None,
     json: Json = False,
 ) -> None:
@@ -105,7 +110,10 @@ def cache_ls(store: StoreFolder = "features", json: Json = False) -> None:
     place = FeatureStore(store)
     holdings = [place.holding(recipe) for recipe in place.recipes()]
     if json:
-        rows = [{"id": h.recipe.id, "backbone": h.recipe.backbone, "rows": h.rows, "shards": h.shards, "bytes": h.bytes} for h in holdings]
+        rows = [
+            {"id": h.recipe.id, "backbone": h.recipe.backbone, "rows": h.rows, "shards": h.shards, "bytes": h.bytes}
+            for h in holdings
+        ]
         console.print_json({"recipes": rows})
     else:
         console.show_holdings(store, holdings)

@@ -21,7 +21,9 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$"), list("-+0123456789.")
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$"),
+    list("-+0123456789."),
 )
 # PyYAML asks resolvers in the order they were added: integers must stay integers
 for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():
@@ -103,7 +105,7 @@ class Config(Part):
     backbones: list[Backbone] = Field(min_length=1)
     outputs: list[OutputChoice] | None = Field(None, min_length=1)
     heads: list[Head] = Field(list(DEFAULT_HEADS), min_length=1)
-    selection: Selection = Selection()
+    selection: Selection = Field(default_factory=lambda: Selection.model_validate({}))
     store: str = "features"
     device: str = "auto"
 
@@ -123,7 +125,9 @@ class Config(Part):
     @field_validator("outputs", mode="before")
     @classmethod
     def _bare_poolings(cls, value: Any) -> Any:
-        return [{"pooling": entry} if isinstance(entry, str) else entry for entry in value] if isinstance(value, list) else value
+        return (
+            [{"pooling": entry} if isinstance(entry, str) else entry for entry in value] if isinstance(value, list) else value
+        )
 
     def to_yaml(self) -> str:
         """Return the config with every default spelt out."""
@@ -244,11 +248,11 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
 _PARTS: dict[str, type[BaseModel]] = {
     "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection
 }  # fmt: skip
-_KEYS = {name for part in (Config, *_PARTS.values()) for name in part.model_fields}
+_KEYS = {*Config.model_fields, *(name for part in _PARTS.values() for name in part.model_fields)}
 
 
 def _fields_at(place: tuple[str | int, ...]) -> list[str]:
-    part = _PARTS[str(place[0])] if place else Config
+    part: type[BaseModel] = _PARTS[str(place[0])] if place else Config
     return list(part.model_fields)
 
 

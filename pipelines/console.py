@@ -7,7 +7,15 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -105,7 +113,14 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], title: str | N
 def show_extraction(summary: dict[str, Any]) -> None:
     """Show what an extraction did."""
     rows = [
-        (r["backbone"], f"{r['samples']:,}", f"{r['cached']:,}", f"{r['extracted']:,}", f"{r['skipped']:,}", seconds(r["seconds"]))
+        (
+            r["backbone"],
+            f"{r['samples']:,}",
+            f"{r['cached']:,}",
+            f"{r['extracted']:,}",
+            f"{r['skipped']:,}",
+            seconds(r["seconds"]),
+        )
         for r in summary["recipes"]
     ]
     out.print(table(("backbone", "samples", "in cache", "extracted", "skipped", "time"), rows, "Features", range(1, 6)))
@@ -123,11 +138,27 @@ def show_skipped(skipped: Sequence[dict[str, str]], most: int = 5) -> None:
 def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> None:
     """Show a run: the best trials, the winner's test result, and where everything is."""
     rows = [
-        (rank, trial.head, describe(trial.params), trial.output, f"{trial.scores[metric].mean:.4f}", f"± {trial.scores[metric].deviation:.4f}")
+        (
+            rank,
+            trial.head,
+            describe(trial.params),
+            trial.output,
+            f"{trial.scores[metric].mean:.4f}",
+            f"± {trial.scores[metric].deviation:.4f}",
+        )
         for rank, trial in enumerate(trials[:5], 1)
     ]
-    out.print(table(("", "head", "parameters", "output", metric, "folds"), rows, f"Best of {metrics['trials']} trials, by validation", (0, 4)))
-    tested = [(name, Text(f"{e['value']:.4f}", "bold"), f"{e['low']:.4f} to {e['high']:.4f}") for name, e in metrics["test"].items()]
+    out.print(
+        table(
+            ("", "head", "parameters", "output", metric, "folds"),
+            rows,
+            f"Best of {metrics['trials']} trials, by validation",
+            (0, 4),
+        )
+    )
+    tested = [
+        (name, Text(f"{e['value']:.4f}", "bold"), f"{e['low']:.4f} to {e['high']:.4f}") for name, e in metrics["test"].items()
+    ]
     samples = metrics["samples"]["test"]
     out.print(table(("metric", "value", "95% interval"), tested, f"The winner on {samples:,} test samples", (1,)))
     took = ", ".join(f"{name} {seconds(value)}" for name, value in metrics["seconds"].items())
@@ -169,7 +200,10 @@ def show_predictions(predictions: Sequence[dict[str, Any]]) -> None:
 
 def show_holdings(store: str, holdings: Sequence[Any]) -> None:
     """Show what a store holds."""
-    rows = [(h.recipe.id[:12], h.recipe.backbone, f"{h.rows:,}", ", ".join(h.outputs), f"{h.shards:,}", size(h.bytes)) for h in holdings]
+    rows = [
+        (h.recipe.id[:12], h.recipe.backbone, f"{h.rows:,}", ", ".join(h.outputs), f"{h.shards:,}", size(h.bytes))
+        for h in holdings
+    ]
     if rows:
         out.print(table(("recipe", "backbone", "rows", "outputs", "shards", "size"), rows, f"Features in {store}", (2, 4, 5)))
     else:
@@ -193,7 +227,10 @@ def show_findings(found: dict[str, Any]) -> None:
         ("python", f"{found['python']} on {found['platform']}, {found['processors']} processors"),
         ("device", f"{found['device']}, so precision `auto` is {found['precision']}"),
         *((name, version or Text("not installed", "red")) for name, version in found["libraries"].items()),
-        *((f"backbone {b['name']}", "installed as a package" if b["installed"] else "from the hub") for b in found["backbones"]),
+        *(
+            (f"backbone {b['name']}", "installed as a package" if b["installed"] else "from the hub")
+            for b in found["backbones"]
+        ),
         ("model hub", f"cache in {found['hub_cache']}{', offline' if found['hub_offline'] else ''}"),
         ("store", f"{found['store']['path']}: {found['store']['recipes']} recipes"),
     ]

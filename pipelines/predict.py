@@ -40,17 +40,13 @@ def predict(
     if bool(texts) == (file is not None):
         raise UsageError("give texts to classify, or a file of them with --file")
     samples = Samples.of(texts, "command line") if file is None else _read(file, saved.text_column)
-    features = extract(
-        samples, saved.backbone, store or saved.store, [saved.output], device=saved.device, progress=progress
-    )
+    features = extract(samples, saved.backbone, store or saved.store, [saved.output], device=saved.device, progress=progress)
     if features.recipe.id != saved.recipe:
         raise RunError(
             f"{run}: its head expects features of recipe {saved.recipe[:12]}, and {saved.backbone.backbone} now gives "
             f"{features.recipe.id[:12]}: weights, settings or precision have changed; train again"
         )
-    predictions: list[dict[str, Any]] = [
-        {"input": text, "label": None, "probabilities": None} for text in samples.inputs
-    ]
+    predictions: list[dict[str, Any]] = [{"input": text, "label": None, "probabilities": None} for text in samples.inputs]
     for skipped in features.skipped:
         predictions[skipped.row]["reason"] = skipped.reason
     if len(features.rows):

@@ -138,7 +138,7 @@ def summarize(folder: Path, extraction: Extraction, task: Task, result: Result, 
 
 def environment() -> dict[str, Any]:
     """Return versions, machine and command line."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for name in LIBRARIES:
         try:
             versions[name] = importlib.metadata.version(name)

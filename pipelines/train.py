@@ -160,9 +160,7 @@ def count_trials(config: Config, extraction: Extraction) -> int:
     return outputs * sum(len(ParameterGrid(head.grid())) for head in config.heads)
 
 
-def _run_trials(
-    config: Config, extraction: Extraction, task: Task, on_trial: Callable[[float], None] | None
-) -> list[Trial]:
+def _run_trials(config: Config, extraction: Extraction, task: Task, on_trial: Callable[[float], None] | None) -> list[Trial]:
     chosen, metric = task.development, config.selection.metric
     try:
         folds = task.folds(config.selection.folds, config.selection.seed)

@@ -191,5 +191,5 @@ def _resolve_commit(name: str, revision: str, place: str) -> str:
             return Path(cached).parent.name
         raise BackboneError(
             f"{place}: the model hub cannot be reached and there is no local copy; "
-            f"check the network, or name a folder ({place.split(':')[0]}:/path/to/model)"
+            f"check the network, or name a folder ({place.split(':', maxsplit=1)[0]}:/path/to/model)"
         ) from error

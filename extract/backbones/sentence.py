@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
-from extract.backbones.text import TextBackbone, checked_length, load_failure, token_limit
+from extract.backbones.text import TextBackbone, checked_length, loading, token_limit
 from extract.errors import BackboneError
 
 
@@ -32,10 +32,8 @@ class SentenceBackbone(TextBackbone):
     def load(cls, checkpoint: Checkpoint, spec: BackboneSpec, device: str, precision: str) -> "SentenceBackbone":
         from sentence_transformers import SentenceTransformer
 
-        try:
+        with loading(checkpoint):
             model = SentenceTransformer(checkpoint.location, revision=checkpoint.revision, device="cpu")
-        except Exception as error:  # the library raises OSError, ValueError, KeyError, ...
-            raise load_failure(checkpoint, error) from error
         if not hasattr(model[0], "auto_model"):
             raise BackboneError(f"{checkpoint.uri}: its first module is {type(model[0]).__name__}, not a transformer over text")
         own = int(model.max_seq_length or token_limit(model[0].auto_model, model.tokenizer))

@@ -1,6 +1,7 @@
 """Text encoders of transformers: BERT, RoBERTa, DistilBERT, ELECTRA and every other `AutoModel` encoder (`hf:`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -45,11 +46,9 @@ class TextBackbone(Backbone):
     def load(cls, checkpoint: Checkpoint, spec: BackboneSpec, device: str, precision: str) -> "TextBackbone":
         from transformers import AutoModel, AutoTokenizer
 
-        try:
+        with loading(checkpoint):
             tokenizer = AutoTokenizer.from_pretrained(checkpoint.location, revision=checkpoint.revision)
             model = AutoModel.from_pretrained(checkpoint.location, revision=checkpoint.revision, dtype=torch.float32)
-        except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError, ...
-            raise load_failure(checkpoint, error) from error
         if tokenizer.pad_token_id is None:
             raise BackboneError(f"{checkpoint.uri}: the tokenizer has no padding token")
         limit = token_limit(model, tokenizer)
@@ -113,11 +112,25 @@ def token_limit(model: Any, tokenizer: Any) -> int:
 def checked_length(spec: BackboneSpec, limit: int, checkpoint: Checkpoint) -> int:
     """Return the length to cut texts at; raises `BackboneError` if more is asked than the model can take."""
     if spec.max_length is not None and not 1 < spec.max_length <= limit:
-        raise BackboneError(f"{checkpoint.uri}: max_length {spec.max_length} is not between 2 and {limit}, what this model takes")
+        raise BackboneError(
+            f"{checkpoint.uri}: max_length {spec.max_length} is not between 2 and {limit}, what this model takes"
+        )
     return spec.max_length or limit
 
 
-def load_failure(checkpoint: Checkpoint, error: Exception) -> BackboneError:
-    """Put a library's failure to load a checkpoint in one line."""
-    first = str(error).strip().splitlines()
-    return BackboneError(f"{checkpoint.uri}: {checkpoint.location} does not load: {first[0] if first else type(error).__name__}")
+@contextmanager
+def loading(checkpoint: Checkpoint) -> Iterator[None]:
+    """Put a library's failure to load a checkpoint in one line, and hide its progress bar unless it downloads."""
+    from transformers.utils import logging
+
+    local = checkpoint.revision is None
+    if local:
+        logging.disable_progress_bar()
+    try:
+        yield
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError, ...
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BackboneError(f"{checkpoint.uri}: {checkpoint.location} does not load: {reason}") from error
+    finally:
+        if local:
+            logging.enable_progress_bar()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from extract.errors import SourceError
-from extract.samples import Samples
+from extract.samples import Samples, is_nothing
 
 _SPLITS = {
     "train": "train",
@@ -51,7 +51,7 @@ def samples_from_columns(
     columns: Columns,
     places: Sequence[str],
     faults: Mapping[int, str],
-    splits: Sequence[str] | None = None,
+    splits: Sequence[str | None] | None = None,
 ) -> Samples:
     """Pick the columns that matter out of a source's table.
 
@@ -103,7 +103,7 @@ def _suggest(column: str, table: Mapping[str, Any]) -> str:
 
 def _as_name(value: Any) -> str | None:
     """Return a label's or group's name; None for what stands for nothing: None, NaN, the empty string."""
-    if value is None or value != value or value == "":
+    if is_nothing(value) or value == "":
         return None
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # pandas makes whole numbers floats where one is missing

@@ -43,11 +43,9 @@ def _read_rows(name: str, reader: Any, width: int) -> tuple[list[list[str | None
     line = reader.line_num + 1
     for row in reader:
         if row:  # a blank line is no row
-            if len(row) != width:
-                if len(row) > width:
-                    faults[len(rows)] = f"{len(row)} fields where the header has {width}; is a comma or quote unescaped?"
-                row = [*row[:width], *[None] * (width - len(row))]
-            rows.append(row)
+            if len(row) > width:
+                faults[len(rows)] = f"{len(row)} fields where the header has {width}; is a comma or quote unescaped?"
+            rows.append([*row[:width], *[None] * (width - len(row))])
             places.append(f"{name}:{line}")
         line = reader.line_num + 1
     return rows, places, faults
@@ -87,8 +85,7 @@ def load_parquet(path: Path, columns: Columns) -> Samples:
         table = file.read(columns=wanted)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{path}: not readable as Parquet: {error}") from error
-    held: dict[str, list[Any]] = dict.fromkeys(file.schema_arrow.names, [])
-    held |= {name: table[name].to_pylist() for name in wanted}
+    held = {name: table[name].to_pylist() if name in wanted else [] for name in file.schema_arrow.names}
     return samples_from_columns(str(path), held, columns, list(_row_places(path.name, table.num_rows)), {})
 
 

@@ -1,0 +1,57 @@
+# `make help` tells what there is. Everything runs from .venv, which the first target sets up.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CONFIG ?= configs/demo.yaml
+ARGS ?=
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help extract train predict test lint format data benchmarks clean
+
+help:  ## show this
+	@echo "make TARGET [CONFIG=configs/demo.yaml] [ARGS='--set selection.folds=3']"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+extract: .venv/.installed  ## stage 1: run the backbones of CONFIG over the samples that are not in the store yet
+	$(BIN)/headstart extract $(CONFIG) $(ARGS)
+
+train: .venv/.installed  ## stage 1 where needed, then stage 2: try the heads of CONFIG, choose one, test it
+	$(BIN)/headstart train $(CONFIG) $(ARGS)
+
+predict: .venv/.installed  ## classify TEXT with the run RUN: make predict RUN=runs/demo-... TEXT="what a film"
+	$(BIN)/headstart predict "$(RUN)" "$(TEXT)" $(ARGS)
+
+test: .venv/.developing lint  ## lint, types, import order, then all tests, the slow ones too
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.developing  ## ruff, mypy and import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.developing  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+data: .venv/.installed  ## rebuild the demo data from the checksummed source distribution
+	$(BIN)/python examples/data/build_sentences.py
+
+benchmarks: .venv/.installed  ## run every benchmark and print its table
+	$(BIN)/python -m benchmarks.extract
+	$(BIN)/python -m benchmarks.warm
+
+clean:  ## remove the environment and caches; features and runs stay
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it with PYTHON=")'
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	@touch $@
+
+.venv/.developing: pyproject.toml constraints.txt .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	@touch $@

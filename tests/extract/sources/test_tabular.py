@@ -1,0 +1,102 @@
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from extract import Columns, SourceError, load_samples
+
+LABELLED = Columns("text", "label", "split")
+
+
+def write(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_a_csv_s_rows_come_with_their_lines(tmp_path):
+    path = write(tmp_path / "r.csv", 'text,label,split\n"two\nlines, and a comma",good,train\n\nplain 🎬,bad,TEST\n')
+    samples = load_samples(path, LABELLED)
+    assert samples.inputs == ("two\nlines, and a comma", "plain 🎬")
+    assert samples.ids == ["r.csv:2", "r.csv:5"]
+    assert (samples.labels, samples.splits) == (["good", "bad"], ["train", "test"])
+
+
+def test_words_that_look_like_missing_values_are_texts(tmp_path):
+    path = write(tmp_path / "r.csv", "text\nNA\nnull\nNone\n")
+    assert load_samples(path).inputs == ("NA", "null", "None")
+
+
+def test_one_bad_byte_costs_its_row_and_not_the_file(tmp_path):
+    path = write(tmp_path / "r.csv", b"text,label\nfine,a\ncaf\xe9,a\nfine too,\xff\n")
+    samples = load_samples(path, Columns("text", "label"))
+    admitted = samples.admit()
+    assert admitted.rows.tolist() == [0]
+    assert [s.id for s in admitted.skipped] == ["r.csv:3", "r.csv:4"]
+    assert "byte 0xe9" in admitted.skipped[0].reason
+    assert admitted.skipped[1].reason == "the label is not valid UTF-8"
+
+
+def test_another_encoding_can_be_named(tmp_path):
+    path = write(tmp_path / "r.csv", b"text\ncaf\xe9\n")
+    assert load_samples(path, encoding="latin-1").inputs == ("café",)
+    with pytest.raises(SourceError, match="encoding `klingon` is not known"):
+        load_samples(path, encoding="klingon")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column_s_name(tmp_path):
+    assert load_samples(write(tmp_path / "r.csv", b"\xef\xbb\xbftext\na\n")).inputs == ("a",)
+
+
+def test_a_text_of_a_megabyte_is_read(tmp_path):
+    assert len(load_samples(write(tmp_path / "r.csv", f"text\n{'word ' * 200_000}\n")).inputs[0]) == 1_000_000
+
+
+def test_a_row_with_too_many_fields_is_a_fault_and_a_short_one_has_none(tmp_path):
+    samples = load_samples(write(tmp_path / "r.csv", "text,label\na,b,c\nd\n"), Columns("text", "label"))
+    assert "3 fields where the header has 2" in samples.faults[0]
+    assert samples.labels[1] is None
+
+
+def test_tabs_separate_in_tsv(tmp_path):
+    assert load_samples(write(tmp_path / "r.tsv", "text\tlabel\na, b\tc\n"), Columns("text", "label")).labels == ["c"]
+
+
+def test_a_missing_column_is_named_with_the_nearest(tmp_path):
+    path = write(tmp_path / "r.csv", "text,label\na,b\n")
+    with pytest.raises(SourceError, match=r"r.csv: there is no column `lable` \(for label\); did you mean `label`\? columns are text"):
+        load_samples(path, Columns("text", "lable"))
+
+
+def test_an_unknown_split_is_named_with_its_line(tmp_path):
+    path = write(tmp_path / "r.csv", "text,label,split\na,b,train\nc,d,practice\n")
+    with pytest.raises(SourceError, match="r.csv:3: `practice` is not a split"):
+        load_samples(path, LABELLED)
+
+
+@pytest.mark.parametrize(("name", "message"), [("none.csv", "No such file"), ("r.xlsx", "not a kind of file"), ("empty.csv", "empty")])
+def test_what_cannot_be_read_is_told_in_one_line(tmp_path, name, message):
+    write(tmp_path / "r.xlsx", b"")
+    write(tmp_path / "empty.csv", b"")
+    with pytest.raises(SourceError, match=message) as caught:
+        load_samples(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_jsonl_takes_labels_of_any_type_and_bad_lines_are_faults(tmp_path):
+    lines = [json.dumps({"text": "a", "label": 1}), "{broken", "", "[1]", json.dumps({"text": "b", "label": None, "more": 1})]
+    samples = load_samples(write(tmp_path / "r.jsonl", "\n".join(lines)), Columns("text", "label"))
+    assert samples.inputs == ["a", None, None, "b"]
+    assert samples.labels == ["1", None, None, None]
+    assert samples.ids[3] == "r.jsonl:5"
+    assert sorted(samples.faults) == [1, 2]
+    assert [s.reason.split(":")[0] for s in samples.admit().skipped] == ["not a JSON object"] * 2
+
+
+def test_parquet_reads_only_the_columns_asked_for(tmp_path):
+    path = tmp_path / "r.parquet"
+    pq.write_table(pa.table({"text": ["a", None], "label": [1.0, None], "blob": [b"x", b"y"]}), path)
+    samples = load_samples(path, Columns("text", "label"))
+    assert (samples.inputs, samples.labels, samples.ids) == (["a", None], ["1", None], ["r.parquet:1", "r.parquet:2"])
+    with pytest.raises(SourceError, match="not readable as Parquet"):
+        load_samples(write(tmp_path / "bad.parquet", b"PAR1 not really"))

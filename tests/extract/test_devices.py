@@ -1,0 +1,26 @@
+import pytest
+import torch
+
+from extract import BackboneError
+from extract.devices import choose_device, choose_precision
+
+
+def test_a_named_device_is_taken_as_it_is():
+    assert choose_device("cuda:1") == "cuda:1"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_auto_is_the_cpu_in_float32_where_there_is_no_gpu():
+    assert choose_device() == "cpu"
+    assert choose_precision("auto", "cpu") == "float32"
+
+
+@pytest.mark.parametrize(("has_bfloat16", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_is_bfloat16_on_gpus_that_have_it(monkeypatch, has_bfloat16, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bfloat16)
+    assert choose_precision("auto", "cuda") == expected
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(BackboneError, match="fp16"):
+        choose_precision("fp16", "cpu")

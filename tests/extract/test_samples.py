@@ -1,0 +1,25 @@
+import numpy as np
+import pandas as pd
+
+from cache import text_key
+from extract import Samples
+
+
+def test_every_usable_sample_gets_its_key_and_every_other_its_reason():
+    admitted = Samples.of(["a", "", " \n", None, float("nan"), pd.NA, 3, "caf\udce9", "a\ud83d", "b 🎬"]).admit()
+    assert admitted.rows.tolist() == [0, 9]
+    assert [key.tobytes() for key in admitted.keys] == [text_key("a"), text_key("b 🎬")]
+    reasons = {skipped.row: skipped.reason for skipped in admitted.skipped}
+    assert reasons[1] == reasons[2] == "empty text"
+    assert reasons[3] == reasons[4] == reasons[5] == "no text"
+    assert reasons[6] == "not a text but int"
+    assert reasons[7].startswith("not valid UTF-8 (byte 0xe9 at character 3)")
+    assert reasons[8].startswith("not valid UTF-8 (lone surrogate U+D83D at character 1)")
+
+
+def test_the_table_holds_the_usable_samples_in_order():
+    samples = Samples("d", ["a", "", "b"], ["1", "2", "3"], labels=["x", "y", None], splits=None, groups=["g", "g", "h"])
+    table = samples.table(samples.admit())
+    assert (table.ids, table.labels, table.splits, table.groups) == (["1", "3"], ["x", None], None, ["g", "h"])
+    assert table.keys.shape == (2, 16)
+    assert table.keys.dtype == np.uint8
