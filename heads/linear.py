@@ -1,5 +1,6 @@
 """The linear head: multinomial logistic regression with an L2 penalty."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ class LinearHead(ClassifierMixin, BaseEstimator):
     class_weight
         None, `balanced`, or class -> weight.
     tol
-        Largest gradient component at which the fit stops.
+        Largest component of the mean loss's gradient at which the fit stops; None for what the features' precision allows:
+        1e-6 for float32, 1e-10 for float64.
     max_iter
         Most iterations.
 
@@ -40,7 +42,7 @@ class LinearHead(ClassifierMixin, BaseEstimator):
         Iterations of the fit.
     """
 
-    def __init__(self, C: float = 1.0, class_weight: Any = None, tol: float = 1e-6, max_iter: int = 1000) -> None:
+    def __init__(self, C: float = 1.0, class_weight: Any = None, tol: float | None = None, max_iter: int = 1000) -> None:
         self.C = C
         self.class_weight = class_weight
         self.tol = tol
@@ -48,11 +50,15 @@ class LinearHead(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearHead":
         """Fit to features `[n, d]` and labels `[n]`, with weights `[n]` if given."""
-        solver = LogisticRegression(
-            C=self.C, class_weight=self.class_weight, tol=self.tol, max_iter=self.max_iter, solver="newton-cg"
-        )
         X, y = validate_data(self, X, None if y is None else plain_labels(y), dtype=(np.float64, np.float32))
-        solver.fit(X, y, sample_weight)
+        tol = self.tol if self.tol is not None else (1e-6 if X.dtype == np.float32 else 1e-10)
+        solver = LogisticRegression(
+            C=self.C, class_weight=self.class_weight, tol=tol, max_iter=self.max_iter, solver="newton-cg"
+        )
+        with warnings.catch_warnings():
+            # a line search that fails means that the loss is as low as its arithmetic can tell
+            warnings.filterwarnings("ignore", "(?i).*line search")
+            solver.fit(X, y, sample_weight)
         self.classes_ = solver.classes_
         self.coef_ = solver.coef_
         self.intercept_ = solver.intercept_

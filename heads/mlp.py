@@ -127,7 +127,7 @@ class MLPHead(ClassifierMixin, BaseEstimator):
         plan = TrainingPlan(self.lr, self.weight_decay, self.batch_size, self.max_epochs, self.patience)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            self.module_ = self._build().to(device, torch.as_tensor(X[:0]).dtype)
+            self.module_ = self._build().to(device, getattr(torch, X.dtype.name))
             validation = data(np.flatnonzero(held_out)) if held_out.any() else None
             self.history_ = train(self.module_, data(np.flatnonzero(~held_out)), validation, plan, seed)
         self.n_iter_ = len(self.history_.train_loss)

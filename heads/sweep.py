@@ -76,7 +76,7 @@ class SweepCV(GridSearchCV):
         X, y
             Features and labels.
         sample_weight
-            `[n]`, given to the head's `fit`.
+            `[n]`, given to the head's `fit` and to the scorers.
         groups
             `[n]`, given to the splitter.
         """
@@ -132,9 +132,10 @@ def _fit_and_score(
     fitted = began
     try:
         head.set_params(**clone(params, safe=False))
-        _fit(head, *(None if part is None else _safe_indexing(part, train) for part in (X, y, weight)))
+        _fit(head, *(_rows(part, train) for part in (X, y, weight)))
         fitted = time.monotonic()
-        scores = scorer(head, _safe_indexing(X, test), None if y is None else _safe_indexing(y, test))
+        weighted = {} if weight is None else {"sample_weight": _rows(weight, test)}
+        scores = scorer(head, _rows(X, test), _rows(y, test), **weighted)
         scores = scores if isinstance(scores, dict) else {"score": scores}
         return FoldScore(scores, fitted - began, time.monotonic() - fitted)
     except Exception as error:  # a trial that fails is a result, whatever it raises
@@ -144,6 +145,10 @@ def _fit_and_score(
 
 def _fit(head: Any, X: Any, y: Any, weight: Any) -> Any:
     return head.fit(X, y) if weight is None else head.fit(X, y, sample_weight=weight)
+
+
+def _rows(part: Any, rows: Any) -> Any:
+    return None if part is None else _safe_indexing(part, rows)
 
 
 def _means(folds: Sequence[FoldScore]) -> dict[str, float]:

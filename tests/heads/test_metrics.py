@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
+
+from heads import classification_metrics, confusion_matrix, per_class
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
+
+
+@given(pairs)
+def test_values_are_scikit_learn_s(pairs):
+    true, predicted = np.array(pairs).T
+    found = {name: e.value for name, e in classification_metrics(true, predicted, None, 4, resamples=10).items()}
+    expected = {
+        "accuracy": sklearn_metrics.accuracy_score(true, predicted),
+        "balanced_accuracy": sklearn_metrics.recall_score(true, predicted, labels=np.unique(true), average="macro"),
+        "f1_macro": sklearn_metrics.f1_score(true, predicted, average="macro", zero_division=0),
+        "f1_weighted": sklearn_metrics.f1_score(true, predicted, average="weighted", zero_division=0),
+        "precision_macro": sklearn_metrics.precision_score(true, predicted, average="macro", zero_division=0),
+        "recall_macro": sklearn_metrics.recall_score(true, predicted, average="macro", zero_division=0),
+    }
+    assert found == pytest.approx(expected)
+
+
+def test_log_loss_is_scikit_learn_s_and_comes_only_with_probabilities():
+    rng = np.random.default_rng(0)
+    true, probabilities = rng.integers(3, size=200), rng.dirichlet(np.ones(3), size=200)
+    found = classification_metrics(true, probabilities.argmax(1), probabilities, 3)
+    assert found["log_loss"].value == pytest.approx(sklearn_metrics.log_loss(true, probabilities))
+    assert "log_loss" not in classification_metrics(true, true, None, 3)
+
+
+def test_intervals_are_those_of_the_ordinary_bootstrap():
+    rng = np.random.default_rng(0)
+    true = rng.integers(3, size=400)
+    predicted = np.where(rng.uniform(size=400) < 0.8, true, rng.integers(3, size=400))
+    found = classification_metrics(true, predicted, None, 3, resamples=4000)
+    draws = [rng.integers(400, size=400) for _ in range(1500)]
+    for name, metric in (
+        ("accuracy", sklearn_metrics.accuracy_score),
+        ("f1_macro", lambda t, p: sklearn_metrics.f1_score(t, p, average="macro")),
+    ):
+        expected = np.quantile([metric(true[rows], predicted[rows]) for rows in draws], [0.025, 0.975])
+        assert [found[name].low, found[name].high] == pytest.approx(expected, abs=0.006)
+
+
+def test_intervals_hold_the_value_and_shrink_with_samples():
+    def width(count):
+        true = np.arange(count) % 2
+        predicted = np.where(np.arange(count) % 10 == 0, 1 - true, true)
+        accuracy = classification_metrics(true, predicted, None, 2)["accuracy"]
+        assert accuracy.low <= accuracy.value <= accuracy.high
+        return accuracy.high - accuracy.low
+
+    assert width(10_000) < width(100) / 5
+
+
+def test_the_confusion_matrix_and_its_rows():
+    true, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1])
+    counts = confusion_matrix(true, predicted, 3)
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
+    assert per_class(counts)[1] == {"precision": pytest.approx(1 / 3), "recall": 1.0, "f1": 0.5, "support": 1}

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+
+from heads import MLPClassifier, MLPHead
+
+
+def rings(count=400, seed=0):
+    """Two classes that no line separates."""
+    rng = np.random.default_rng(seed)
+    angle, radius = rng.uniform(0, 2 * np.pi, count), np.where(np.arange(count) % 2, 3, 1) + 0.2 * rng.normal(size=count)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).astype(np.float32), np.arange(count) % 2
+
+
+def test_it_learns_what_no_line_separates():
+    X, y = rings()
+    head = MLPHead(hidden=32, lr=1e-2, batch_size=64).fit(X, y)
+    assert head.score(*rings(seed=1)) > 0.97
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit_and_another_seed_others(blobs):
+    X, y = blobs
+    one, same, other = (MLPHead(dropout=0.2, max_epochs=5, random_state=seed).fit(X, y) for seed in (3, 3, 4))
+    assert np.array_equal(one.predict_proba(X), same.predict_proba(X))
+    assert not np.array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+def test_fitting_leaves_torch_s_own_random_numbers_alone(blobs):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    MLPHead(max_epochs=2).fit(*blobs)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_early_stopping_keeps_the_weights_of_the_lowest_held_out_loss(blobs):
+    head = MLPHead(hidden=256, lr=1e-2, max_epochs=60, patience=4).fit(*blobs)
+    history = head.history_
+    assert len(history.train_loss) == history.best_epoch + 1 + 4 < 60
+    assert history.best_epoch == int(np.argmin(history.validation_loss))
+
+
+def test_the_features_scale_and_offset_do_not_matter(blobs):
+    X, y = blobs
+    plain, moved = MLPHead(max_epochs=5).fit(X, y), MLPHead(max_epochs=5).fit(X * 1000 + 50, y)
+    np.testing.assert_allclose(plain.predict_proba(X), moved.predict_proba(X * 1000 + 50), atol=1e-2)
+
+
+def test_class_weights_lift_the_rare_class():
+    rng = np.random.default_rng(0)
+    y = (rng.uniform(size=1000) < 0.1).astype(int)
+    X = (rng.normal(size=(1000, 4)) + y[:, None]).astype(np.float32)
+    plain, balanced = MLPHead(max_epochs=20).fit(X, y), MLPHead(max_epochs=20, class_weight="balanced").fit(X, y)
+    assert balanced.predict(X).sum() > 2 * plain.predict(X).sum()
+
+
+@pytest.mark.parametrize("hidden", [(), 8, [8, 4]])
+def test_hidden_layers_are_what_was_asked_for(blobs, hidden):
+    head = MLPHead(hidden=hidden, max_epochs=1).fit(*blobs)
+    widths = [layer.out_features for layer in head.module_.layers if isinstance(layer, torch.nn.Linear)]
+    assert widths == [*([hidden] if isinstance(hidden, int) else hidden), 3]
+
+
+def test_a_constant_column_and_a_class_with_one_sample_do_no_harm(blobs):
+    X, y = blobs
+    X, y = X.copy(), y.copy()
+    X[:, 0], y[0] = 7, "rare"
+    assert np.isfinite(MLPHead(max_epochs=2).fit(X, y).predict_proba(X)).all()
+
+
+def test_the_module_is_the_classifier_of_the_field():
+    module = MLPClassifier(8, [4], 3, dropout=0.5)
+    assert [type(layer).__name__ for layer in module.layers] == ["Linear", "ReLU", "Dropout", "Linear"]
+    assert module(torch.zeros(2, 8)).shape == (2, 3)

@@ -1,0 +1,82 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold
+
+from heads import LinearHead, SweepCV
+
+GRID = {"C": [0.01, 1.0, 100.0], "class_weight": [None, "balanced"]}
+
+
+@pytest.mark.parametrize("scoring", [None, "f1_macro", ["accuracy", "f1_macro"]])
+def test_the_answers_are_those_of_grid_search_cv(blobs, scoring):
+    refit = "f1_macro" if isinstance(scoring, list) else True
+    ours = SweepCV(LinearHead(), GRID, scoring=scoring, cv=4, refit=refit).fit(*blobs)
+    theirs = GridSearchCV(LinearHead(), GRID, scoring=scoring, cv=4, refit=refit).fit(*blobs)
+    assert ours.best_params_ == theirs.best_params_
+    assert ours.best_score_ == pytest.approx(theirs.best_score_)
+    assert ours.best_index_ == theirs.best_index_
+    assert set(theirs.cv_results_) <= set(ours.cv_results_)
+    for name, values in theirs.cv_results_.items():
+        if "time" not in name:
+            if name.startswith("param_"):
+                assert ours.cv_results_[name].tolist() == values.tolist()
+            elif name == "params":
+                assert ours.cv_results_[name] == values
+            else:
+                np.testing.assert_allclose(ours.cv_results_[name], values)
+    X, y = blobs
+    assert np.array_equal(ours.predict(X), theirs.predict(X))
+    assert ours.score(X, y) == theirs.score(X, y)
+
+
+def test_a_list_of_grids_leaves_out_parameters(blobs):
+    sweep = SweepCV(LogisticRegression(), [{"C": [1]}, {"tol": [1e-3, 1e-4]}], cv=3).fit(*blobs)
+    assert sweep.cv_results_["param_C"].mask.tolist() == [False, True, True]
+
+
+def test_a_failing_trial_is_recorded_and_the_others_go_on(blobs):
+    sweep = SweepCV(LogisticRegression(), {"C": [-1.0, 1.0]}, cv=3).fit(*blobs)
+    assert sweep.best_params_ == {"C": 1.0}
+    assert np.isnan(sweep.cv_results_["mean_test_score"][0])
+    assert sweep.cv_results_["error"][0].startswith("InvalidParameterError: The 'C' parameter")
+    assert sweep.cv_results_["error"][1] is None
+    assert sweep.cv_results_["rank_test_score"].tolist() == [2, 1]
+
+
+def test_if_every_trial_fails_the_first_s_own_error_is_raised(blobs):
+    with pytest.raises(ValueError, match="The 'C' parameter"):
+        SweepCV(LogisticRegression(), {"C": [-1.0]}, cv=3).fit(*blobs)
+
+
+def test_progress_is_told_trial_by_trial(blobs):
+    told = []
+    sweep = SweepCV(LinearHead(), {"C": [0.1, 1.0]}, cv=3, on_trial=told.append).fit(*blobs)
+    assert [scores["score"] for scores in told] == pytest.approx(sweep.cv_results_["mean_test_score"].tolist())
+
+
+def test_arrow_backed_labels_and_frames_are_taken(blobs):
+    X, y = blobs
+    sweep = SweepCV(LinearHead(), {"C": [1.0]}, cv=3).fit(pd.DataFrame(X).add_prefix("f"), pd.Series(y, dtype="str"))
+    assert sweep.predict(pd.DataFrame(X).add_prefix("f"))[0] in y
+
+
+def test_groups_and_weights_reach_the_splitter_and_the_head(blobs):
+    X, y = blobs
+    groups, weight = np.arange(len(y)) % 7, (y == "pos") + 0.01
+    ours = SweepCV(LinearHead(), {"C": [1.0]}, cv=GroupKFold(5)).fit(X, y, sample_weight=weight, groups=groups)
+    theirs = GridSearchCV(LinearHead(), {"C": [1.0]}, cv=GroupKFold(5)).fit(X, y, groups=groups, sample_weight=weight)
+    assert ours.best_score_ == pytest.approx(theirs.best_score_)
+
+
+def test_processes_give_the_same_answer(blobs):
+    one, two = (SweepCV(LinearHead(), {"C": [0.1, 1.0]}, cv=3, n_jobs=jobs).fit(*blobs) for jobs in (1, 2))
+    np.testing.assert_allclose(one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"])
+
+
+def test_several_scorers_need_one_that_decides(blobs):
+    with pytest.raises(ValueError, match="`refit` must name"):
+        SweepCV(LinearHead(), {"C": [1.0]}, scoring=["accuracy", "f1_macro"]).fit(*blobs)
+    sweep = SweepCV(LinearHead(), {"C": [1.0]}, scoring=["accuracy"], refit=False).fit(*blobs)
+    assert not hasattr(sweep, "best_params_")
