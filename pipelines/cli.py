@@ -4,16 +4,15 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 app = typer.Typer(
     add_completion=True,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Train classifiers on the cached features of frozen pretrained backbones, in seconds.",
 )
-cache_app = typer.Typer(no_args_is_help=True, help="Look into the feature store.")
+cache_app = typer.Typer(help="Look into the feature store.")
 app.add_typer(cache_app, name="cache")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.")]
@@ -146,15 +145,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 1 the work failed, 2 wrong usage or config."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     try:
         return int(app(arguments, prog_name="headstart", standalone_mode=False) or 0)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return 2
-    except click.ClickException as error:
+    except TyperException as error:
         return _fail(f"{error.format_message()} (`{_command(error)} --help` tells more)", 2, debug)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return _fail("stopped; what was extracted is in the store, and the same command goes on from there", 130, False)
     except BrokenPipeError:
         return 1
@@ -176,7 +172,7 @@ def _fail(text: str, status: int, debug: bool) -> int:
     return status
 
 
-def _command(error: click.ClickException) -> str:
+def _command(error: TyperException) -> str:
     context: Any = getattr(error, "ctx", None)
     return context.command_path if context is not None else "headstart"
 

@@ -9,6 +9,8 @@ from pipelines.config import Config
 from pipelines.errors import TrainingError
 from pipelines.extract import Extraction
 
+SMALL_CLASS = 5
+
 
 @dataclass(frozen=True)
 class Task:
@@ -109,8 +111,9 @@ def _check(task: Task, name: str, notes: list[str]) -> None:
     if len(classes) < 2:
         held = f"only the class `{classes[0]}`" if len(classes) else "no samples"
         raise TrainingError(f"{name}: the training split holds {held}; a classifier needs at least two classes")
-    if len(classes) > 1000 and len(classes) > len(task.labels) / 4:
-        raise TrainingError(f"{name}: the label column holds {len(classes):,} different values; is it a number or an id?")
+    if len(classes) > training.sum() / 2 and counts.max() < SMALL_CLASS:
+        what = f"{len(classes):,} different values in {training.sum():,} training samples"
+        raise TrainingError(f"{name}: the label column holds {what}; is it a number, a text or an id?")
     if rare := [str(c) for c in classes[counts == 1]]:
         notes.append(f"{_classes(rare)} a single training sample: too few to learn from or to validate on")
     unseen = sorted(set(task.labels[task.test]) - set(task.labels[~task.test]))

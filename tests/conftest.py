@@ -5,7 +5,30 @@ from pathlib import Path
 import pytest
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
-WORDS = "the a film was good bad great awful plot acting music we loved hated it and but not very so dull bright".split()
+WORDS = [
+    "the",
+    "a",
+    "film",
+    "was",
+    "good",
+    "bad",
+    "great",
+    "awful",
+    "plot",
+    "acting",
+    "music",
+    "we",
+    "loved",
+    "hated",
+    "it",
+    "and",
+    "but",
+    "not",
+    "very",
+    "so",
+    "dull",
+    "bright",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ _INK, _ACCENT = "#1f2430", "#2f6fdb"
 def confusion_figure(counts: np.ndarray, classes: Sequence[str]) -> Figure:
     """Draw a confusion matrix `[c, c]`: shares of each true class as shade, counts as numbers."""
     side = min(max(3.2, 0.75 * len(classes) + 1.8), 14)
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    figure = Figure(figsize=(side + 1.2, side), layout="constrained")
     axes = figure.add_subplot()
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
@@ -38,7 +38,7 @@ def trials_figure(trials: Sequence[Trial], metric: str) -> Figure:
     """Draw every trial's validation score with its spread over the folds, best first."""
     scores = [trial.scores[metric] for trial in trials if np.isfinite(trial.scores[metric].mean)]
     heads = [trial.head.rpartition(".")[2] for trial in trials if np.isfinite(trial.scores[metric].mean)]
-    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+    figure = Figure(figsize=(7.6, 3.4), layout="constrained")
     axes = figure.add_subplot()
     for number, head in enumerate(dict.fromkeys(heads)):
         ranks = [rank for rank, name in enumerate(heads) if name == head]
@@ -53,7 +53,7 @@ def trials_figure(trials: Sequence[Trial], metric: str) -> Figure:
 
 def learning_figure(train_loss: Sequence[float], validation_loss: Sequence[float], best_epoch: int) -> Figure:
     """Draw losses by epoch and mark the epoch whose weights were kept."""
-    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+    figure = Figure(figsize=(7.6, 3.4), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(range(1, len(train_loss) + 1), train_loss, label="training")
     if validation_loss:
@@ -68,7 +68,7 @@ def learning_figure(train_loss: Sequence[float], validation_loss: Sequence[float
 def as_png(figure: Figure) -> bytes:
     """Return a figure as PNG."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=144, facecolor="white")
+    figure.savefig(file, format="png", dpi=144, facecolor="white", bbox_inches="tight", pad_inches=0.15)
     return file.getvalue()
 
 

@@ -135,7 +135,9 @@ def test_a_killed_writer_loses_no_committed_row_and_leaves_no_broken_shard(tmp_p
     rng = np.random.default_rng(0)
     for number in range(5):
         place = tmp_path / str(number)
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(place)], stdout=subprocess.PIPE, text=True, cwd=os.getcwd())
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(place)], stdout=subprocess.PIPE, text=True, cwd=os.getcwd()
+        )
         writer.stdout.readline()
         time.sleep(rng.uniform(0.01, 0.3))
         writer.send_signal(signal.SIGKILL)

@@ -130,7 +130,10 @@ def test_a_sample_with_no_finite_feature_is_skipped_with_its_twins(tmp_path, sto
     samples = Samples.of(["good film", "awful film", "great film", "awful film"])
     features = extract(samples, f"hf:{folder}", store)
     assert counts(features) == (4, 0, 2, 2)
-    assert [(s.row, s.reason) for s in features.skipped] == [(1, "layer3.mean is not finite in float32"), (3, features.skipped[0].reason)]
+    assert [(s.row, s.reason) for s in features.skipped] == [
+        (1, "layer3.mean is not finite in float32"),
+        (3, features.skipped[0].reason),
+    ]
     assert features.array().shape == (2, 32)
 
 

@@ -52,7 +52,8 @@ def test_real_features_of_reuters_reach_the_stated_accuracy_and_scikit_learn_s_c
     train = split == "train"
     sweep = SweepCV(LinearHead(), {"C": [1.0, 3.0, 10.0]}, cv=choose_splitter(y[train])).fit(X[train], y[train])
     assert sweep.score(X[~train], y[~train]) >= 0.960
-    reference = LogisticRegression(C=1.0, tol=1e-9, max_iter=3000, solver="newton-cg").fit(X[train].astype(np.float64), y[train])
+    reference = LogisticRegression(C=1.0, tol=1e-9, max_iter=3000, solver="newton-cg").fit(
+        X[train].astype(np.float64), y[train]
+    )
     head = LinearHead(C=1.0).fit(X[train], y[train])
     assert np.linalg.norm(head.coef_ - reference.coef_) < 1e-3 * np.linalg.norm(reference.coef_)
-

@@ -55,9 +55,7 @@ def test_a_hub_data_set_brings_its_splits_and_class_names(tmp_path, monkeypatch)
     def part(texts, labels):
         return datasets.Dataset.from_dict({"text": texts, "label": labels}, features)
 
-    loaded = datasets.DatasetDict(
-        train=part(["a", "b"], [1, 0]), test=part(["c"], [1]), unsupervised=part(["d"], [-1])
-    )
+    loaded = datasets.DatasetDict(train=part(["a", "b"], [1, 0]), test=part(["c"], [1]), unsupervised=part(["d"], [-1]))
     monkeypatch.setattr(datasets, "load_dataset", lambda name, config, revision: loaded)
     samples = load_samples("hub:imdb", Columns("text", "label"))
     assert samples.inputs == ["a", "b", "c"]

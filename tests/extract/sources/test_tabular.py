@@ -64,7 +64,9 @@ def test_tabs_separate_in_tsv(tmp_path):
 
 def test_a_missing_column_is_named_with_the_nearest(tmp_path):
     path = write(tmp_path / "r.csv", "text,label\na,b\n")
-    with pytest.raises(SourceError, match=r"r.csv: there is no column `lable` \(for label\); did you mean `label`\? columns are text"):
+    with pytest.raises(
+        SourceError, match=r"r.csv: there is no column `lable` \(for label\); did you mean `label`\? columns are text"
+    ):
         load_samples(path, Columns("text", "lable"))
 
 
@@ -74,7 +76,9 @@ def test_an_unknown_split_is_named_with_its_line(tmp_path):
         load_samples(path, LABELLED)
 
 
-@pytest.mark.parametrize(("name", "message"), [("none.csv", "No such file"), ("r.xlsx", "not a kind of file"), ("empty.csv", "empty")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("none.csv", "No such file"), ("r.xlsx", "not a kind of file"), ("empty.csv", "empty")]
+)
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path, name, message):
     write(tmp_path / "r.xlsx", b"")
     write(tmp_path / "empty.csv", b"")

@@ -1,0 +1,229 @@
+import json
+
+import pytest
+import yaml
+
+from tests.conftest import write_reviews
+
+RECIPE_FIELDS = {"id", "backbone", "samples", "cached", "extracted", "skipped", "backbone_loaded", "seconds"}
+
+
+def change_config(project, **changes):
+    content = yaml.safe_load((project / "config.yaml").read_text())
+    (project / "config.yaml").write_text(yaml.safe_dump(content | changes, sort_keys=False))
+
+
+def test_extract_train_predict_and_look_into_the_cache(headstart, project):
+    extracted = headstart.json("extract", "config.yaml")
+    (recipe,) = extracted["recipes"]
+    assert recipe.keys() >= RECIPE_FIELDS
+    assert (recipe["samples"], recipe["cached"], recipe["extracted"], recipe["skipped"]) == (120, 0, 120, 0)
+    assert (recipe["backbone"], recipe["backbone_loaded"], extracted["skipped"]) == ("hf:tiny-bert", True, [])
+
+    trained = headstart.json("train", "config.yaml", "--run", "runs/first")
+    assert trained["extract"]["recipes"][0]["cached"] == 120
+    assert trained["extract"]["recipes"][0]["backbone_loaded"] is False
+    assert (trained["run"], trained["trials"]) == ("runs/first", 2)
+    assert trained["selected"].keys() >= {"head", "params", "backbone", "output", "validation"}
+    assert trained["selected"]["output"] == "layer3.mean"
+    assert 0.6 < trained["selected"]["validation"]["accuracy"] <= 1
+    assert trained["test"]["accuracy"].keys() == {"value", "low", "high"}
+    assert trained["seconds"].keys() >= {"extract", "sweep", "total"}
+    run = project / "runs" / "first"
+    assert {file.name for file in run.iterdir()} == {
+        "config.yaml", "environment.json", "trials.parquet", "metrics.json", "test_predictions.parquet", "skipped.jsonl",
+        "head", "figures", "report.html",
+    }  # fmt: skip
+    assert json.loads((run / "metrics.json").read_text()) == trained
+
+    predicted = headstart.json("predict", "runs/first", "good great loved", "bad awful hated", " ")["predictions"]
+    assert [entry["label"] for entry in predicted] == ["good", "bad", None]
+    assert predicted[0]["probabilities"].keys() == {"good", "bad"}
+    assert sum(predicted[0]["probabilities"].values()) == pytest.approx(1)
+    assert predicted[2]["reason"] == "empty text"
+
+    (listed,) = headstart.json("cache", "ls")["recipes"]
+    assert (listed["id"], listed["backbone"], listed["rows"]) == (recipe["id"], "hf:tiny-bert", 122)
+    assert listed["bytes"] > 122 * 32 * 4
+    shown = headstart.json("cache", "show", recipe["id"][:8])
+    assert shown["recipe"]["precision"] == "float32"
+    assert shown["outputs"] == [{"name": "layer3.mean", "rows": 122, "width": 32}]
+
+
+def test_two_configs_over_the_same_texts_extract_once(headstart, project):
+    (project / "length.yaml").write_text((project / "config.yaml").read_text().replace("label: label", "label: length"))
+    assert headstart.json("extract", "config.yaml")["recipes"][0]["extracted"] == 120
+    trained = headstart.json("train", "length.yaml")
+    assert trained["extract"]["recipes"][0]["extracted"] == 0
+    assert sorted(trained["classes"]) == ["long", "short"]
+
+
+def test_people_get_tables_and_progress_goes_to_standard_error(headstart):
+    done = headstart("train", "config.yaml")
+    assert "accuracy" in done.stdout
+    assert "run: runs/reviews-" in done.stdout
+    assert "120 to extract" in done.stderr
+    assert "extracting" in done.stderr
+
+
+def test_predictions_of_a_file_of_texts(headstart, project):
+    run = headstart.json("train", "config.yaml")["run"]
+    (project / "new.txt").write_text("good great loved\n\nbad awful hated\n")
+    labels = [entry["label"] for entry in headstart.json("predict", run, "--file", "new.txt")["predictions"]]
+    assert labels == ["good", None, "bad"]
+    predicted = headstart.json("predict", run, "--file", "reviews.csv")["predictions"]
+    assert len(predicted) == 120
+    assert "probability" in headstart("predict", run, "good great loved").stdout
+
+
+def test_a_head_refuses_features_of_another_recipe(headstart, project):
+    run = headstart.json("train", "config.yaml")["run"]
+    head = project / run / "head" / "head.json"
+    description = json.loads(head.read_text())
+    description["expects"]["backbone"]["max_length"] = 7
+    head.write_text(json.dumps(description))
+    failed = headstart("predict", run, "good", status=1)
+    assert "its head expects features of recipe" in failed.stderr
+    assert failed.stdout == ""
+
+
+def test_bad_rows_cost_themselves_and_strict_makes_them_an_error(headstart, project):
+    with open(project / "reviews.csv", "ab") as file:
+        file.write(b",good,short,train\ncaf\xe9,good,short,train\ngood " + b"word " * 200_000 + b",good,long,train\n")
+        file.write("🎬🍿 good,good,short,train\n".encode())
+    result = headstart.json("train", "config.yaml")
+    assert result["extract"]["recipes"][0]["skipped"] == 2
+    assert [entry["id"] for entry in result["extract"]["skipped"]] == ["reviews.csv:122", "reviews.csv:123"]
+    assert "empty text" in result["extract"]["skipped"][0]["reason"]
+    assert len((project / result["run"] / "skipped.jsonl").read_text().splitlines()) == 2
+    failed = headstart("extract", "config.yaml", "--strict", status=1)
+    assert "reviews.csv:122: empty text (and 1 more)" in failed.stderr
+
+
+def test_unlabelled_rare_and_unseen_classes_are_told_and_not_fatal(headstart, project):
+    with open(project / "reviews.csv", "a") as file:
+        file.write("no label here,,short,train\na class of its own,lonely,short,train\nnever seen,novel,short,test\n")
+    done = headstart("train", "config.yaml", "--json")
+    result = json.loads(done.stdout)
+    assert result["samples"] == {"development": 97, "test": 25}
+    assert result["classes"] == ["bad", "good", "lonely", "novel"]
+    assert result["test"]["accuracy"]["value"] < 1
+    notes = " ".join(result["notes"])
+    assert "1 samples have no label" in notes
+    assert "class `lonely` has a single training sample" in notes
+    assert "class `novel` has test samples and no training sample" in notes
+    assert all(note in " ".join(done.stderr.split()) for note in result["notes"])
+    predicted = headstart.json("predict", result["run"], "good great loved")["predictions"]
+    assert predicted[0]["probabilities"].keys() == {"bad", "good", "lonely"}
+
+
+def test_without_a_test_split_a_part_is_held_out_and_told(headstart, project):
+    result = headstart.json("train", "config.yaml", "--set", "data.split=null")
+    assert result["samples"] == {"development": 96, "test": 24}
+    assert "held out as test" in result["notes"][0]
+
+
+def test_a_validation_split_is_used_instead_of_folds(headstart, project):
+    content = (project / "reviews.csv").read_text().replace(",short,train", ",short,validation")
+    (project / "reviews.csv").write_text(content)
+    result = headstart.json("train", "config.yaml")
+    import pyarrow.parquet as pq
+
+    trials = pq.read_table(project / result["run"] / "trials.parquet").to_pandas()
+    assert (trials["accuracy_std"] == 0).all()
+
+
+def test_any_scikit_learn_classifier_and_several_outputs_are_tried(headstart, project):
+    heads = [
+        {"kind": "sklearn.discriminant_analysis.LinearDiscriminantAnalysis", "solver": "lsqr", "shrinkage": [0.1, 0.5]},
+        {"kind": "sklearn.svm.LinearSVC", "C": [-1.0, 1.0]},
+        {"kind": "mlp", "hidden": [[16]], "max_epochs": 3},
+    ]
+    change_config(project, heads=heads, outputs=[{"layer": "all", "pooling": ["mean", "cls"]}])
+    result = headstart.json("train", "config.yaml")
+    assert result["trials"] == 8 * 5
+    assert result["failed_trials"] == 8
+    assert headstart.json("predict", result["run"], "good great loved")["predictions"][0]["label"] == "good"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["train"], 2, "Missing argument 'CONFIG'"),
+        (["trian"], 2, "No such command 'trian'"),
+        (["train", "config.yaml", "--stroe", "x"], 2, "No such option: --stroe"),
+        (["train", "none.yaml"], 2, "none.yaml: cannot be read"),
+        (["train", "config.yaml", "--set", "heads.0.c=3"], 2, "config.yaml:5: `c` is not a parameter of linear"),
+        (["train", "config.yaml", "--set", "heads.0.kind=liner"], 2, "config.yaml:5: `liner` is no kind of head"),
+        (["train", "config.yaml", "--set", "data.label=null"], 2, "config.yaml:2: training needs a label column"),
+        (["train", "config.yaml", "--set", "data.label=lable"], 1, "no column `lable` (for label); did you mean `label`"),
+        (["train", "config.yaml", "--set", "data.path=none.csv"], 1, "none.csv: cannot be read: No such file"),
+        (["train", "config.yaml", "--set", "data.label=text"], 1, "different values in 96 training samples"),
+        (["train", "config.yaml", "--set", "backbones.0=no-such-model"], 1, "backbone `no-such-model` is not known"),
+        (["train", "config.yaml", "--run", "."], 2, "exists and is not a run"),
+        (["extract", "config.yaml", "--store", "."], 1, "not a feature store"),
+        (["predict", "nowhere", "text"], 1, "nowhere: is not a run folder"),
+        (["cache", "show", "zz"], 1, "0 recipes begin with 'zz'"),
+    ],
+)
+def test_a_mistake_is_one_line_on_standard_error_and_the_right_status(headstart, arguments, status, message):
+    failed = headstart(*arguments, status=status)
+    (line,) = failed.stderr.strip().splitlines()[-1:]
+    assert line.startswith("error: ")
+    assert message in line
+    assert "Traceback" not in failed.stderr
+    assert failed.stdout == ""
+
+
+def test_debug_shows_the_traceback(headstart):
+    assert "Traceback" in headstart("--debug", "train", "none.yaml", status=1).stderr
+
+
+def test_help_needs_no_heavy_library(headstart):
+    import subprocess
+    import sys
+
+    program = (
+        "import sys; from pipelines.cli import main; main(['--help'])\n"
+        "print([n for n in ('torch', 'numpy', 'sklearn', 'pydantic', 'h5py') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+    assert "extract" in done.stdout
+
+
+def test_the_cache_is_listed_without_torch_or_scikit_learn(headstart, project):
+    import subprocess
+    import sys
+
+    headstart("extract", "config.yaml")
+    program = (
+        "import sys; from pipelines.cli import main; main(['cache', 'ls', '--json'])\n"
+        "print([n for n in ('torch', 'sklearn', 'transformers', 'pyarrow') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=project)
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_doctor_tells_what_would_be_used(headstart):
+    found = headstart.json("doctor")
+    assert found["problems"] == []
+    assert found["device"] in ("cpu", "cuda", "mps")
+    assert found["backbones"][0]["name"] == "all-MiniLM-L6-v2"
+    assert "nothing is missing" in headstart("doctor").stdout
+
+
+def test_a_run_is_replaced_whole_and_nothing_half_written_stays(headstart, project):
+    headstart("train", "config.yaml", "--run", "runs/r")
+    (project / "runs" / "r" / "old").touch()
+    headstart("train", "config.yaml", "--run", "runs/r")
+    assert [folder.name for folder in (project / "runs").iterdir()] == ["r"]
+    assert not (project / "runs" / "r" / "old").exists()
+
+
+def test_an_edited_csv_extracts_only_its_new_rows(headstart, project):
+    headstart("extract", "config.yaml")
+    write_reviews(project / "reviews.csv", 220)
+    recipe = headstart.json("extract", "config.yaml")["recipes"][0]
+    assert recipe["samples"] == 220
+    assert recipe["cached"] + recipe["extracted"] == 220

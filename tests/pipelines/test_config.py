@@ -1,0 +1,99 @@
+import pytest
+
+from pipelines.config import load_config
+from pipelines.errors import UsageError
+
+GOOD = """\
+name: reviews
+data: {path: r.csv, label: label}
+backbones: [all-MiniLM-L6-v2]
+heads:
+  - {kind: linear, C: {log: [1e-2, 1e2, 5]}}
+  - {kind: mlp, hidden: [[256], [512, 64]], lr: [1e-3, 3e-4], dropout: 0.1}
+"""
+
+
+def load(tmp_path, text, *changes):
+    (tmp_path / "c.yaml").write_text(text)
+    return load_config(tmp_path / "c.yaml", changes)
+
+
+def test_ten_lines_are_enough_and_every_default_is_spelt_out(tmp_path):
+    config = load(tmp_path, "data: {path: r.csv, label: label}\nbackbones: [all-MiniLM-L6-v2]\n")
+    assert config.name == "c"
+    assert config.selection.folds == 5
+    assert config.heads[0].kind == "linear"
+    (tmp_path / "again.yaml").write_text(config.to_yaml())
+    again = load_config(tmp_path / "again.yaml")
+    assert again.model_dump(exclude={"store"}) == config.model_dump(exclude={"store"})
+
+
+def test_grids_are_spread_and_lists_of_lists_are_values(tmp_path):
+    linear, mlp = load(tmp_path, GOOD).heads
+    assert linear.grid() == {"C": [0.01, 0.1, 1.0, 10.0, 100.0]}
+    assert mlp.grid() == {"hidden": [[256], [512, 64]], "lr": [0.001, 0.0003], "dropout": [0.1]}
+
+
+def test_paths_are_relative_to_the_file(tmp_path):
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    text = GOOD.replace("[all-MiniLM-L6-v2]", "[{name: 'hf:models/mine', max_length: 9}]") + "store: cache\n"
+    config = load(tmp_path, text)
+    assert config.data.path == str(tmp_path / "r.csv")
+    assert config.backbones[0].name == f"hf:{tmp_path}/models/mine"
+    assert config.store == str(tmp_path / "cache")
+    assert load(tmp_path, GOOD).store == "features"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("backbones:", "backbone:", "c.yaml:3: `backbone` is not a key here; did you mean `backbones`?"),
+        ("label: label", "lable: label", "c.yaml:2: `lable` is not a key here; did you mean `label`?"),
+        ("label: label", "zzz: label", "c.yaml:2: `zzz` is not a key here; keys are path, hub,"),
+        ("path: r.csv, ", "", "c.yaml:2: `data`: give either `path` or `hub`"),
+        ("kind: linear, ", "", "c.yaml:5: `heads.0.kind` is missing"),
+        ("[all-MiniLM-L6-v2]", "all-MiniLM-L6-v2", "c.yaml:3: `backbones`: input should be a valid list"),
+        ("heads:", "selection: {folds: 1}\nheads:", "c.yaml:4: `selection.folds`: .* greater than or equal to 2"),
+        ("heads:", "outputs: [{layer: lst}]\nheads:", "c.yaml:4: `outputs.0.layer`: .*'all' or 'last'"),
+        ("heads:", "name: again\nheads:", "c.yaml:4: `name` stands here twice"),
+        ("name: reviews", "name: ../reviews", "c.yaml:1: `name`: string should match"),
+        ("}", "", "c.yaml:3: not YAML"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_place_and_the_nearest_name(tmp_path, old, new, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        load(tmp_path, GOOD.replace(old, new, 1))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "just text", "[1, 2]"])
+def test_what_is_no_mapping_is_refused(tmp_path, text):
+    with pytest.raises(UsageError, match="is no mapping of keys"):
+        load(tmp_path, text)
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    with pytest.raises(UsageError, match="none.yaml: cannot be read: No such file"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_values_can_be_set_from_the_command_line(tmp_path):
+    config = load(tmp_path, GOOD, "selection.folds=3", "backbones.0=hf:x", "heads.0.C=[1e-1, 2]", "data.test_size=0.5")
+    assert config.selection.folds == 3
+    assert config.backbones[0].name == "hf:x"
+    assert config.heads[0].grid() == {"C": [0.1, 2]}
+    assert config.data.test_size == 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("selection.folds", "expected KEY=VALUE"),
+        ("selecton.folds=3", "`selecton` is not a key here; did you mean `selection`?"),
+        ("backbones.7=x", "no place `backbones.7`"),
+        ("data.text=[", "not YAML"),
+    ],
+)
+def test_a_wrong_change_is_one_line(tmp_path, change, message):
+    with pytest.raises(UsageError, match=message):
+        load(tmp_path, GOOD, change)
