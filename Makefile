@@ -5,7 +5,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help extract train predict test lint format data benchmarks clean
+.PHONY: help extract train predict test lint format data benchmarks pictures constraints clean
 
 help:  ## show this
 	@echo "make TARGET [CONFIG=configs/demo.yaml] [ARGS='--set selection.folds=3']"
@@ -37,9 +37,16 @@ format: .venv/.developing  ## let ruff rewrite what it can
 data: .venv/.installed  ## rebuild the demo data from the checksummed source distribution
 	$(BIN)/python examples/data/build_sentences.py
 
-benchmarks: .venv/.installed  ## run every benchmark and print its table
+benchmarks: .venv/.developing  ## run every benchmark and print its table
 	$(BIN)/python -m benchmarks.extract
 	$(BIN)/python -m benchmarks.warm
+
+pictures: .venv/.installed  ## make the README's pictures from a fresh run of the demo
+	$(BIN)/python docs/make_pictures.py
+
+constraints: .venv/.developing  ## write the versions now in .venv into constraints.txt
+	{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable \
+	  | grep -viE '^(torch|torchvision|triton|nvidia|cuda|setuptools|pip)'; } > .constraints && mv .constraints constraints.txt
 
 clean:  ## remove the environment and caches; features and runs stay
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -275,5 +275,5 @@ def _absolute(path: str, base: Path) -> Path:
 def _local(backbone: str, base: Path) -> str:
     """Resolve a backbone's folder, if that is what the name leads to from the config's file."""
     scheme, colon, name = backbone.rpartition(":")
-    is_folder = "/" in name and (base / Path(name).expanduser()).is_dir()
+    is_folder = bool(colon or "/" in name) and (base / Path(name).expanduser()).is_dir()
     return f"{scheme}{colon}{_absolute(name, base)}" if is_folder else backbone
