@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.backbones.checkpoint import BackboneSpec
 from extract.backbones.registry import find_backbone
-from extract.errors import BackboneError, BadSampleError, SourceError
+from extract.errors import BackboneError, BadSampleError, NoSuchNameError, SourceError
 from extract.extractor import Features, extract
 from extract.outputs import Output
 from extract.samples import Samples, Skipped
@@ -20,6 +20,7 @@ __all__ = [
     "Columns",
     "FeatureExtractor",
     "Features",
+    "NoSuchNameError",
     "Output",
     "Samples",
     "Skipped",

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from extract.errors import BackboneError
+from extract.errors import NoSuchBackboneError
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 _GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, WSL
@@ -25,7 +25,7 @@ def choose_device(device: str = "auto") -> str:
 def choose_precision(precision: str, device: str) -> str:
     """Return the arithmetic of the forward pass: for `auto`, bfloat16 on GPUs that have it and float32 elsewhere."""
     if precision not in PRECISIONS:
-        raise BackboneError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+        raise NoSuchBackboneError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if precision != "auto":
         return precision
     if device.startswith("cuda"):

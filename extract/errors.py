@@ -11,5 +11,17 @@ class BackboneError(HeadstartError):
     """A backbone cannot be found, loaded or used as asked."""
 
 
+class NoSuchNameError(HeadstartError):
+    """Something was asked for by a name that does not exist: the request is wrong, not the work."""
+
+
+class NoSuchSourceError(SourceError, NoSuchNameError):
+    """There is no such file, kind of file, column or encoding."""
+
+
+class NoSuchBackboneError(BackboneError, NoSuchNameError):
+    """There is no such backbone, layer, pooling or precision."""
+
+
 class BadSampleError(HeadstartError):
     """A sample cannot be extracted and the caller asked for that to be an error."""

@@ -84,6 +84,7 @@ def extract(
     device: str = "auto",
     token_budget: int | None = None,
     strict: bool = False,
+    keep_table: bool = True,
     progress: Any = None,
 ) -> Features:
     """Make sure that the store holds the features of every sample, and return them.
@@ -106,6 +107,8 @@ def extract(
         Most tokens in a batch, padding included; None for the device's default.
     strict
         Raise on the first sample that cannot be used, before anything is computed, instead of skipping it.
+    keep_table
+        Have the store keep a table of these samples, which says that their features are still wanted.
     progress
         A `Progress` that is told how it goes.
 
@@ -160,7 +163,7 @@ def extract(
         skipped.append(Skipped(row, samples.ids[row], refused[admitted.keys[position].tobytes()]))
     if strict and skipped:
         _refuse(skipped)
-    if len(admitted.keys):
+    if keep_table and len(admitted.keys):
         write_table(store.path, samples.table(admitted))
     return Features(
         store=store,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from extract.errors import BackboneError
+from extract.errors import NoSuchBackboneError
 
 POOLINGS = ("cls", "mean", "max")
 OWN = "pooled"
@@ -49,7 +49,7 @@ def parse_outputs(asked: Any, layers: int, has_own: bool, where: str = "outputs"
 
     Raises
     ------
-    BackboneError
+    NoSuchBackboneError
         If there is no such layer or pooling.
     """
     if asked is None:
@@ -59,12 +59,12 @@ def parse_outputs(asked: Any, layers: int, has_own: bool, where: str = "outputs"
     for entry in entries:
         for output in _expand(entry, layers, where):
             if output.layer is None and not has_own:
-                raise BackboneError(
+                raise NoSuchBackboneError(
                     f"{where}: this backbone has no pooled feature of its own; poolings are {', '.join(POOLINGS)}"
                 )
             outputs[output] = None
     if not outputs:
-        raise BackboneError(f"{where}: no output is asked for")
+        raise NoSuchBackboneError(f"{where}: no output is asked for")
     return tuple(outputs)
 
 
@@ -75,7 +75,7 @@ def _expand(entry: Any, layers: int, where: str) -> Iterable[Output]:
         match = _NAME.fullmatch(entry)
         entry = {"layer": int(match[1]), "pooling": match[2]} if match else {"pooling": entry}
     if not isinstance(entry, Mapping) or not entry.keys() <= {"layer", "pooling"}:
-        raise BackboneError(f"{where}: {entry!r} is not {{layer: ..., pooling: ...}}")
+        raise NoSuchBackboneError(f"{where}: {entry!r} is not {{layer: ..., pooling: ...}}")
     for layer in _layers(entry.get("layer", "last"), layers, where):
         for pooling in _as_list(entry.get("pooling", "mean")):
             if pooling == OWN:
@@ -83,7 +83,7 @@ def _expand(entry: Any, layers: int, where: str) -> Iterable[Output]:
             elif pooling in POOLINGS:
                 yield Output(layer, pooling)
             else:
-                raise BackboneError(f"{where}: {pooling!r} is not a pooling; poolings are {', '.join((*POOLINGS, OWN))}")
+                raise NoSuchBackboneError(f"{where}: {pooling!r} is not a pooling; poolings are {', '.join((*POOLINGS, OWN))}")
 
 
 def _layers(asked: Any, layers: int, where: str) -> list[int]:
@@ -92,7 +92,9 @@ def _layers(asked: Any, layers: int, where: str) -> list[int]:
     found = [layers if layer == "last" else layer for layer in _as_list(asked)]
     for layer in found:
         if not isinstance(layer, int) or isinstance(layer, bool) or not -layers - 1 <= layer <= layers:
-            raise BackboneError(f"{where}: there is no layer {layer!r}; layers are 0 (embeddings) to {layers} (last), or `all`")
+            raise NoSuchBackboneError(
+                f"{where}: there is no layer {layer!r}; layers are 0 (embeddings) to {layers} (last), or `all`"
+            )
     return [layer if layer >= 0 else layers + 1 + layer for layer in found]
 
 

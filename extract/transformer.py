@@ -66,7 +66,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             If a sample cannot be extracted: every row must have its features here.
         """
         spec = BackboneSpec(self.backbone, self.max_length, self.prompt, self.precision, self.dtype)
-        features = extract(list(X), spec, self.store, self.outputs, device=self.device)
+        features = extract(list(X), spec, self.store, self.outputs, device=self.device, keep_table=False)
         if features.skipped:
             first = features.skipped[0]
             raise BadSampleError(f"sample {first.row}: {first.reason} ({len(features.skipped)} such); leave it out of X")

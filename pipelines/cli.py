@@ -156,10 +156,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except Exception as error:
         from cache import HeadstartError
+        from extract.errors import NoSuchNameError
         from pipelines.errors import UsageError
 
         if isinstance(error, HeadstartError):
-            return _fail(str(error), 2 if isinstance(error, UsageError) else 1, debug)
+            return _fail(str(error), 2 if isinstance(error, UsageError | NoSuchNameError) else 1, debug)
         return _fail(f"{type(error).__name__}: {error} (--debug shows where; this may be a bug)", 1, debug)
 
 

@@ -40,7 +40,8 @@ def predict(
     if bool(texts) == (file is not None):
         raise UsageError("give texts to classify, or a file of them with --file")
     samples = Samples.of(texts, "command line") if file is None else _read(file, saved.text_column)
-    features = extract(samples, saved.backbone, store or saved.store, [saved.output], device=saved.device, progress=progress)
+    place = store or saved.store
+    features = extract(samples, saved.backbone, place, [saved.output], device=saved.device, keep_table=False, progress=progress)
     if features.recipe.id != saved.recipe:
         raise RunError(
             f"{run}: its head expects features of recipe {saved.recipe[:12]}, and {saved.backbone.backbone} now gives "

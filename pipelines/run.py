@@ -172,14 +172,16 @@ def read_run(folder: Path) -> SavedRun:
 
     Raises
     ------
+    UsageError
+        If it is no run.
     RunError
-        If it is no run, or its head cannot be read.
+        If its head cannot be read.
     """
     from heads import load_head
     from pipelines.config import load_config
 
     if not (folder / "metrics.json").is_file():
-        raise RunError(f"{folder}: is not a run folder (it has no metrics.json); `headstart train` makes one")
+        raise UsageError(f"{folder}: is not a run folder (it has no metrics.json); `headstart train` makes one")
     try:
         saved = load_head(folder / "head")
         config = load_config(folder / "config.yaml")

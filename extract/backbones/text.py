@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from extract.backbones.base import Backbone, freeze
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
-from extract.errors import BackboneError
+from extract.errors import BackboneError, NoSuchBackboneError
 from extract.outputs import Output
 from extract.pooling import pool
 
@@ -112,7 +112,7 @@ def token_limit(model: Any, tokenizer: Any) -> int:
 def checked_length(spec: BackboneSpec, limit: int, checkpoint: Checkpoint) -> int:
     """Return the length to cut texts at; raises `BackboneError` if more is asked than the model can take."""
     if spec.max_length is not None and not 1 < spec.max_length <= limit:
-        raise BackboneError(
+        raise NoSuchBackboneError(
             f"{checkpoint.uri}: max_length {spec.max_length} is not between 2 and {limit}, what this model takes"
         )
     return spec.max_length or limit

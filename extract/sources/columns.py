@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from extract.errors import SourceError
+from extract.errors import NoSuchSourceError, SourceError
 from extract.samples import Samples, is_nothing
 
 _SPLITS = {
@@ -80,7 +80,7 @@ def samples_from_columns(
         column = getattr(columns, field.name)
         if column is not None:
             if column not in table:
-                raise SourceError(f"{name}: there is no column `{column}` (for {field.name}); {_suggest(column, table)}")
+                raise NoSuchSourceError(f"{name}: there is no column `{column}` (for {field.name}); {_suggest(column, table)}")
             picked[field.name] = table[column]
     faults = dict(faults)
     labels = [_as_name(value) for value in picked["label"]] if "label" in picked else None

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from extract.errors import SourceError
+from extract.errors import NoSuchSourceError, SourceError
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
 
@@ -67,9 +67,11 @@ def _load_path(path: Path, columns: Columns, encoding: str) -> Samples:
             return load_jsonl(path, columns, encoding)
         if path.suffix == ".parquet":
             return load_parquet(path, columns)
+    except FileNotFoundError as error:
+        raise NoSuchSourceError(f"{path}: there is no such file or folder") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
-    raise SourceError(f"{path}: not a kind of file known here; endings are {', '.join(_ENDINGS)}, or a folder of text files")
+    raise NoSuchSourceError(f"{path}: not a kind of file known here; give {', '.join(_ENDINGS)} or a folder of text files")
 
 
 def _load_columns(table: dict[str, list[Any]], columns: Columns) -> Samples:

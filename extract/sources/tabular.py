@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from extract.errors import SourceError
+from extract.errors import NoSuchSourceError, SourceError
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
 
@@ -98,5 +98,5 @@ def _with_mark(encoding: str) -> str:
     try:
         "".encode(encoding)
     except LookupError as error:
-        raise SourceError(f"encoding `{encoding}` is not known") from error
+        raise NoSuchSourceError(f"encoding `{encoding}` is not known") from error
     return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding

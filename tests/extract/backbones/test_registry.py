@@ -105,3 +105,18 @@ def test_an_unreachable_hub_is_one_clear_line(hub_cache):
     with pytest.raises(BackboneError, match=r"hf:team/other@main: the model hub cannot be reached .* name a folder") as caught:
         find_backbone("hf:team/other")
     assert "\n" not in str(caught.value)
+
+
+def test_the_weights_of_a_module_in_another_format_count_too(tmp_path):
+    """A sentence-transformers folder may hold safetensors at the top and an older `.bin` in a module's folder."""
+    folder = save_encoder(tmp_path / "model")
+    (folder / "2_Dense").mkdir()
+    (folder / "2_Dense" / "pytorch_model.bin").write_bytes(b"one")
+    (folder / "pytorch_model.bin").write_bytes(b"not loaded where there are safetensors")
+    before = find_backbone(f"hf:{folder}")
+    (folder / "pytorch_model.bin").write_bytes(b"changed")
+    assert find_backbone(f"hf:{folder}") == before
+    (folder / "2_Dense" / "pytorch_model.bin").write_bytes(b"two")
+    assert find_backbone(f"hf:{folder}").weights != before.weights
+    (folder / "vocabulary.of_some_kind").write_text("a")
+    assert find_backbone(f"hf:{folder}").settings != before.settings

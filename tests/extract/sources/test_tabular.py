@@ -77,7 +77,7 @@ def test_an_unknown_split_is_named_with_its_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("none.csv", "No such file"), ("r.xlsx", "not a kind of file"), ("empty.csv", "empty")]
+    ("name", "message"), [("none.csv", "there is no such file"), ("r.xlsx", "not a kind of file"), ("empty.csv", "empty")]
 )
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path, name, message):
     write(tmp_path / "r.xlsx", b"")
