@@ -1,6 +1,6 @@
 """`headstart doctor`: what this machine would use, and what is missing."""
 
-import importlib.metadata
+import importlib.util
 import os
 import platform
 from typing import Any
@@ -9,7 +9,7 @@ from cache import FeatureStore, StoreError
 from extract import BackboneError, find_backbone
 from extract.backbones.checkpoint import PACKAGED
 from extract.devices import choose_device, choose_precision
-from pipelines.run import LIBRARIES
+from pipelines.environment import library_versions
 
 
 def examine(store: str = "features") -> dict[str, Any]:
@@ -21,13 +21,8 @@ def examine(store: str = "features") -> dict[str, Any]:
         The feature store's folder.
     """
     problems: list[str] = []
-    versions: dict[str, str | None] = {}
-    for name in LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-            problems.append(f"{name} is not installed; `pip install {name}`")
+    versions = library_versions()
+    problems += [f"{name} is not installed; `pip install {name}`" for name, version in versions.items() if version is None]
     device = choose_device()
     backbones = []
     for name in sorted({name.rpartition("/")[2] for name in PACKAGED}):

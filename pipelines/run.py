@@ -14,12 +14,9 @@ A run is built beside its place and renamed into it, so that it is there whole o
 """
 
 import dataclasses
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,12 +26,11 @@ from cache import HeadstartError
 from extract import BackboneSpec
 from heads import save_head
 from pipelines.config import Config
+from pipelines.environment import environment
 from pipelines.errors import RunError, UsageError
 from pipelines.extract import Extraction, spec_of
 from pipelines.task import Task
 from pipelines.train import Result
-
-LIBRARIES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "h5py", "numpy", "datasets", "headstart")
 
 
 def choose_run_folder(config: Config, asked: str | None) -> Path:
@@ -133,24 +129,6 @@ def summarize(folder: Path, extraction: Extraction, task: Task, result: Result, 
         "confusion": result.confusion.tolist(),
         "notes": task.notes,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
-    }
-
-
-def environment() -> dict[str, Any]:
-    """Return versions, machine and command line."""
-    versions: dict[str, str | None] = {}
-    for name in LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    return {
-        "command": sys.argv,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "libraries": versions,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
 

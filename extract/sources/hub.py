@@ -6,6 +6,9 @@ from extract.errors import SourceError
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
 
+SPLITS = ("train", "validation", "test")
+"""The parts that are taken where there are any of them, and not, say, the `unsupervised` part of IMDB."""
+
 
 def load_hub(name: str, columns: Columns, config: str | None = None, revision: str | None = None) -> Samples:
     """Load a data set by its name on the hub (or a local folder that `datasets` can read).
@@ -18,28 +21,32 @@ def load_hub(name: str, columns: Columns, config: str | None = None, revision: s
         If the hub cannot be reached, or has no such data set, or it has no such column.
     """
     import datasets
+    from huggingface_hub.utils import logging
 
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # its retries would be told one by one
     try:
         splits = datasets.load_dataset(name, config, revision=revision)
     except Exception as error:  # whatever the hub's client and the data set's builder raise
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SourceError(f"hub:{name}: cannot be loaded: {first}; check the name and the network, or use `path`") from error
-    table: dict[str, list[Any]] = {}
-    places: list[str] = []
-    own_splits: list[str] = []
-    for split, rows in splits.items():
-        if len(rows) and _is_split(split):
-            for column, feature in rows.features.items():
-                values = rows[column][:]
-                if isinstance(feature, datasets.ClassLabel):
-                    values = [None if value is None or value < 0 else feature.int2str(value) for value in values]
-                table.setdefault(column, []).extend(values)
-            places += [f"{split}:{row}" for row in range(len(rows))]
-            own_splits += [split] * len(rows)
-    names = {"train": "train", "validation": "validation", "test": "test"}
-    told = [names[split] for split in own_splits] if len(set(own_splits)) > 1 else None
+    finally:
+        logging.set_verbosity(verbosity)
+    parts = {split: rows for split, rows in splits.items() if split in SPLITS} or dict(splits)
+    names = dict.fromkeys(column for rows in parts.values() for column in rows.column_names)
+    table = {name: [value for rows in parts.values() for value in _column(rows, name)] for name in names}
+    places = [f"{split}:{row}" for split, rows in parts.items() for row in range(len(rows))]
+    told = None
+    if len(parts) > 1 and set(parts) <= set(SPLITS):
+        told = [split for split, rows in parts.items() for _ in range(len(rows))]
     return samples_from_columns(f"hub:{name}", table, columns, places, {}, None if columns.split else told)
 
 
-def _is_split(name: str) -> bool:
-    return name in ("train", "validation", "test")  # and not, say, the `unsupervised` part of IMDB
+def _column(rows: Any, name: str) -> list[Any]:
+    """Return a column's values, class labels by their names; None for every row where the part has no such column."""
+    if name not in rows.features:
+        return [None] * len(rows)
+    values, feature = rows[name][:], rows.features[name]
+    if not hasattr(feature, "int2str"):
+        return list(values)
+    return [None if value is None or value < 0 else feature.int2str(value) for value in values]

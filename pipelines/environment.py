@@ -1,0 +1,33 @@
+"""What an experiment ran on: library versions, machine, command line."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+import time
+from typing import Any
+
+LIBRARIES = ("headstart", "torch", "transformers", "sentence-transformers", "scikit-learn", "h5py", "numpy", "datasets")
+
+
+def library_versions() -> dict[str, str | None]:
+    """Return the version of every library that matters; None where it is not installed."""
+    versions: dict[str, str | None] = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, machine and command line, as they stand in a run's `environment.json`."""
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "libraries": library_versions(),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
