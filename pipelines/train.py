@@ -109,7 +109,10 @@ def check_heads(config: Config) -> None:
         With the line of the one that does not.
     """
     for number, head in enumerate(config.heads):
-        grid = head.grid()
+        try:
+            grid = head.grid()
+        except ValueError as error:
+            raise UsageError(f"{config.where('heads', number)}: the values of {head.kind} cannot be spread: {error}") from error
         try:
             head_class(head.kind)
         except ValueError as error:

@@ -69,6 +69,8 @@ def _load_path(path: Path, columns: Columns, encoding: str) -> Samples:
             return load_parquet(path, columns)
     except FileNotFoundError as error:
         raise NoSuchSourceError(f"{path}: there is no such file or folder") from error
+    except UnicodeError as error:
+        raise SourceError(f"{path}: not readable as {encoding}: {error}; name its encoding as `encoding`") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
     raise NoSuchSourceError(f"{path}: not a kind of file known here; give {', '.join(_ENDINGS)} or a folder of text files")

@@ -29,6 +29,8 @@ def load_csv(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
             header = next(reader, None)
             if not header:
                 raise SourceError(f"{path}: the file is empty; a header with the columns' names is expected")
+            if twice := [name for name in dict.fromkeys(header) if header.count(name) > 1]:
+                raise SourceError(f"{path}: the header has the column `{twice[0]}` twice; rename one of them")
             rows, places, faults = _read_rows(path.name, reader, len(header))
         except csv.Error as error:
             raise SourceError(f"{path}:{reader.line_num}: not readable as CSV: {error}") from error

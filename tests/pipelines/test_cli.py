@@ -155,6 +155,11 @@ def test_any_scikit_learn_classifier_and_several_outputs_are_tried(headstart, pr
         (["train", "none.yaml"], 2, "none.yaml: cannot be read"),
         (["train", "config.yaml", "--set", "heads.0.c=3"], 2, "config.yaml:5: `c` is not a parameter of linear"),
         (["train", "config.yaml", "--set", "heads.0.kind=liner"], 2, "config.yaml:5: `liner` is no kind of head"),
+        (
+            ["train", "config.yaml", "--set", "heads.0.C={log: [0, 1, 3]}"],
+            2,
+            "config.yaml:5: the values of linear cannot be spread",
+        ),
         (["train", "config.yaml", "--set", "data.label=null"], 2, "config.yaml:2: training needs a label column"),
         (["train", "config.yaml", "--set", "data.label=lable"], 2, "no column `lable` (for label); did you mean `label`"),
         (["train", "config.yaml", "--set", "data.path=none.csv"], 2, "none.csv: there is no such file"),

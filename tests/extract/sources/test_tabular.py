@@ -104,3 +104,13 @@ def test_parquet_reads_only_the_columns_asked_for(tmp_path):
     assert (samples.inputs, samples.labels, samples.ids) == (["a", None], ["1", None], ["r.parquet:1", "r.parquet:2"])
     with pytest.raises(SourceError, match="not readable as Parquet"):
         load_samples(write(tmp_path / "bad.parquet", b"PAR1 not really"))
+
+
+def test_a_column_that_stands_twice_is_an_error_and_not_a_guess(tmp_path):
+    with pytest.raises(SourceError, match="column `text` twice"):
+        load_samples(write(tmp_path / "r.csv", "text,label,text\na,b,c\n"))
+
+
+def test_a_file_in_another_encoding_than_the_named_one_is_one_line(tmp_path):
+    with pytest.raises(SourceError, match="not readable as utf-16"):
+        load_samples(write(tmp_path / "r.csv", b"text\na\n"), encoding="utf-16")
