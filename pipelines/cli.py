@@ -7,6 +7,9 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
+STOPPED = 130
+"""Exit status after Ctrl-C, by the shells' convention; typer turns the interruption into it."""
+
 app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -147,11 +150,12 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     try:
-        return int(app(arguments, prog_name="headstart", standalone_mode=False) or 0)
+        status = int(app(arguments, prog_name="headstart", standalone_mode=False) or 0)
+        return _stopped() if status == STOPPED else status
     except TyperException as error:
         return _fail(f"{error.format_message()} (`{_command(error)} --help` tells more)", 2, debug)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("stopped; what was extracted is in the store, and the same command goes on from there", 130, False)
+        return _stopped()
     except BrokenPipeError:
         return 1
     except Exception as error:
@@ -162,6 +166,10 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, HeadstartError):
             return _fail(str(error), 2 if isinstance(error, UsageError | NoSuchNameError) else 1, debug)
         return _fail(f"{type(error).__name__}: {error} (--debug shows where; this may be a bug)", 1, debug)
+
+
+def _stopped() -> int:
+    return _fail("stopped; what was extracted is in the store, and the same command goes on from there", STOPPED, False)
 
 
 def _fail(text: str, status: int, debug: bool) -> int:

@@ -232,3 +232,22 @@ def test_an_edited_csv_extracts_only_its_new_rows(headstart, project):
     recipe = headstart.json("extract", "config.yaml")["recipes"][0]
     assert recipe["samples"] == 220
     assert recipe["cached"] + recipe["extracted"] == 220
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_in_one_line_that_nothing_is_lost(headstart, project):
+    import os
+    import signal
+    import subprocess
+    import sys
+
+    with open(project / "reviews.csv", "a") as file:
+        file.writelines(f"{'word ' * 50} {number},good,long,train\n" for number in range(200_000))
+    command = [sys.executable, "-m", "pipelines.cli", "extract", "config.yaml"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    while not list(project.glob("features/recipes/*/shards/*.h5")):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (130, "")
+    assert err.strip().splitlines()[-1].startswith("error: stopped; what was extracted is in the store")
