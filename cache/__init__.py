@@ -2,10 +2,13 @@
 
 from cache.errors import HeadstartError, StoreError
 from cache.keys import as_key_array, text_key
+from cache.lease import Lease
 from cache.memo import remembered
+from cache.ragged import Ragged
 from cache.recipe import Recipe
+from cache.rows import StoredRows
 from cache.shard import DamagedShardError, Shard
-from cache.store import FeatureStore, Holding
+from cache.store import FeatureStore, Holding, StoreWarning
 from cache.table import Table, read_table, write_table
 
 __all__ = [
@@ -13,9 +16,13 @@ __all__ = [
     "FeatureStore",
     "HeadstartError",
     "Holding",
+    "Lease",
+    "Ragged",
     "Recipe",
     "Shard",
     "StoreError",
+    "StoreWarning",
+    "StoredRows",
     "Table",
     "as_key_array",
     "read_table",

@@ -1,63 +1,280 @@
-"""Where each row is: sorted keys of one output over a recipe's shards. Derived from the shards, never the truth."""
+"""Where each row is: sorted keys over a recipe's shards. Derived from the shards, never the truth.
 
+Keys are compared as two 64-bit numbers. A large index is kept beside the shards, `index/<digest>.idx`, and mapped into
+memory; it is left out where it cannot be written and rebuilt where it does not hold. Whoever reads a row compares the
+shard's own key with the one that was asked for, so that not even a forged index can give another sample's features.
+"""
+
+import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import xxhash
 
-from cache.keys import sortable
+from cache import files
+from cache.atomic import write_atomically
+from cache.errors import StoreError
+from cache.memo import stamp_of
 from cache.shard import Shard
+
+WORTH_KEEPING = 500_000
+"""Rows from which an index is written to disk; a smaller one is built in less time than it takes to think about it."""
+
+LEAST_HELD = 0.5
+"""Share of a kept index's rows that must still be there for it to be used."""
+
+_MAGIC = b"headstart index2"
+_HEADER_BYTES = len(_MAGIC) + 8 + 16
+_MOST_HEADER = 2**26
+
+
+def as_numbers(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return keys `[n, 16]` uint8 as their two big-endian halves, `[n]` uint64 each."""
+    halves = np.ascontiguousarray(keys).view(">u8").reshape(-1, 2)
+    return halves[:, 0].astype(np.uint64), halves[:, 1].astype(np.uint64)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Sorted keys of some shards.
+
+    Attributes
+    ----------
+    names
+        The shards' file names, in the order of their numbers here.
+    high, low
+        `[n]` uint64, the keys' halves, sorted by the first.
+    place
+        `[n]` uint64: the shard's number times 2^32, plus the row in it.
+    longest
+        Most entries that share a first half; at least as often as a key is held.
+    """
+
+    names: tuple[str, ...]
+    high: np.ndarray
+    low: np.ndarray
+    place: np.ndarray
+    longest: int
+
+    def __len__(self) -> int:
+        return len(self.high)
+
+    def find(self, high: np.ndarray, low: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Find keys in the shards that are `usable`, a mask: which were found, their shards and their rows, `[n]` each."""
+        found = np.zeros(len(high), bool)
+        shard, row = np.zeros(len(high), np.int64), np.zeros(len(high), np.int64)
+        order = np.argsort(high) if len(high) > 1 else np.zeros(len(high), np.int64)
+        at = np.searchsorted(self.high, high[order])
+        for _ in range(self.longest):
+            inside = at < len(self)
+            order, at = order[inside], at[inside]
+            same = self.high[at] == high[order]
+            order, at = order[same], at[same]
+            place = self.place[at]
+            holder = (place >> np.uint64(32)).astype(np.int64)
+            hit = (self.low[at] == low[order]) & (holder < len(usable)) & usable[np.minimum(holder, len(usable) - 1)]
+            found[order[hit]] = True
+            shard[order[hit]] = holder[hit]
+            row[order[hit]] = (place[hit] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+            order, at = order[~hit], at[~hit] + 1
+            if not len(order):
+                break
+        return found, shard, row
+
+
+def build_segment(shards: Sequence[Shard]) -> Segment:
+    """Sort the keys of shards; where several hold the same key, the first one's row comes first."""
+    rows = sum(shard.rows for shard in shards)
+    high, low, place = (np.empty(rows, np.uint64) for _ in range(3))
+    start = 0
+    for number, shard in enumerate(shards):
+        stop = start + shard.rows
+        high[start:stop], low[start:stop] = as_numbers(shard.keys)
+        place[start:stop] = (np.uint64(number) << np.uint64(32)) + np.arange(shard.rows, dtype=np.uint64)
+        start = stop
+    order = np.argsort(high, kind="stable")
+    high = high[order]
+    same = np.flatnonzero(np.concatenate([[True], high[1:] != high[:-1], [True]]))
+    longest = int(np.diff(same).max()) if rows else 0
+    return Segment(tuple(shard.path.name for shard in shards), high, low[order], place[order], longest)
+
+
+def write_segment(folder: Path, segment: Segment) -> None:
+    """Keep a segment on disk in place of those that were there; say nothing where that is not possible."""
+    header = json.dumps({"rows": len(segment), "longest": segment.longest, "shards": segment.names}).encode()
+    header += b" " * (-(_HEADER_BYTES + len(header)) % 64)
+    arrays = [np.ascontiguousarray(array).view(np.uint8).data for array in (segment.high, segment.low, segment.place)]
+    sum_ = xxhash.xxh3_128(header)
+    for array in arrays:
+        sum_.update(array)
+    name = hashlib.blake2b("\n".join(segment.names).encode(), digest_size=16).hexdigest()
+    path = folder / f"{name}.idx"
+    try:
+        write_atomically(path, _MAGIC, len(header).to_bytes(8, "little"), sum_.digest(), header, *arrays)
+        for other in folder.glob("*.idx"):
+            if other != path:
+                other.unlink(missing_ok=True)
+    except (StoreError, OSError):
+        return
+
+
+def read_segment(folder: Path) -> Segment | None:
+    """Map the segment kept on disk; None where there is none that holds."""
+    for path in sorted(folder.glob("*.idx")) if folder.is_dir() else ():
+        try:
+            return _map_segment(path)
+        except (StoreError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            continue
+    return None
+
+
+def _map_segment(path: Path) -> Segment:
+    with files.opened(path) as descriptor:
+        stamp = stamp_of(descriptor)
+        size = int(stamp.partition(":")[0])
+        with open(descriptor, "rb", closefd=False) as file:
+            start = file.read(_HEADER_BYTES)
+            length = int.from_bytes(start[len(_MAGIC) : len(_MAGIC) + 8], "little")
+            if not start.startswith(_MAGIC) or length > min(_MOST_HEADER, size):
+                raise ValueError("not an index")
+            header = file.read(length)
+        if files.digest(descriptor, _HEADER_BYTES, size) != start[len(_MAGIC) + 8 :]:
+            raise ValueError("its checksum does not hold")
+    content = json.loads(header)
+    rows, offset = int(content["rows"]), _HEADER_BYTES + length
+    if rows < 0 or offset + 24 * rows != size:
+        raise ValueError("its size does not fit")
+    high, low, place = (
+        files.MAPS.view(path, stamp, offset + 8 * rows * number, (rows,), np.dtype(np.uint64)) for number in range(3)
+    )
+    return Segment(tuple(map(str, content["shards"])), high, low, place, int(content["longest"]))
 
 
 class Index:
-    """Finds keys in shards without per-row Python.
+    """Finds keys in the shards of a recipe without per-row Python.
 
     Parameters
     ----------
     shards
-        The shards that hold `output`; where two hold the same key, the first one's row is used.
-    output
-        Name of the output.
+        The recipe's shards.
+    folder
+        Where a large index is kept.
+    before
+        The index before shards came or went; what still holds of it is used again.
     """
 
-    def __init__(self, shards: Sequence[Shard], output: str) -> None:
-        self.output = output
-        self.shards = [shard for shard in shards if output in shard.outputs]
-        keys = [sortable(shard.keys) for shard in self.shards]
-        lengths = [len(k) for k in keys]
-        together = np.concatenate(keys) if keys else np.empty(0, "S16")
-        self._keys, first = np.unique(together, return_index=True)
-        self._shard = np.repeat(np.arange(len(keys)), lengths)[first]
-        self._row = (np.concatenate([np.arange(n) for n in lengths]) if lengths else np.empty(0, int))[first]
+    def __init__(self, shards: Sequence[Shard], folder: Path, before: "Index | None" = None) -> None:
+        self.shards = list(shards)
+        self._number = {shard.path.name: number for number, shard in enumerate(shards)}
+        kept = before.segments if before is not None else [segment for segment in [read_segment(folder)] if segment]
+        self.segments: list[Segment] = [segment for segment in kept if self._share_held(segment) >= LEAST_HELD]
+        covered = {name for segment in self.segments for name in segment.names}
+        if new := [shard for shard in shards if shard.path.name not in covered]:
+            self.segments.append(build_segment(new))
+            if sum(map(len, self.segments)) > 1.25 * max(map(len, self.segments)):
+                self.rebuild()
+            largest = max(self.segments, key=len)
+            if len(largest) >= WORTH_KEEPING and largest not in kept:
+                write_segment(folder, largest)
+        self._usable: dict[tuple[int, str], np.ndarray] = {}
 
-    def __len__(self) -> int:
-        return len(self._keys)
+    def rebuild(self) -> None:
+        """Sort all keys anew, from the shards."""
+        self.segments = [build_segment(self.shards)]
+        self._usable = {}
 
-    def missing(self, keys: np.ndarray) -> np.ndarray:
-        """Return a mask `[n]`, true where a key of `[n, 16]` has no row."""
-        wanted = sortable(keys)
-        if not len(self._keys):
-            return np.ones(len(wanted), bool)
-        return self._keys[self._positions(wanted)] != wanted
+    def missing(self, keys: np.ndarray, output: str) -> np.ndarray:
+        """Return a mask `[n]`, true where a key of `[n, 16]` has no row of an output."""
+        return ~self._find(keys, output)[0]
 
-    def read(self, keys: np.ndarray) -> np.ndarray:
-        """Gather rows `[n, d]` in the order of `keys [n, 16]`, all of which must be present."""
-        wanted = self._positions(sortable(keys))
-        shard_of, row_of = self._shard[wanted], self._row[wanted]
-        first = self.shards[0].outputs[self.output]
-        rows = np.empty((len(wanted), first.shape[1]), first.dtype)
-        order = np.argsort(shard_of, kind="stable")
-        bounds = np.searchsorted(shard_of[order], np.arange(len(self.shards) + 1))
-        for number, shard in enumerate(self.shards):
-            here = order[bounds[number] : bounds[number + 1]]
-            if len(here):
-                rows[_as_slice(here)] = shard.outputs[self.output][_as_slice(row_of[here])]
-        return rows
+    def locate(self, keys: np.ndarray, output: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the shard's number and the row of every key of `[n, 16]`, `[n]` int64 each; None if one has no row.
 
-    def _positions(self, wanted: np.ndarray) -> np.ndarray:
-        return np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
+        Keys in the order of a data set lie in long runs in the shards, which are followed by comparing keys; only where a
+        run ends the index is asked.
+        """
+        shard, row = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
+        start = runs = 0
+        while start < len(keys):
+            if runs >= 16 and start < 64 * runs:  # hardly any order: ask for all the rest at once
+                if not self._locate_each(keys[start:], output, shard[start:], row[start:]):
+                    return None
+                break
+            length = self._follow(keys[start:], output, shard[start:], row[start:])
+            if not length:
+                return None
+            start, runs = start + length, runs + 1
+        return shard, row
+
+    def _follow(self, keys: np.ndarray, output: str, shard: np.ndarray, row: np.ndarray) -> int:
+        """Locate the first keys, as far as they follow on in one shard; return how many, 0 if the first has no row."""
+        if not self._locate_each(keys[:1], output, shard, row):
+            return 0
+        number, first = int(shard[0]), int(row[0])
+        held = self.shards[number].keys[first : first + len(keys)]
+        length, step = 1, 64
+        while length < len(held):
+            piece = slice(length, length + step)
+            same = _equal(held[piece], keys[: len(held)][piece])
+            if not same.all():
+                length += int(same.argmin())
+                break
+            length, step = length + len(same), 4 * step
+        shard[:length] = number
+        row[:length] = np.arange(first, first + length)
+        return length
+
+    def _locate_each(self, keys: np.ndarray, output: str, shard: np.ndarray, row: np.ndarray) -> bool:
+        for attempt in range(2):
+            found, shard[: len(keys)], row[: len(keys)] = self._find(keys, output)
+            if not found.all():
+                return False
+            if self._holds(keys, shard[: len(keys)], row[: len(keys)]):
+                return True
+            if not attempt:  # what was kept on disk says something else than the shards
+                self.rebuild()
+        raise StoreError(f"{self.shards[0].path.parent}: shards changed while they were read; try again")
+
+    def _holds(self, keys: np.ndarray, shard: np.ndarray, row: np.ndarray) -> bool:
+        """Compare the keys in the shards with those that were asked for."""
+        for number in np.unique(shard):
+            here = np.flatnonzero(shard == number) if len(keys) > 1 else slice(None)
+            if (row[here] >= self.shards[number].rows).any():
+                return False
+            if not _equal(self.shards[number].keys[row[here]], keys[here]).all():
+                return False
+        return True
+
+    def _find(self, keys: np.ndarray, output: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        found = np.zeros(len(keys), bool)
+        shard, row = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64)
+        high, low = as_numbers(keys)
+        for number, segment in enumerate(self.segments):
+            rest = np.flatnonzero(~found) if number else slice(None)
+            hit, holder, place = segment.find(high[rest], low[rest], self._usable_in(number, output))
+            found[rest] = hit
+            local = np.array([self._number.get(name, -1) for name in segment.names])
+            shard[rest] = np.where(hit, local[holder], shard[rest])
+            row[rest] = np.where(hit, place, row[rest])
+        return found, shard, row
+
+    def _usable_in(self, number: int, output: str) -> np.ndarray:
+        place = (number, output)
+        if place not in self._usable:
+            held = (self._number.get(name) for name in self.segments[number].names)
+            self._usable[place] = np.array([n is not None and output in self.shards[n].outputs for n in held], bool)
+        return self._usable[place]
+
+    def _share_held(self, segment: Segment) -> float:
+        """Return the share of a segment's rows whose shards are still there."""
+        rows = sum(self.shards[self._number[name]].rows for name in segment.names if name in self._number)
+        return rows / max(len(segment), 1)
 
 
-def _as_slice(rows: np.ndarray) -> np.ndarray | slice:
-    """Turn consecutive row numbers into a slice, so that reading in order is one copy."""
-    start, stop = int(rows[0]), int(rows[-1]) + 1
-    return slice(start, stop) if stop - start == len(rows) and (np.diff(rows) == 1).all() else rows
+def _equal(held: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Compare keys `[n, 16]` row by row."""
+    halves = np.ascontiguousarray(held).view(np.uint64) == np.ascontiguousarray(wanted).view(np.uint64)
+    return halves[:, 0] & halves[:, 1]

@@ -1,30 +1,51 @@
 """Facts about files that cost time to find out, remembered on this machine until the file changes.
 
-Two facts so far: the digest of a weights file, and that a shard's checksums hold. A fact belongs to a path together
+Such as the digest of a weights file, and where the arrays of a checked shard lie. A fact belongs to a path together
 with size, modification and change time, inode and device; if any differs, it is found out again. The memo is one
-SQLite file under the user's cache folder. Without it everything works, slower.
+SQLite file under the user's cache folder, never beside the file it speaks of. Without it everything works, slower.
 """
 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
 def remembered(path: Path, fact: str, find_out: Callable[[Path], str]) -> str:
     """Return `find_out(path)`, from memory if the file at `path` has not changed since it was asked last."""
-    path = path.resolve()
-    status = path.stat()
-    stamp = f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}:{status.st_dev}"
-    with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(_connect()) as memo:
-        row = memo.execute("SELECT answer FROM facts WHERE path=? AND fact=? AND stamp=?", (str(path), fact, stamp))
-        if found := row.fetchone():
-            return str(found[0])
+    (known,) = recall([path], fact)
+    if known is not None:
+        return known
+    stamp = stamp_of(path)
     answer = find_out(path)
-    with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(_connect()) as memo, memo:
-        memo.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", (str(path), fact, stamp, answer))
+    remember([(path, stamp, answer)], fact)
     return answer
+
+
+def recall(paths: Sequence[Path], fact: str) -> list[str | None]:
+    """Return what is remembered of each file as it is now, None where nothing is."""
+    answers: list[str | None] = [None] * len(paths)
+    with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(_connect()) as memo:
+        for number, path in enumerate(paths):
+            place = path.resolve()
+            row = memo.execute("SELECT answer, stamp FROM facts WHERE path=? AND fact=?", (str(place), fact)).fetchone()
+            if row and row[1] == stamp_of(place):
+                answers[number] = str(row[0])
+    return answers
+
+
+def remember(found: Sequence[tuple[Path, str, str]], fact: str) -> None:
+    """Remember (path, stamp, answer); the stamp was taken before the answer was looked for."""
+    with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(_connect()) as memo, memo:
+        rows = [(str(path.resolve()), fact, stamp, answer) for path, stamp, answer in found]
+        memo.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", rows)
+
+
+def stamp_of(path: Path | int) -> str:
+    """Return what of a file's status changes when its content does: size, times, inode, device."""
+    status = os.stat(path)
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}:{status.st_dev}"
 
 
 def _connect() -> sqlite3.Connection:

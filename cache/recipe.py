@@ -35,7 +35,7 @@ class Recipe:
     precision
         Arithmetic of the forward pass: `float32`, `bfloat16` or `float16` (autocast).
     dtype
-        Type of the stored features: `float32` or `float16`.
+        Type of the stored features, `float32` or `float16`, where an output's name does not end in another.
     extractor
         Version of the extraction's meaning; raised when the same inputs would give other values.
     """
@@ -67,10 +67,15 @@ class Recipe:
         """Read a recipe back; raises `StoreError` if the text is no recipe."""
         try:
             recipe = cls(**json.loads(text))
-            recipe.to_json()
-        except (TypeError, ValueError) as error:
+            recipe.to_json().encode()
+        except (TypeError, ValueError, RecursionError, AttributeError) as error:
             raise StoreError(f"not a recipe: {error}") from error
         return recipe
+
+    def dtype_of(self, output: str) -> str:
+        """Return the type an output is stored in: the recipe's, or the one that the output's name ends in."""
+        ending = output.rpartition(".")[2]
+        return ending if ending in DTYPES else self.dtype
 
     @property
     def id(self) -> str:

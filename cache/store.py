@@ -1,23 +1,39 @@
 """The feature store: a folder that maps (recipe, output, sample key) to a feature vector.
 
-Recipes and their shards are here; tables of data sets are in `table`, the files' layout in `shard`.
+Recipes and their shards are here; tables of data sets are in `table`, the files' layout in `shard`, upkeep in `maintenance`.
 """
 
+import contextlib
+import os
+import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from cache.atomic import write_atomically
+from cache.atomic import remove_leftovers, write_atomically
 from cache.errors import StoreError
+from cache.files import ChangedFileError, read_small
+from cache.gather import gather
 from cache.index import Index
+from cache.lease import Lease
+from cache.ragged import Ragged
 from cache.recipe import Recipe
-from cache.shard import DamagedShardError, Shard, open_shard, write_shard
+from cache.rows import StoredRows
+from cache.shard import DamagedShardError, Shard, open_shards, write_shard
 
-STORE_FORMAT = 1
+STORE_FORMAT = 2
+MOST_RECIPE_BYTES = 2**20
+_RECIPE_ID = re.compile(r"[0-9a-f]{32}")
+_SHARD_NAME = re.compile(r"[0-9a-f]{32}\.h5")
+_T = TypeVar("_T")
+
+
+class StoreWarning(UserWarning):
+    """Something in a store does not hold and was left out; everything else goes on."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,15 @@ class Holding:
     outputs: Mapping[str, tuple[int, int]]
 
 
+@dataclass
+class _Held:
+    """What is known of a recipe's shards: those that hold, those that do not and stay where they are, where the keys are."""
+
+    shards: dict[str, Shard] = field(default_factory=dict)
+    rejected: dict[str, str] = field(default_factory=dict)
+    index: Index | None = None
+
+
 class FeatureStore:
     """A folder of features, shared by any number of readers and writers.
 
@@ -57,14 +82,25 @@ class FeatureStore:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._shards: dict[str, dict[str, Shard]] = {}
-        self._indexes: dict[tuple[str, str], Index] = {}
-        self._check_version()
+        self._held: dict[str, _Held] = {}
+        self._prepared: set[str] = set()
+        self._used: set[str] = set()
+        self.format = self._read_version()
 
     def recipes(self) -> list[Recipe]:
-        """Return the recipes the store knows, in the order of their ids."""
-        folders = sorted((self.path / "recipes").iterdir()) if (self.path / "recipes").is_dir() else []
-        return [self._read_recipe(folder) for folder in folders if (folder / "recipe.json").is_file()]
+        """Return the recipes the store knows, in the order of their ids; one that does not hold is left out with a warning."""
+        known = []
+        for folder in self.recipe_folders():
+            try:
+                known.append(self._read_recipe(folder))
+            except StoreError as error:
+                warnings.warn(StoreWarning(f"{error}; this recipe is left out"), stacklevel=2)
+        return known
+
+    def recipe_folders(self) -> list[Path]:
+        """Return the folders of recipes, in the order of their ids."""
+        place = self.path / "recipes"
+        return [folder for folder in sorted(place.iterdir()) if _RECIPE_ID.fullmatch(folder.name)] if place.is_dir() else []
 
     def find_recipe(self, start: str) -> Recipe:
         """Return the one recipe whose id begins with `start`; raises `StoreError` if there is not exactly one."""
@@ -75,115 +111,230 @@ class FeatureStore:
 
     def missing(self, recipe: Recipe, keys: np.ndarray, outputs: Iterable[str]) -> np.ndarray:
         """Return a mask `[n]`, true where a key of `[n, 16]` lacks at least one of the outputs."""
-        mask = np.zeros(len(keys), bool)
-        for output in outputs:
-            mask |= self._index(recipe, output).missing(keys)
-        return mask
+        outputs = list(outputs)
 
-    def read(self, recipe: Recipe, keys: np.ndarray, output: str) -> np.ndarray:
-        """Return the features `[n, d]` of `keys [n, 16]`, in their order and the recipe's dtype.
+        def look() -> np.ndarray:
+            index = self._index(recipe)
+            mask = np.zeros(len(keys), bool)
+            for output in outputs:
+                mask |= True if index is None else index.missing(keys, output)
+            return mask
+
+        return self._steadily(recipe, look)
+
+    def read(self, recipe: Recipe, keys: np.ndarray, output: str) -> np.ndarray | Ragged:
+        """Return the features `[n, d]` of `keys [n, 16]` in their order, or a `Ragged` of `n` samples.
 
         Raises
         ------
         StoreError
-            If a key has no row; `missing` tells which.
+            If a key has no row (`missing` tells which), or a shard cannot be read.
         """
-        index = self._index(recipe, output)
-        lacking = int(index.missing(keys).sum())
-        if lacking or not len(index):
-            raise StoreError(f"{self.path}: {lacking} of {len(keys)} samples have no {output} under recipe {recipe.id}")
-        return index.read(keys)
+
+        def fetch() -> np.ndarray | Ragged:
+            index, shard, row = self._locate(recipe, keys, output)
+            return gather(index.shards, shard, row, output)
+
+        self._mark_used(recipe)
+        return self._steadily(recipe, fetch)
+
+    def rows(self, recipe: Recipe, keys: np.ndarray, output: str) -> StoredRows:
+        """Return the features of `keys [n, 16]` as an array on disk, of which only what is asked for is read."""
+
+        def find() -> StoredRows:
+            index, shard, row = self._locate(recipe, keys, output)
+            return StoredRows(index.shards, shard, row, output)
+
+        self._mark_used(recipe)
+        return self._steadily(recipe, find)
 
     def commit(
         self,
         recipe: Recipe,
         keys: np.ndarray,
-        outputs: Mapping[str, np.ndarray],
+        outputs: Mapping[str, np.ndarray | Ragged],
         provenance: Mapping[str, Any] | None = None,
     ) -> Path:
-        """Add rows as one shard: keys `[n, 16]` uint8, per output `[n, d]` in the recipe's dtype, all finite."""
+        """Add rows as one shard: keys `[n, 16]` uint8, per output `[n, d]` or `Ragged`, all finite.
+
+        Raises
+        ------
+        ValueError
+            If shapes or types do not fit the recipe, or a feature is not finite.
+        StoreError
+            If the shard cannot be written; then nothing has changed.
+        """
         self._prepare(recipe)
-        return write_shard(self._shard_folder(recipe), recipe, keys, outputs, provenance or {})
+        self._mark_used(recipe)
+        return write_shard(self.shard_folder(recipe), recipe, keys, outputs, provenance or {})
+
+    def lease(self, recipe: Recipe) -> Lease:
+        """Return a lease on the recipe, with which a job claims the samples it is about to compute."""
+        return Lease(self.folder(recipe) / "leases")
 
     def holding(self, recipe: Recipe) -> Holding:
         """Count what the store holds of a recipe."""
-        shards = self._open(recipe)
+        index = self._index(recipe)
+        shards = [] if index is None else index.shards
         names = sorted({name for shard in shards for name in shard.outputs})
-        indexes = {name: self._index(recipe, name) for name in names}
-        outputs = {name: (len(index), index.shards[0].outputs[name].shape[1]) for name, index in indexes.items()}
-        keys = [shard.keys for shard in shards]
-        rows = len(np.unique(np.concatenate(keys), axis=0)) if keys else 0
+        outputs = {
+            name: (_count_keys(shard for shard in shards if name in shard.outputs), _width(shards, name)) for name in names
+        }
         size = sum(shard.path.stat().st_size for shard in shards)
-        return Holding(recipe, rows, len(shards), size, outputs)
+        return Holding(recipe, _count_keys(shards), len(shards), size, outputs)
 
-    def _check_version(self) -> None:
-        version = self.path / "VERSION"
-        if version.is_file():
-            text = version.read_text(errors="replace").strip()
-            if not text.isdecimal() or int(text) > STORE_FORMAT:
-                raise StoreError(
-                    f"{self.path}: store format {text[:20]!r} is not known here (this is {STORE_FORMAT}); update headstart"
-                )
-        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise StoreError(f"{self.path}: exists and is not a feature store; name another folder")
+    def shards(self, recipe: Recipe) -> list[Shard]:
+        """Return the shards of a recipe that hold, in the order of their names; damaged ones are set aside."""
+        return list(self._look(recipe).shards.values())
 
-    def _prepare(self, recipe: Recipe) -> None:
-        """Make the recipe's place, so that a committed shard is never without its recipe."""
-        if not (self.path / "VERSION").is_file():
-            write_atomically(self.path / "VERSION", f"{STORE_FORMAT}\n".encode())
-        description = self._folder(recipe) / "recipe.json"
-        if not description.is_file():
-            write_atomically(description, recipe.to_json().encode())
-
-    def _read_recipe(self, folder: Path) -> Recipe:
-        try:
-            recipe = Recipe.from_json((folder / "recipe.json").read_text())
-        except (StoreError, OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"{folder / 'recipe.json'}: {error}") from error
-        if recipe.id != folder.name:
-            raise StoreError(f"{folder}: holds the recipe {recipe.id}")
-        return recipe
-
-    def _folder(self, recipe: Recipe) -> Path:
+    def folder(self, recipe: Recipe) -> Path:
+        """Return where everything of a recipe is."""
         return self.path / "recipes" / recipe.id
 
-    def _shard_folder(self, recipe: Recipe) -> Path:
-        return self._folder(recipe) / "shards"
+    def shard_folder(self, recipe: Recipe) -> Path:
+        """Return where a recipe's shards are."""
+        return self.folder(recipe) / "shards"
 
-    def _open(self, recipe: Recipe) -> Sequence[Shard]:
-        """Bring the open shards of a recipe up to date with the folder; damaged ones are set aside."""
-        folder = self._shard_folder(recipe)
-        names = sorted(path.name for path in folder.glob("*.h5")) if folder.is_dir() else []
-        known = self._shards.get(recipe.id, {})
-        if names != list(known):
-            opened: dict[str, Shard] = {}
-            for name in names:
-                try:
-                    opened[name] = known.get(name) or open_shard(folder / name, recipe)
-                except FileNotFoundError:  # removed since it was listed
-                    continue
-                except DamagedShardError as damage:
-                    self._quarantine(folder / name, damage)
-            self._shards[recipe.id] = known = opened
-            self._indexes = {place: index for place, index in self._indexes.items() if place[0] != recipe.id}
-        return list(known.values())
-
-    def _quarantine(self, path: Path, damage: DamagedShardError) -> None:
+    def quarantine(self, path: Path, reason: str) -> str:
+        """Set a damaged file of a recipe aside, with the reason beside it; return what became of it, for a message."""
         place = path.parent.parent / "quarantine"
         try:
-            write_atomically(place / f"{path.name}.reason", str(damage).encode())
+            write_atomically(place / f"{path.name}.reason", f"{reason}\n".encode())
             path.replace(place / path.name)
-            fate = f"moved to {place}"
         except (StoreError, OSError):
-            fate = "left where it is, which is not writable"
-        warnings.warn(f"damaged shard: {damage}; {fate}; its rows count as missing", stacklevel=2)
+            return "left where it is, which is not writable"
+        return f"moved to {place}"
 
-    def _index(self, recipe: Recipe, output: str) -> Index:
-        shards = self._open(recipe)
-        place = (recipe.id, output)
-        if place not in self._indexes:
-            widths = {shard.outputs[output].shape[1] for shard in shards if output in shard.outputs}
-            if len(widths) > 1:
-                raise StoreError(f"{self._folder(recipe)}: {output} has several widths: {sorted(widths)}")
-            self._indexes[place] = Index(shards, output)
-        return self._indexes[place]
+    def _locate(self, recipe: Recipe, keys: np.ndarray, output: str) -> tuple[Index, np.ndarray, np.ndarray]:
+        index = self._index(recipe)
+        place = None if index is None else index.locate(keys, output)
+        if index is None or place is None or not any(output in shard.outputs for shard in index.shards):
+            lacking = int(self.missing(recipe, keys, [output]).sum())
+            raise StoreError(f"{self.path}: {lacking} of {len(keys)} samples have no {output} under recipe {recipe.id}")
+        return index, *place
+
+    def _steadily(self, recipe: Recipe, work: Callable[[], _T]) -> _T:
+        """Do something over a recipe's shards, anew if one of them was removed or replaced meanwhile."""
+        for _ in range(4):
+            try:
+                return work()
+            except ChangedFileError:
+                self._held.pop(recipe.id, None)
+        return work()
+
+    def _read_version(self) -> int:
+        version = self.path / "VERSION"
+        if version.is_file():
+            text = read_small(version, 64).decode(errors="replace").strip()
+            if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= STORE_FORMAT:
+                raise StoreError(
+                    f"{version}: store format {text[:20]!r} is not known here (this is {STORE_FORMAT}); update headstart"
+                )
+            return int(text)
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise StoreError(f"{self.path}: exists and is not a feature store; name another folder")
+        return STORE_FORMAT
+
+    def _prepare(self, recipe: Recipe) -> None:
+        """Make the recipe's place, so that a committed shard is never without its recipe; bring an older store up to date."""
+        if recipe.id in self._prepared:
+            return
+        version = self.path / "VERSION"
+        if not version.is_file() or self.format < STORE_FORMAT:
+            write_atomically(version, f"{STORE_FORMAT}\n".encode())
+            self.format = STORE_FORMAT
+        description, content = self.folder(recipe) / "recipe.json", recipe.to_json().encode()
+        if not description.is_file() or description.stat().st_size != len(content) or description.read_bytes() != content:
+            write_atomically(description, content)
+        for folder in (self.path, self.path / "tables", self.folder(recipe), self.shard_folder(recipe)):
+            remove_leftovers(folder)
+        self._prepared.add(recipe.id)
+
+    def _read_recipe(self, folder: Path) -> Recipe:
+        description = folder / "recipe.json"
+        if folder.is_symlink():
+            raise StoreError(f"{folder}: is a link; links are not followed inside a store")
+        try:
+            recipe = Recipe.from_json(read_small(description, MOST_RECIPE_BYTES).decode())
+        except UnicodeDecodeError as error:
+            raise StoreError(f"{description}: not a recipe: {error}") from error
+        except ChangedFileError as error:
+            raise StoreError(f"{description}: is missing; the next extraction with this recipe writes it again") from error
+        except StoreError as error:
+            told = str(error)
+            raise StoreError(told if told.startswith(str(description)) else f"{description}: {told}") from error
+        if recipe.id != folder.name:
+            raise StoreError(f"{description}: holds the recipe {recipe.id}, not that of its folder")
+        return recipe
+
+    def _look(self, recipe: Recipe) -> _Held:
+        """Bring what is known of a recipe's shards up to date with the folder; damaged ones are set aside."""
+        held = self._held.setdefault(recipe.id, _Held())
+        folder = self.shard_folder(recipe)
+        names = _list_shards(folder)
+        if held.rejected:  # still there since nobody may write here; unless it was mended
+            held.rejected = {n: stamp for n, stamp in held.rejected.items() if n in names and _stamp(folder / n) == stamp}
+            names = [name for name in names if name not in held.rejected]
+        if names == list(held.shards):
+            return held
+        unknown = [name for name in names if name not in held.shards]
+        opened = dict(zip(unknown, open_shards([folder / name for name in unknown], recipe), strict=True))
+        shards: dict[str, Shard] = {}
+        for name in names:
+            shard, error = opened.get(name, (held.shards.get(name), None))
+            if shard is not None:
+                shards[name] = shard
+            elif isinstance(error, DamagedShardError):
+                stamp = _stamp(folder / name)
+                fate = self.quarantine(folder / name, str(error))
+                if stamp == _stamp(folder / name):
+                    held.rejected[name] = stamp
+                warnings.warn(
+                    StoreWarning(f"damaged shard: {error}; {fate}; its rows count as missing and are extracted again"),
+                    stacklevel=2,
+                )
+            elif error is not None and not isinstance(error, ChangedFileError):  # removed since it was listed
+                raise error
+        held.shards, held.index = shards, self._next_index(recipe, list(shards.values()), held.index)
+        return held
+
+    def _next_index(self, recipe: Recipe, shards: list[Shard], before: Index | None) -> Index | None:
+        return Index(shards, self.folder(recipe) / "index", before) if shards else None
+
+    def _index(self, recipe: Recipe) -> Index | None:
+        return self._look(recipe).index
+
+    def _mark_used(self, recipe: Recipe) -> None:
+        """Leave a mark of when the recipe was last used, by which a full store can tell what to part with."""
+        if recipe.id not in self._used:
+            self._used.add(recipe.id)
+            with contextlib.suppress(OSError):
+                os.utime(self.folder(recipe) / "recipe.json")
+
+
+def _list_shards(folder: Path) -> list[str]:
+    if folder.is_symlink() or folder.parent.is_symlink():
+        raise StoreError(f"{folder}: leads out of the store; links are not followed inside a store")
+    try:
+        return sorted(entry.name for entry in os.scandir(folder) if _SHARD_NAME.fullmatch(entry.name))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be listed: {error.strerror or error}") from error
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.lstat()
+    except OSError:
+        return "gone"
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
+
+
+def _count_keys(shards: Iterable[Shard]) -> int:
+    keys = [shard.keys for shard in shards]
+    return len(np.unique(np.concatenate(keys).view("V16"))) if keys else 0
+
+
+def _width(shards: Iterable[Shard], output: str) -> int:
+    return next(shard.outputs[output] for shard in shards if output in shard.outputs)

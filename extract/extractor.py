@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cache import FeatureStore, Recipe, write_table
+from cache import FeatureStore, Ragged, Recipe, write_table
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
 from extract.backbones.registry import LOADERS, adapter_of, find_backbone
 from extract.devices import choose_device, choose_precision
@@ -57,8 +57,8 @@ class Features:
     backbone_loaded: bool
     seconds: float
 
-    def array(self, output: str | None = None) -> np.ndarray:
-        """Return the features `[m, d]` of the usable samples in order; of the first output if none is named."""
+    def array(self, output: str | None = None) -> np.ndarray | Ragged:
+        """Return the features `[m, d]` of the usable samples in order, tokens as `Ragged`; by default the first output's."""
         return self.store.read(self.recipe, self.keys, output or self.outputs[0])
 
 

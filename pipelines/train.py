@@ -212,8 +212,8 @@ def _read_trials(results: dict[str, Any], kind: str, features: Features, output:
     ]
 
 
-def _features(features: Features, output: str, task: Task) -> np.ndarray:
-    """Return one output's features `[n, d]` of the task's samples."""
+def _features(features: Features, output: str, task: Task) -> Any:
+    """Return one output's features `[n, d]` of the task's samples (tokens ragged)."""
     place = np.searchsorted(features.rows, task.rows)
     return features.store.read(features.recipe, features.keys[place], output)
 

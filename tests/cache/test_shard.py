@@ -1,11 +1,14 @@
 import json
+import sys
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
 import pytest
+import xxhash
 
-from cache import DamagedShardError, Recipe, as_key_array, text_key
-from cache.shard import open_shard, write_shard
+from cache import DamagedShardError, Ragged, Recipe, as_key_array, text_key
+from cache.shard import TRAILER, open_shard, verify_shard, write_shard
 
 RECIPE = Recipe("st:x", None, "w", {})
 KEYS = as_key_array(text_key(str(number)) for number in range(50))
@@ -25,14 +28,15 @@ def test_a_shard_gives_back_what_was_written(shard):
     assert np.array_equal(opened.keys, KEYS)
     assert set(opened.outputs) == set(FEATURES)
     for name, features in FEATURES.items():
-        assert np.array_equal(opened.outputs[name], features)
-        assert isinstance(opened.outputs[name], np.memmap)
-        assert not opened.outputs[name].flags.writeable
+        assert opened.outputs[name] == features.shape[1]
+        assert np.array_equal(opened.read_output(name), features)
+        assert np.array_equal(opened.map_rows(name), features)
+        assert not opened.map_rows(name).flags.writeable
 
 
 def test_h5py_alone_reads_a_shard(shard):
     with h5py.File(shard) as file:
-        assert dict(file.attrs)["format"] == 1
+        assert dict(file.attrs)["format"] == 2
         assert file.attrs["recipe_id"] == RECIPE.id
         assert json.loads(file.attrs["recipe"])["backbone"] == "st:x"
         assert json.loads(file.attrs["provenance"]) == {"device": "cpu"}
@@ -46,15 +50,45 @@ def test_equal_content_has_an_equal_name_and_is_one_file(shard, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_one_flipped_bit_anywhere_in_the_data_is_found(shard, monkeypatch, tmp_path):
+def test_one_flipped_bit_anywhere_in_the_file_is_found(shard):
     content = shard.read_bytes()
-    start = content.index(KEYS[0].tobytes())
-    for number, place in enumerate(np.linspace(start, start + KEYS.nbytes - 1, 7).astype(int)):
+    for place in range(0, len(content), 29):
         damaged = bytearray(content)
-        damaged[place] ^= 1 << (number % 8)
+        damaged[place] ^= 1 << (place % 8)
         shard.write_bytes(damaged)
-        with pytest.raises(DamagedShardError, match=f"{shard.name}.*checksum of keys"):
+        with pytest.raises(DamagedShardError, match=shard.name):
             open_shard(shard, RECIPE)
+    shard.write_bytes(content)
+    assert open_shard(shard, RECIPE).rows == 50
+
+
+def test_what_is_checked_once_is_opened_again_without_hdf5_until_it_changes(shard, monkeypatch):
+    open_shard(shard, RECIPE)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "h5py", None)
+        assert np.array_equal(open_shard(shard, RECIPE).read_output("pooled"), FEATURES["pooled"])
+    verify_shard(shard, RECIPE)
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 4
+    shard.write_bytes(content)
+    with pytest.raises(DamagedShardError, match="checksum of the file"):
+        open_shard(shard, RECIPE)
+
+
+def test_ragged_outputs_and_types_of_their_own_come_back(tmp_path):
+    rng = np.random.default_rng(3)
+    tokens = Ragged.of([rng.normal(size=(length, 5)).astype(np.float16) for length in [3, 0, 7, *[2] * 47]])
+    features = {"layer1.tokens.float16": tokens, "pooled": FEATURES["pooled"]}
+    opened = open_shard(write_shard(tmp_path, RECIPE, KEYS, features, {}), RECIPE)
+    assert opened.outputs == {"layer1.tokens.float16": 5, "pooled": 8}
+    assert [opened.is_ragged(name) for name in opened.outputs] == [True, False]
+    back = opened.read_output("layer1.tokens.float16")
+    assert np.array_equal(back.values, tokens.values)
+    assert np.array_equal(back.offsets, tokens.offsets)
+    bad = Ragged(tokens.values.astype(np.float32), tokens.offsets)
+    bad.values[4] = np.inf
+    with pytest.raises(ValueError, match=r"layer1.tokens: row 2 .* is not finite"):
+        write_shard(tmp_path, RECIPE, KEYS, {"layer1.tokens": bad}, {})
 
 
 def test_a_truncated_or_empty_file_is_found(shard):
@@ -73,12 +107,26 @@ def test_a_shard_under_another_name_or_recipe_is_found(shard, tmp_path):
         open_shard(moved, RECIPE)
 
 
+@contextmanager
+def edited(shard):
+    """Change a shard as somebody would who knows the format, with a checksum that holds."""
+    with h5py.File(shard, "r+") as file:
+        yield file
+    seal(shard)
+
+
+def seal(shard):
+    content = shard.read_bytes()
+    content = content[: content.rfind(TRAILER)] if TRAILER in content else content
+    shard.write_bytes(content + TRAILER + xxhash.xxh3_128_digest(content))
+
+
 @pytest.mark.parametrize("kind", ["external link", "soft link", "virtual", "external storage", "compressed"])
 def test_features_that_are_not_plainly_in_the_file_are_refused(shard, tmp_path, kind):
     other = tmp_path / "other.h5"
     with h5py.File(other, "w") as file:
         file["data"] = FEATURES["pooled"]
-    with h5py.File(shard, "r+") as file:
+    with edited(shard) as file:
         checksum = file["outputs/pooled"].attrs["xxh3_128"]
         del file["outputs/pooled"]
         if kind == "external link":

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cache import FeatureStore, Recipe, StoreError, as_key_array, text_key
+from cache import FeatureStore, Recipe, StoreError, StoreWarning, as_key_array, text_key
 
 RECIPE = Recipe("st:x", None, "w", {})
 
@@ -98,7 +98,7 @@ def test_a_damaged_shard_is_set_aside_and_the_rest_still_reads(store):
 
 def test_a_newer_format_is_refused(store):
     store.commit(RECIPE, keys_of([1]), {"pooled": features_of([1])})
-    (store.path / "VERSION").write_text("2\n")
+    (store.path / "VERSION").write_text("3\n")
     with pytest.raises(StoreError, match="update headstart"):
         FeatureStore(store.path)
 
@@ -109,12 +109,14 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         FeatureStore(tmp_path)
 
 
-def test_a_recipe_that_does_not_fit_its_folder_is_refused(store):
+def test_a_recipe_that_does_not_fit_its_folder_is_left_out_and_written_again_when_it_is_used(store):
     store.commit(RECIPE, keys_of([1]), {"pooled": features_of([1])})
     description = store.path / "recipes" / RECIPE.id / "recipe.json"
     description.write_text(Recipe("st:z", None, "w", {}).to_json())
-    with pytest.raises(StoreError, match="holds the recipe"):
-        store.recipes()
+    with pytest.warns(StoreWarning, match="holds the recipe"):
+        assert store.recipes() == []
+    FeatureStore(store.path).commit(RECIPE, keys_of([2]), {"pooled": features_of([2])})
+    assert store.recipes() == [RECIPE]
 
 
 WRITER = """

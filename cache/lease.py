@@ -1,0 +1,112 @@
+"""Leases: which samples of a recipe a running job is at work on, so that no other local job does the same work twice.
+
+A lease is a hint and never a lock on data: if it fails in any way, two jobs compute the same rows and one of them wins.
+Each job has a file in `recipes/<id>/leases` with the keys it has claimed; a job that died holds nothing any more.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from cache.atomic import make_folder
+from cache.errors import StoreError
+from cache.files import read_small
+from cache.keys import KEY_BYTES, sortable
+from cache.process import is_alive, this_process
+
+PATIENCE = 15 * 60.0
+"""Seconds without a claim after which a job counts as dead, even if its process seems to live."""
+
+_LARGEST = 2**30
+
+
+class Lease:
+    """A job's claims on samples of one recipe; to be used as a context.
+
+    Parameters
+    ----------
+    folder
+        The recipe's `leases` folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / f"{this_process()}-{secrets.token_hex(4)}.lease"
+
+    def __enter__(self) -> "Lease":
+        with contextlib.suppress(OSError):
+            make_folder(self.folder)
+        self._write(b"")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def claim(self, keys: np.ndarray) -> np.ndarray:
+        """Claim samples in place of those claimed before.
+
+        Parameters
+        ----------
+        keys
+            `[n, 16]` uint8.
+
+        Returns
+        -------
+        np.ndarray
+            Mask `[n]`, true where no living job has claimed the sample: these are this job's until its next claim.
+        """
+        with _turn(self.folder):
+            taken = [_read(path) for path in living(self.folder) if path != self._path]
+            granted = np.ones(len(keys), bool)
+            if taken:
+                granted = ~np.isin(sortable(keys), np.concatenate(taken))
+            self._write(np.ascontiguousarray(keys[granted]).tobytes())
+        return granted
+
+    def _write(self, content: bytes) -> None:
+        temporary = self._path.with_suffix(".new")
+        with contextlib.suppress(OSError):  # where leases cannot be written, jobs go on without
+            temporary.write_bytes(content)
+            os.replace(temporary, self._path)
+
+
+def living(folder: Path) -> list[Path]:
+    """Return the lease files of jobs that live; those of dead jobs are removed."""
+    alive = []
+    for path in sorted(folder.glob("*.lease")) if folder.is_dir() else ():
+        with contextlib.suppress(OSError):
+            sign = path.lstat().st_mtime
+            process = path.stem.rpartition("-")[0]
+            if is_alive(process, sign, PATIENCE):
+                alive.append(path)
+            else:
+                path.unlink()
+                path.with_suffix(".new").unlink(missing_ok=True)
+    return alive
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        content = read_small(path, _LARGEST)
+    except StoreError:
+        content = b""
+    whole = content[: len(content) // KEY_BYTES * KEY_BYTES]
+    return sortable(np.frombuffer(whole, np.uint8).reshape(-1, KEY_BYTES))
+
+
+@contextlib.contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Let one process at a time compare claims and write its own, where the file system can lock."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, ImportError):
+            import fcntl
+
+            file = stack.enter_context(open(folder / "turn", "w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
