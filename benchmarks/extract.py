@@ -50,7 +50,7 @@ def measure(name: str, texts: Sequence[str], rounds: int) -> None:
     backbone = SentenceBackbone.load(checkpoint, spec, "cpu", "float32")
     recipe = make_recipe(checkpoint, spec, "float32")
     keys = as_key_array(map(text_key, texts))
-    lengths = backbone.prepare(texts)[1]
+    lengths = backbone.prepare(texts).costs
 
     from sentence_transformers import SentenceTransformer
     from transformers import AutoModel, AutoTokenizer

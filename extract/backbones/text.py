@@ -1,18 +1,20 @@
 """Text encoders of transformers: BERT, RoBERTa, DistilBERT, ELECTRA and every other `AutoModel` encoder (`hf:`)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from extract.backbones.base import Backbone, freeze
+from extract.backbones.base import Backbone, Batch, Prepared, freeze
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
 from extract.errors import BackboneError, NoSuchBackboneError
 from extract.outputs import Output
-from extract.pooling import pool
+from extract.pooling import Tokens, pool
 
+_CHARACTERS_A_TOKEN = 4  # a guess, for the time left
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -54,23 +56,31 @@ class TextBackbone(Backbone):
         limit = token_limit(model, tokenizer)
         return cls(model, tokenizer, checked_length(spec, limit, checkpoint), spec.prompt or "", device, precision)
 
-    def prepare(self, samples: Sequence[Any]) -> tuple[Sequence[Any], Sequence[int]]:
+    def weigh(self, samples: Sequence[Any]) -> np.ndarray:
+        return np.minimum([len(text) for text in samples], _CHARACTERS_A_TOKEN * self.max_length)
+
+    def prepare(self, samples: Sequence[Any]) -> Prepared:
         texts = [self.prompt + text for text in samples] if self.prompt else list(samples)
         encoded = self.tokenizer(
             texts, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False, verbose=False
         )
         prepared = [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
-        return prepared, [len(tokens["input_ids"]) for tokens in prepared]
+        return Prepared(prepared, [len(tokens["input_ids"]) for tokens in prepared])
 
-    def forward(self, batch: Sequence[Any], outputs: Sequence[Output]) -> dict[str, torch.Tensor]:
-        inputs = self._collate(batch)
+    def collate(self, items: Sequence[dict[str, list[int]]]) -> Batch:
+        fill = {"input_ids": self.tokenizer.pad_token_id}
+        tokens = {name: [torch.tensor(sample[name]) for sample in items] for name in items[0]}
+        tokens["attention_mask"] = [torch.ones(len(sample["input_ids"]), dtype=torch.long) for sample in items]
+        return {name: pad_sequence(rows, True, fill.get(name, 0)) for name, rows in tokens.items()}
+
+    def forward(self, batch: Batch, outputs: Sequence[Output]) -> Mapping[str, torch.Tensor | Tokens]:
         last = self._layers()
         deep = any(output.layer not in (None, last) for output in outputs)
         with torch.inference_mode(), self._autocast():
-            result = self.model(**inputs, output_hidden_states=deep)
+            result = self.model(**batch, output_hidden_states=deep)
         states = dict(enumerate(result.hidden_states)) if deep else {}
         states[last] = result.last_hidden_state
-        mask = inputs["attention_mask"]
+        mask = batch["attention_mask"]
         with torch.inference_mode():
             return {
                 output.name: self.own_feature(states[last], mask)
@@ -89,13 +99,6 @@ class TextBackbone(Backbone):
     def _autocast(self) -> torch.autocast:
         on = self.precision in _AUTOCAST
         return torch.autocast(torch.device(self.device).type, dtype=_AUTOCAST.get(self.precision), enabled=on)
-
-    def _collate(self, batch: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
-        fill = {"input_ids": self.tokenizer.pad_token_id}
-        tokens = {name: [torch.tensor(sample[name]) for sample in batch] for name in batch[0]}
-        tokens["attention_mask"] = [torch.ones(len(sample["input_ids"]), dtype=torch.long) for sample in batch]
-        padded = {name: pad_sequence(rows, True, fill.get(name, 0)) for name, rows in tokens.items()}
-        return {name: tensor.to(self.device, non_blocking=True) for name, tensor in padded.items()}
 
 
 def token_limit(model: Any, tokenizer: Any) -> int:
