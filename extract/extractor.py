@@ -183,7 +183,11 @@ def extract(
 
 def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> Recipe:
     """Put together all that determines the features of a backbone used in a certain way."""
-    preprocessing = {"settings": checkpoint.settings, "max_length": spec.max_length, "prompt": spec.prompt}
+    preprocessing: dict[str, Any] = {"settings": checkpoint.settings, "max_length": spec.max_length, "prompt": spec.prompt}
+    if spec.window_overlap is not None:
+        preprocessing["window_overlap"] = spec.window_overlap
+    if spec.trust_remote_code:
+        preprocessing["trust_remote_code"] = True
     return Recipe(
         backbone=checkpoint.uri,
         revision=checkpoint.revision,
