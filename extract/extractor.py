@@ -15,6 +15,7 @@ from extract.backbones.registry import adapter_of, find_backbone
 from extract.devices import choose_device, choose_precision
 from extract.errors import BadSampleError
 from extract.options import LoopOptions
+from extract.outcome import Outcome, Truncation
 from extract.outputs import parse_outputs
 from extract.samples import Samples, Skipped
 
@@ -44,6 +45,8 @@ class Features:
         Whether the backbone had to be loaded.
     seconds
         Wall time of the call.
+    truncation
+        How much was cut off the texts that ran through the backbone.
     """
 
     store: FeatureStore
@@ -57,6 +60,7 @@ class Features:
     extracted: int
     backbone_loaded: bool
     seconds: float
+    truncation: Truncation = dataclasses.field(default_factory=Truncation)
 
     def array(self, output: str | None = None) -> np.ndarray | Ragged:
         """Return the features `[m, d]` of the usable samples in order, tokens as `Ragged`; by default the first output's."""
@@ -139,13 +143,13 @@ def extract(
         _refuse(skipped)
     todo = _first_occurrences(admitted.keys, store.missing(recipe, admitted.keys, names))
     progress.start(spec.backbone, len(admitted.keys) - len(todo), len(todo))
-    refused: dict[bytes, str] = {}
+    outcome = Outcome()
     try:
         if len(todo):
             from extract.loop import run_loop
 
             made_with = provenance(device)
-            refused = run_loop(
+            outcome = run_loop(
                 adapter_of(checkpoint).load(checkpoint, spec, device, recipe.precision),
                 [samples.inputs[row] for row in admitted.rows[todo].tolist()],
                 admitted.keys[todo],
@@ -155,9 +159,10 @@ def extract(
                 progress,
                 device=device,
                 options=options or LoopOptions(),
-            ).refused
+            )
     finally:
         progress.finish()
+    refused = outcome.refused
     usable = np.array([key.tobytes() not in refused for key in admitted.keys]) if refused else np.ones(len(admitted.keys), bool)
     for position in np.flatnonzero(~usable):
         row = int(admitted.rows[position])
@@ -178,6 +183,7 @@ def extract(
         extracted=len(todo) - len(refused),
         backbone_loaded=len(todo) > 0,
         seconds=time.monotonic() - began,
+        truncation=outcome.truncation,
     )
 
 

@@ -28,7 +28,7 @@ class Samples:
     name
         The data set's name, for people.
     inputs
-        The samples themselves; one that cannot be used may be anything.
+        The samples themselves: texts, or texts with a pair `(text, pair)`; one that cannot be used may be anything.
     ids
         One per sample; says where it is, such as `reviews.csv:17`.
     labels, splits, groups
@@ -62,11 +62,11 @@ class Samples:
             reason = self.faults.get(row) or fault_in(sample)
             if reason is None:
                 try:
-                    keys.append(text_key(sample))
+                    keys.append(text_key(sample) if isinstance(sample, str) else text_key(*sample))
                     rows.append(row)
                     continue
                 except UnicodeEncodeError as error:
-                    reason = not_unicode(sample, error)
+                    reason = not_unicode(str(error.object), error)
             skipped.append(Skipped(row, self.ids[row], reason))
         return Admitted(as_key_array(keys), np.asarray(rows, dtype=np.int64), skipped)
 
@@ -93,6 +93,9 @@ def fault_in(sample: Any) -> str | None:
     """Say why a sample cannot be a text, or None if it can."""
     if isinstance(sample, str):
         return None if sample and not sample.isspace() else "empty text"
+    if isinstance(sample, tuple | list) and len(sample) == 2:  # a text and its pair
+        reason = fault_in(sample[0]) or fault_in(sample[1])
+        return reason and f"{reason} in the pair"
     if is_nothing(sample):
         return "no text"
     return f"not a text but {type(sample).__name__}"

@@ -44,6 +44,7 @@ class Data(Part):
     config: str | None = Field(None, description="configuration of a hub data set")
     revision: str | None = None
     text: str = "text"
+    pair: str | None = Field(None, description="column of a second text that goes with the first")
     label: str | None = None
     split: str | None = None
     group: str | None = None
@@ -66,6 +67,8 @@ class Backbone(Part):
     prompt: str | None = None
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     dtype: Literal["float32", "float16"] = "float32"
+    window_overlap: int | None = Field(None, ge=0, description="read long texts in windows that share so many tokens")
+    trust_remote_code: bool = False
 
 
 class OutputChoice(Part):

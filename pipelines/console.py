@@ -20,6 +20,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from extract.outcome import Truncation
+
 out = Console(soft_wrap=False, highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -134,6 +136,9 @@ def show_extraction(summary: dict[str, Any]) -> None:
         for r in summary["recipes"]
     ]
     out.print(table(("backbone", "samples", "in cache", "extracted", "skipped", "time"), rows, "Features", range(1, 6)))
+    for r in summary["recipes"]:
+        if r["truncated"]["samples"]:
+            note(f"{r['backbone']}: {Truncation(**r['truncated'])}")
     show_skipped(summary["skipped"])
 
 
@@ -200,7 +205,8 @@ def show_predictions(predictions: Sequence[dict[str, Any]]) -> None:
     """Show predictions, a line each."""
     rows = []
     for prediction in predictions:
-        text = " ".join(str(prediction["input"]).split())
+        given = prediction["input"]
+        text = " ".join((" / ".join(given) if isinstance(given, tuple) else str(given)).split())
         label, probabilities = prediction["label"], prediction["probabilities"]
         sure = "" if not probabilities else f"{probabilities[label]:.3f}"
         shown = Text(label, "bold") if label is not None else Text(prediction.get("reason", ""), "red")

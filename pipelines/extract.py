@@ -1,5 +1,6 @@
 """Stage 1: a config's samples through its backbones, into the store."""
 
+import dataclasses
 import json
 import time
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Extraction:
                 "extracted": features.extracted,
                 "skipped": len(features.skipped),
                 "backbone_loaded": features.backbone_loaded,
+                "truncated": dataclasses.asdict(features.truncation),
                 "seconds": round(features.seconds, 3),
             }
             for features in self.features
@@ -63,10 +65,10 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
 def load_data(data: Data) -> Samples:
     """Load the samples that a config's `data` describes."""
     source = data.path if data.path is not None else f"hub:{data.hub}"
-    columns = Columns(data.text, data.label, data.split, data.group, data.id)
+    columns = Columns(data.text, data.label, data.split, data.group, data.id, data.pair)
     return load_samples(source, columns, encoding=data.encoding, hub_config=data.config, hub_revision=data.revision)
 
 
 def spec_of(backbone: Backbone) -> BackboneSpec:
     """Turn a config's backbone into the extraction's."""
-    return BackboneSpec(backbone.name, backbone.max_length, backbone.prompt, backbone.precision, backbone.dtype)
+    return BackboneSpec(backbone.name, **backbone.model_dump(exclude={"name"}))

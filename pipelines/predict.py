@@ -19,7 +19,7 @@ def predict(
     run
         A run folder.
     texts, file
-        What to classify: texts, or a file of them (`.txt`: one a line; CSV, TSV, JSONL, Parquet: the run's text column).
+        What to classify: texts, or a file of them (`.txt`: one a line; CSV, TSV, JSONL, Parquet: the run's columns).
     store
         Feature store to use instead of the run's.
     progress
@@ -39,7 +39,7 @@ def predict(
     saved = read_run(run)
     if bool(texts) == (file is not None):
         raise UsageError("give texts to classify, or a file of them with --file")
-    samples = Samples.of(texts, "command line") if file is None else _read(file, saved.text_column)
+    samples = Samples.of(texts, "command line") if file is None else _read(file, saved.columns)
     place = store or saved.store
     features = extract(samples, saved.backbone, place, [saved.output], device=saved.device, keep_table=False, progress=progress)
     if features.recipe.id != saved.recipe:
@@ -62,9 +62,9 @@ def predict(
     return predictions
 
 
-def _read(file: Path, column: str) -> Samples:
+def _read(file: Path, columns: Columns) -> Samples:
     if file.suffix != ".txt":
-        return load_samples(file, Columns(column))
+        return load_samples(file, columns)
     try:
         text = file.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from cache import HeadstartError
-from extract import BackboneSpec
+from extract import BackboneSpec, Columns
 from heads import save_head
 from pipelines.config import Config
 from pipelines.environment import environment
@@ -142,7 +142,7 @@ class SavedRun:
     output: str
     store: str
     device: str
-    text_column: str
+    columns: Columns
 
 
 def read_run(folder: Path) -> SavedRun:
@@ -167,7 +167,8 @@ def read_run(folder: Path) -> SavedRun:
         recipe, output = str(saved.expects["recipe"]), str(saved.expects["output"])
     except (ValueError, KeyError, TypeError, HeadstartError) as error:
         raise RunError(f"{folder}: cannot be used: {error}") from error
-    return SavedRun(saved.head, backbone, recipe, output, config.store, config.device, config.data.text)
+    columns = Columns(config.data.text, pair=config.data.pair)
+    return SavedRun(saved.head, backbone, recipe, output, config.store, config.device, columns)
 
 
 def _write_tables(folder: Path, extraction: Extraction, result: Result) -> None:

@@ -28,6 +28,8 @@ class Columns:
     ----------
     text
         The sample.
+    pair
+        A second text that goes with it, such as the hypothesis to a premise.
     label
         Its class.
     split
@@ -43,6 +45,7 @@ class Columns:
     split: str | None = None
     group: str | None = None
     id: str | None = None
+    pair: str | None = None
 
 
 def samples_from_columns(
@@ -92,7 +95,8 @@ def samples_from_columns(
         splits = [_split_of(value, places[row], row in faults) for row, value in enumerate(picked["split"])]
     groups = [_as_name(value) for value in picked["group"]] if "group" in picked else None
     ids = [_as_name(value) or places[row] for row, value in enumerate(picked["id"])] if "id" in picked else places
-    return Samples(name, picked["text"], ids, labels, splits, groups, faults)
+    inputs = picked["text"] if "pair" not in picked else list(zip(picked["text"], picked["pair"], strict=True))
+    return Samples(name, inputs, ids, labels, splits, groups, faults)
 
 
 def _suggest(column: str, table: Mapping[str, Any]) -> str:
