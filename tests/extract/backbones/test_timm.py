@@ -3,26 +3,14 @@ import pytest
 import torch
 
 from extract import BackboneError, BackboneSpec, extract, find_backbone
-from extract.backbones.base import Prepared
 from extract.backbones.timm import TimmBackbone, load_weights_file
 from extract.decoding import to_rgb
 from extract.outputs import parse_outputs
 from extract.pooling import Tokens
-from tests.extract.backbones.checkpoints import TIMM, close, save_timm
+from tests.extract.backbones.checkpoints import TIMM, assert_batch_equals_single, assert_frozen, close, load, run, save_timm
 from tests.images import picture
 
 PICTURES = [picture(seed, size) for seed, size in enumerate([(40, 30), (100, 64), (64, 64), (33, 90)])]
-
-
-def load(folder, **settings):
-    spec = BackboneSpec(f"timm:{folder}", **settings)
-    return TimmBackbone.load(find_backbone(spec.backbone), spec, "cpu", "float32")
-
-
-def run(backbone, images, outputs):
-    prepared = backbone.prepare(images)
-    assert isinstance(prepared, Prepared)
-    return backbone.forward(backbone.collate([backbone.decode(sample) for sample in prepared.samples]), outputs)
 
 
 @pytest.fixture(scope="module", params=TIMM)
@@ -56,8 +44,7 @@ def expected_tokens(model, image):
 
 
 def test_every_layer_and_pooling_equals_the_library_s_own_one_by_one(family):
-    backbone, (model, transform) = load(family), library(family)
-    offer = find_backbone(f"timm:{family}").offer
+    (backbone, offer), (model, transform) = load(f"timm:{family}"), library(family)
     outputs = parse_outputs(["pooled", {"layer": "all", "pooling": list(offer.poolings)}], offer)
     features = run(backbone, PICTURES, outputs)
     assert len(features) == 1 + offer.layers * len(offer.poolings)
@@ -87,29 +74,19 @@ def test_class_tokens_are_offered_where_there_are_any(family):
 
 
 def test_a_batch_equals_single_images(family):
-    backbone = load(family)
-    outputs = parse_outputs(["pooled", "mean", "layer1.max"], find_backbone(f"timm:{family}").offer)
-    together = run(backbone, PICTURES, outputs)
-    for row, image in enumerate(PICTURES):
-        alone = run(backbone, [image], outputs)
-        for name, values in alone.items():
-            close(values[0], together[name][row])
+    backbone, offer = load(f"timm:{family}")
+    assert_batch_equals_single(backbone, PICTURES, parse_outputs(["pooled", "mean", "layer1.max", "tokens"], offer))
 
 
 def test_frozen_means_frozen_batch_norm_included(family):
-    backbone = load(family)
-    before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}
-    features = run(backbone, PICTURES, parse_outputs("pooled", find_backbone(f"timm:{family}").offer))
-    assert features["pooled"].grad_fn is None
-    assert not any(parameter.requires_grad for parameter in backbone.model.parameters())
-    assert not any(module.training for module in backbone.model.modules())
-    assert all(torch.equal(before[name], tensor) for name, tensor in backbone.model.state_dict().items())
+    backbone, offer = load(f"timm:{family}")
+    assert_frozen(backbone, PICTURES, parse_outputs("pooled", offer))
 
 
 def test_the_transform_is_the_model_s_own(tmp_path):
     folder = save_timm(tmp_path / "resnet")
     transform = library(folder)[1]
-    decoded = load(folder).decode(picture(1, (90, 50)))
+    decoded = load(f"timm:{folder}")[0].decode(picture(1, (90, 50)))
     assert decoded.shape == (3, 64, 64)
     torch.testing.assert_close(decoded, transform(to_rgb(picture(1, (90, 50)))), atol=0, rtol=0)
 
@@ -118,7 +95,7 @@ def test_the_transform_is_the_model_s_own(tmp_path):
 def test_another_size_of_image_is_another_recipe(tmp_path, kind):
     folder, store = save_timm(tmp_path / "model", kind), str(tmp_path / "store")
     small = extract(PICTURES, BackboneSpec(f"timm:{folder}", image_size=96), store)
-    assert load(folder, image_size=96).decode(picture()).shape == (3, 96, 96)
+    assert load(f"timm:{folder}", image_size=96)[0].decode(picture()).shape == (3, 96, 96)
     own = extract(PICTURES, f"timm:{folder}", store)
     assert (small.extracted, own.extracted, small.recipe.id == own.recipe.id) == (4, 4, False)
     assert not np.allclose(small.array(), own.array())
@@ -171,5 +148,5 @@ def test_a_broken_checkpoint_is_one_line(tmp_path):
     folder = save_timm(tmp_path / "model")
     (folder / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(BackboneError, match="timm:model: .* does not load: ") as caught:
-        load(folder)
+        load(f"timm:{folder}")
     assert "\n" not in str(caught.value)
