@@ -1,8 +1,9 @@
 """Facts about files that cost time to find out, remembered on this machine until the file changes.
 
-Such as the digest of a weights file, the key of an image file, and where the arrays of a checked shard lie. A fact belongs to a path together
-with size, modification and change time, inode and device; if any differs, it is found out again. The memo is one
-SQLite file under the user's cache folder, never beside the file it speaks of. Without it everything works, slower.
+Such as the digest of a weights file, the key of an image file, and where the arrays of a checked shard lie. A fact
+belongs to a path together with size, modification and change time, inode and device; if any differs, it is found out
+again. The memo is one SQLite file under the user's cache folder, never beside the file it speaks of. Without it
+everything works, slower.
 """
 
 import contextlib
