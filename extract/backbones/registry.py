@@ -22,11 +22,17 @@ LOADERS = {
     "hf/blip both": "extract.backbones.blip:BlipPairs",
     "st": "extract.backbones.sentence:SentenceBackbone",
     "timm": "extract.backbones.timm:TimmBackbone",
+    "open_clip/image": "extract.backbones.open_clip:OpenClipImages",
+    "open_clip/text": "extract.backbones.open_clip:OpenClipTexts",
+    "open_clip/both": "extract.backbones.open_clip:OpenClipPairs",
 }
 """Scheme (and family, where one has several adapters) -> the adapter's import path."""
 
+SCHEMES = tuple(dict.fromkeys(scheme.partition("/")[0] for scheme in LOADERS))
+
 FINDERS = {
     "timm": "extract.backbones.find_timm:find_timm",
+    "open_clip": "extract.backbones.find_open_clip:find_open_clip",
 }
 """Scheme -> what finds its checkpoints, where that is not `find_checkpoint`."""
 
@@ -100,7 +106,7 @@ def _imported(path: str) -> Any:
 
 def _split(uri: str) -> tuple[str, str]:
     scheme, colon, name = uri.partition(":")
-    if colon and scheme in LOADERS and name:
+    if colon and scheme in SCHEMES and name:
         return scheme, name
     bare, at, revision = uri.partition("@")
     if bare in WELL_KNOWN:
@@ -114,5 +120,5 @@ def _split(uri: str) -> tuple[str, str]:
         return "st", uri
     near = difflib.get_close_matches(bare, WELL_KNOWN, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"write `hf:{uri}` or `st:{uri}` for a model on the hub or in a folder"
-    schemes = ", ".join(f"`{scheme}:`" for scheme in LOADERS if "/" not in scheme)
+    schemes = ", ".join(f"`{scheme}:`" for scheme in SCHEMES)
     raise NoSuchBackboneError(f"backbone `{uri}` is not known; {hint} (loaders are {schemes})")

@@ -92,6 +92,32 @@ def save_clip(folder, family="clip", seed=0):
     return folder
 
 
+OPEN_CLIP = {
+    "embed_dim": 20,
+    "vision_cfg": {"image_size": 32, "layers": 3, "width": 24, "head_width": 8, "patch_size": 8},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
+}
+
+
+def save_open_clip(folder, seed=0, **changes):
+    """Save a small CLIP of open_clip in the format it reads from a folder."""
+    import copy
+
+    import open_clip
+    from open_clip.push_to_hf_hub import save_config_for_hf
+    from safetensors.torch import save_file
+
+    torch.manual_seed(seed)
+    config = {**copy.deepcopy(OPEN_CLIP), **changes}
+    kind = open_clip.CustomTextCLIP if config.pop("custom_text", False) else open_clip.CLIP
+    model = stir(kind(**copy.deepcopy(config)))
+    open_clip.model.set_model_preprocess_cfg(model, {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.2, 0.3), "size": 32})
+    folder.mkdir()
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    save_config_for_hf(model, folder / "open_clip_config.json", {**config, "custom_text": kind is not open_clip.CLIP})
+    return folder
+
+
 def save_blip(folder, architecture="BlipForImageTextRetrieval", seed=0):
     """Save a small BLIP of transformers with its tokenizer and processor."""
     import transformers
