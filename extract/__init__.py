@@ -10,13 +10,14 @@ from extract.images import ImageFile, ImageText
 from extract.options import LoopOptions
 from extract.outputs import Output
 from extract.samples import Samples, Skipped
-from extract.sources import Columns, load_samples
+from extract.sources import LABEL_SEPARATOR, Columns, load_samples
 from extract.zero_shot import zero_shot_weights
 
 if TYPE_CHECKING:
     from extract.transformer import FeatureExtractor
 
 __all__ = [
+    "LABEL_SEPARATOR",
     "BackboneError",
     "BackboneSpec",
     "BadSampleError",

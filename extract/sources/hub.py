@@ -43,7 +43,7 @@ def samples_from_parts(name: str, parts: Mapping[str, Any], columns: Columns) ->
     """Take samples out of `datasets.Dataset`s, split's name -> part; standard names are the samples' splits."""
     features = {column: feature for rows in parts.values() for column, feature in rows.features.items()}
     columns = columns.among(features, [column for column, feature in features.items() if _is_image(feature)])
-    wanted = set(vars(columns).values())
+    wanted = columns.names
     table = {column: _together(parts, column, feature) if column in wanted else () for column, feature in features.items()}
     places = [f"{split}:{row}" for split, rows in parts.items() for row in range(len(rows))]
     told = None

@@ -84,7 +84,7 @@ def load_parquet(path: Path, columns: Columns) -> Samples:
     try:
         file = pq.ParquetFile(path)
         columns = columns.among(file.schema_arrow.names)
-        wanted = [name for name in file.schema_arrow.names if name in vars(columns).values()]
+        wanted = [name for name in file.schema_arrow.names if name in columns.names]
         table = file.read(columns=wanted)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{path}: not readable as Parquet: {error}") from error
