@@ -194,6 +194,10 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
         preprocessing |= {"image_size": spec.image_size}
     if checkpoint.offer.others:
         preprocessing |= {"takes": checkpoint.offer.takes}
+    if spec.window_overlap is not None:
+        preprocessing["window_overlap"] = spec.window_overlap
+    if spec.trust_remote_code:
+        preprocessing["trust_remote_code"] = True
     return Recipe(
         backbone=checkpoint.uri,
         revision=checkpoint.revision,
