@@ -6,21 +6,26 @@ from extract.backbones.checkpoint import BackboneSpec
 from extract.backbones.registry import find_backbone
 from extract.errors import BackboneError, BadSampleError, NoSuchNameError, SourceError
 from extract.extractor import Features, extract
+from extract.images import ImageFile, ImageText
 from extract.options import LoopOptions
 from extract.outputs import Output
 from extract.samples import Samples, Skipped
-from extract.sources import Columns, load_samples
+from extract.sources import LABEL_SEPARATOR, Columns, load_samples
+from extract.zero_shot import zero_shot_weights
 
 if TYPE_CHECKING:
     from extract.transformer import FeatureExtractor
 
 __all__ = [
+    "LABEL_SEPARATOR",
     "BackboneError",
     "BackboneSpec",
     "BadSampleError",
     "Columns",
     "FeatureExtractor",
     "Features",
+    "ImageFile",
+    "ImageText",
     "LoopOptions",
     "NoSuchNameError",
     "Output",
@@ -30,6 +35,7 @@ __all__ = [
     "extract",
     "find_backbone",
     "load_samples",
+    "zero_shot_weights",
 ]
 
 

@@ -132,12 +132,16 @@ def extract(
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
     progress = progress or Quiet()
     checkpoint = find_backbone(spec.backbone)
+    kind = samples.kind or checkpoint.offer.takes
+    if kind == "text" and checkpoint.offer.to("text") is None and checkpoint.offer.to("image") is not None:
+        samples, kind = samples.as_files(), "image"
+    checkpoint = checkpoint.for_samples(kind)
     asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {spec.backbone}")
     names = tuple(output.name for output in asked)
     device = choose_device(device)
     recipe = make_recipe(checkpoint, spec, choose_precision(spec.precision, device))
 
-    admitted = samples.admit()
+    admitted = samples.admit(kind)
     skipped = admitted.skipped
     if strict and skipped:
         _refuse(skipped)
@@ -189,7 +193,13 @@ def extract(
 
 def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> Recipe:
     """Put together all that determines the features of a backbone used in a certain way."""
-    preprocessing: dict[str, Any] = {"settings": checkpoint.settings, "max_length": spec.max_length, "prompt": spec.prompt}
+    preprocessing: dict[str, Any] = {"settings": checkpoint.settings}
+    if checkpoint.offer.takes != "image":
+        preprocessing |= {"max_length": spec.max_length, "prompt": spec.prompt}
+    if checkpoint.offer.takes != "text":
+        preprocessing |= {"image_size": spec.image_size}
+    if checkpoint.offer.others:
+        preprocessing |= {"takes": checkpoint.offer.takes}
     if spec.window_overlap is not None:
         preprocessing["window_overlap"] = spec.window_overlap
     if spec.trust_remote_code:

