@@ -11,6 +11,7 @@ import numpy as np
 
 from cache import FeatureStore, Ragged, Recipe, write_table
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.custom import CustomBackbone
 from extract.backbones.registry import adapter_of, find_backbone
 from extract.devices import choose_device, choose_precision
 from extract.errors import BadSampleError
@@ -82,7 +83,7 @@ class Quiet:
 
 def extract(
     samples: Samples | Sequence[Any],
-    backbone: str | BackboneSpec,
+    backbone: "str | CustomBackbone | BackboneSpec",
     store: FeatureStore | str = "features",
     outputs: Any = None,
     *,
@@ -99,8 +100,8 @@ def extract(
     samples
         Texts, or what a source gives.
     backbone
-        URI or well-known name (`all-MiniLM-L6-v2`, `hf:bert-base-uncased`, `st:/models/mine`), or a `BackboneSpec` with
-        its settings.
+        URI or well-known name (`all-MiniLM-L6-v2`, `hf:bert-base-uncased`, `st:/models/mine`), a `custom_backbone`, or a
+        `BackboneSpec` of any of these with its settings.
     store
         The feature store or its folder.
     outputs
@@ -128,15 +129,16 @@ def extract(
     """
     began = time.monotonic()
     samples = samples if isinstance(samples, Samples) else Samples.of(samples)
-    spec = BackboneSpec(backbone) if isinstance(backbone, str) else backbone
+    spec = backbone if isinstance(backbone, BackboneSpec) else BackboneSpec(backbone)
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
     progress = progress or Quiet()
     checkpoint = find_backbone(spec.backbone)
+    title = spec.backbone if isinstance(spec.backbone, str) else checkpoint.uri
     kind = samples.kind or checkpoint.offer.takes
     if kind == "text" and checkpoint.offer.to("text") is None and checkpoint.offer.to("image") is not None:
         samples, kind = samples.as_files(), "image"
     checkpoint = checkpoint.for_samples(kind)
-    asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {spec.backbone}")
+    asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {title}")
     names = tuple(output.name for output in asked)
     device = choose_device(device)
     recipe = make_recipe(checkpoint, spec, choose_precision(spec.precision, device))
@@ -146,7 +148,7 @@ def extract(
     if strict and skipped:
         _refuse(skipped)
     todo = _first_occurrences(admitted.keys, store.missing(recipe, admitted.keys, names))
-    progress.start(spec.backbone, len(admitted.keys) - len(todo), len(todo))
+    progress.start(title, len(admitted.keys) - len(todo), len(todo))
     outcome = Outcome()
     try:
         if len(todo):

@@ -3,9 +3,10 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cache import remembered
 from extract.backbones.families import describe
@@ -20,6 +21,9 @@ _NOT_LOADED = {".md", ".h5", ".msgpack", ".ot", ".onnx", ".gguf", ".pt", ".pth",
 _OTHER_RUNTIMES = {"onnx", "openvino", "coreml"}
 _KINDS = {"text": "texts", "image": "images", "image and text": "images with a text"}
 
+if TYPE_CHECKING:
+    from extract.backbones.custom import CustomBackbone
+
 Fetch = Callable[[str], Path | None]
 Describe = Callable[[str, Fetch, str], Offer]
 
@@ -31,7 +35,7 @@ class BackboneSpec:
     Attributes
     ----------
     backbone
-        URI such as `hf:bert-base-uncased@main`, `st:/models/mine`, or a well-known bare name.
+        URI such as `hf:bert-base-uncased@main`, `st:/models/mine`, a well-known bare name, or a `custom_backbone`.
     max_length
         Tokens after which a text is cut; None for the backbone's own limit.
     prompt
@@ -49,7 +53,7 @@ class BackboneSpec:
         Height and width that images are brought to; None for the backbone's own.
     """
 
-    backbone: str
+    backbone: "str | CustomBackbone"
     max_length: int | None = None
     prompt: str | None = None
     precision: str = "auto"
@@ -81,6 +85,8 @@ class Checkpoint:
         Digest of the weights and of the tokenizer's and model's settings, or the commit that fixes both.
     offer
         Which outputs there are.
+    custom
+        The user's own backbone, where it is one (`extract.backbones.custom`).
     """
 
     scheme: str
@@ -90,6 +96,7 @@ class Checkpoint:
     weights: str
     settings: str
     offer: Offer
+    custom: Any = field(default=None, repr=False, compare=False)
 
     @property
     def uri(self) -> str:
