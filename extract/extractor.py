@@ -18,6 +18,7 @@ from extract.errors import BadSampleError
 from extract.options import LoopOptions
 from extract.outcome import Outcome, Truncation
 from extract.outputs import parse_outputs
+from extract.ranks import Rank
 from extract.samples import Samples, Skipped
 
 EXTRACTOR_VERSION = 1
@@ -131,7 +132,8 @@ def extract(
     samples = samples if isinstance(samples, Samples) else Samples.of(samples)
     spec = backbone if isinstance(backbone, BackboneSpec) else BackboneSpec(backbone)
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    progress = progress or Quiet()
+    rank = Rank.of_process()
+    progress = progress if progress is not None and rank.number == 0 else Quiet()
     checkpoint = find_backbone(spec.backbone)
     title = spec.backbone if isinstance(spec.backbone, str) else checkpoint.uri
     kind = samples.kind or checkpoint.offer.takes
@@ -140,7 +142,7 @@ def extract(
     checkpoint = checkpoint.for_samples(kind)
     asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {title}")
     names = tuple(output.name for output in asked)
-    device = choose_device(device)
+    device = rank.device(choose_device(device))
     recipe = make_recipe(checkpoint, spec, choose_precision(spec.precision, device))
 
     admitted = samples.admit(kind)
@@ -148,24 +150,26 @@ def extract(
     if strict and skipped:
         _refuse(skipped)
     todo = _first_occurrences(admitted.keys, store.missing(recipe, admitted.keys, names))
-    progress.start(title, len(admitted.keys) - len(todo), len(todo))
-    outcome = Outcome()
+    mine = todo[rank.owns(admitted.keys[todo])]
+    progress.start(title, len(admitted.keys) - len(todo), len(mine))
+    outcome, options = Outcome(), options or LoopOptions()
     try:
-        if len(todo):
+        if len(mine):
             from extract.loop import run_loop
 
-            made_with = provenance(device)
+            made_with = provenance(device, options)
             outcome = run_loop(
                 adapter_of(checkpoint).load(checkpoint, spec, device, recipe.precision),
-                [samples.inputs[row] for row in admitted.rows[todo].tolist()],
-                admitted.keys[todo],
-                [output for output in asked if store.missing(recipe, admitted.keys[todo], [output.name]).any()],
+                [samples.inputs[row] for row in admitted.rows[mine].tolist()],
+                admitted.keys[mine],
+                [output for output in asked if store.missing(recipe, admitted.keys[mine], [output.name]).any()],
                 recipe.dtype,
                 lambda keys, features: store.commit(recipe, keys, features, made_with),
                 progress,
                 device=device,
-                options=options or LoopOptions(),
+                options=options,
             )
+        outcome = Outcome.of_ranks(rank.gather(outcome))
     finally:
         progress.finish()
     refused = outcome.refused
@@ -185,9 +189,9 @@ def extract(
         rows=admitted.rows[usable],
         skipped=sorted(skipped, key=lambda entry: entry.row),
         samples=len(samples),
-        cached=len(samples) - len(skipped) - len(todo) + len(refused),
-        extracted=len(todo) - len(refused),
-        backbone_loaded=len(todo) > 0,
+        cached=len(samples) - len(skipped) - outcome.samples + len(refused),
+        extracted=outcome.samples - len(refused),
+        backbone_loaded=len(mine) > 0,
         seconds=time.monotonic() - began,
         truncation=outcome.truncation,
     )
@@ -217,11 +221,12 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
     )
 
 
-def provenance(device: str) -> dict[str, str]:
-    """Say what features are made with that cannot change them: device and library versions."""
+def provenance(device: str, options: LoopOptions) -> dict[str, Any]:
+    """Say what features are made with that cannot change them but by rounding: device, options, library versions."""
     libraries = ("torch", "transformers", "sentence-transformers")
     versions = {name: importlib.metadata.version(name) for name in libraries}
-    return {"device": device, "python": platform.python_version(), **versions}
+    how = {"compile": options.compile, "channels_last": options.channels_last}
+    return {"device": device, "python": platform.python_version(), **how, **versions}
 
 
 def _first_occurrences(keys: np.ndarray, mask: np.ndarray) -> np.ndarray:
