@@ -48,7 +48,7 @@ def test_two_ranks_compute_every_row_once_and_both_have_all_of_them(tiny_bert, t
         [*torchrun, str(program), f"hf:{tiny_bert}", store], capture_output=True, text=True, timeout=300, env=environment
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("told 202 0 201 1 (201, 32)") == 2
+    assert done.stdout.count(" 202 0 201 1 (201, 32)") == 2
     place = FeatureStore(store)
     shards = place.shards(place.recipes()[0])
     assert len(shards) > 1
