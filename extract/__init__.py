@@ -11,6 +11,7 @@ from extract.options import LoopOptions
 from extract.outputs import Output
 from extract.samples import Samples, Skipped
 from extract.sources import LABEL_SEPARATOR, Columns, load_samples
+from extract.views import Views
 from extract.zero_shot import zero_shot_weights
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "Samples",
     "Skipped",
     "SourceError",
+    "Views",
     "extract",
     "find_backbone",
     "load_samples",
