@@ -15,6 +15,7 @@ from extract.backbones.registry import adapter_of, find_backbone
 from extract.devices import choose_device, choose_precision
 from extract.errors import BackboneError, BadSampleError, NoSuchBackboneError
 from extract.options import LoopOptions
+from extract.outcome import Outcome, Truncation
 from extract.outputs import parse_outputs
 from extract.samples import Samples, Skipped
 from extract.views import Views
@@ -45,6 +46,8 @@ class Features:
         Whether the backbone had to be loaded.
     seconds
         Wall time of the call.
+    truncation
+        How much was cut off the texts that ran through the backbone.
     views
         Which augmented views were extracted too; `cached` and `extracted` count every view.
     """
@@ -60,6 +63,7 @@ class Features:
     extracted: int
     backbone_loaded: bool
     seconds: float
+    truncation: Truncation = dataclasses.field(default_factory=Truncation)
     views: Views | None = None
 
     @property
@@ -159,7 +163,7 @@ def extract(
     keys = admitted.keys if spec.views is None else spec.views.keys(admitted.keys).reshape(-1, admitted.keys.shape[1])
     todo = _first_occurrences(keys, store.missing(recipe, keys, names))
     progress.start(spec.backbone, len(keys) - len(todo), len(todo))
-    refused: dict[bytes, str] = {}
+    outcome, broken = Outcome(), {}
     run: np.ndarray = todo
     try:
         if len(todo):
@@ -168,13 +172,13 @@ def extract(
                 from extract.decoding import reasons_before_the_first_good
 
                 reasons = reasons_before_the_first_good(inputs)
-                refused = {keys[place].tobytes(): reason for place, reason in zip(todo, reasons, strict=False)}
+                broken = {keys[place].tobytes(): reason for place, reason in zip(todo, reasons, strict=False)}
                 run, inputs = todo[len(reasons) :], inputs[len(reasons) :]
         if len(run):
             from extract.loop import run_loop
 
             made_with = provenance(device)
-            refused |= run_loop(
+            outcome = run_loop(
                 adapter_of(checkpoint).load(checkpoint, spec, device, recipe.precision),
                 inputs,
                 keys[run],
@@ -184,9 +188,10 @@ def extract(
                 progress,
                 device=device,
                 options=options or LoopOptions(),
-            ).refused
+            )
     finally:
         progress.finish()
+    refused = broken | outcome.refused
     usable = np.ones(len(admitted.keys), bool)
     for position, reason in _refused_samples(keys, views, refused):
         usable[position] = False
@@ -208,6 +213,7 @@ def extract(
         extracted=len(todo) - len(refused),
         backbone_loaded=len(run) > 0,
         seconds=time.monotonic() - began,
+        truncation=outcome.truncation,
         views=spec.views,
     )
 

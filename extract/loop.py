@@ -9,7 +9,6 @@ the room, is committed in parts. How batches are made ready is in `feed`, how th
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +19,7 @@ from extract.batching import Budget
 from extract.devices import count_workers, default_budget, is_out_of_memory
 from extract.feed import Feed, Ready
 from extract.options import LoopOptions
+from extract.outcome import Outcome
 from extract.outputs import Output
 from extract.slices import Slice
 from extract.transfer import Transfer
@@ -43,29 +43,6 @@ class Progress(Protocol):
 
     def finish(self) -> None:
         """Extraction is over, in whichever way."""
-
-
-@dataclass
-class Outcome:
-    """What a loop did.
-
-    Attributes
-    ----------
-    refused
-        Key -> reason, for samples that have no features.
-    budget
-        The largest cost of a batch at the end.
-    cut
-        How many samples were cut to the backbone's length.
-    cost, whole
-        What all samples cost, in the backbone's unit, and what they would have cost uncut.
-    """
-
-    refused: dict[bytes, str] = field(default_factory=dict)
-    budget: int = 0
-    cut: int = 0
-    cost: int = 0
-    whole: int = 0
 
 
 def run_loop(
@@ -227,10 +204,8 @@ class _Run:
 
     def _measure(self, slice_: Slice) -> None:
         """Count what a finished slice was, and size the next ones by its speed."""
-        whole = slice_.costs if slice_.prepared.whole is None else np.asarray(slice_.prepared.whole)
-        self.outcome.cost += int(slice_.costs.sum())
-        self.outcome.whole += int(whole.sum())
-        self.outcome.cut += int((whole > slice_.costs).sum())
+        if slice_.prepared.whole is not None:
+            self.outcome.truncation = self.outcome.truncation.count(slice_.costs, np.asarray(slice_.prepared.whole))
         now = self._clock()
         speed = len(slice_.done) / max(now - self._began, 1e-6)
         room = max(1, BYTES_PER_SHARD * len(slice_.done) // max(1, slice_.taken))

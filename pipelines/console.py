@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from extract.outcome import Truncation
 from pipelines.combinations import shorten
 
 out = Console(soft_wrap=False, highlight=False)
@@ -136,6 +137,9 @@ def show_extraction(summary: dict[str, Any]) -> None:
         for r in summary["recipes"]
     ]
     out.print(table(("backbone", "samples", "in cache", "extracted", "skipped", "time"), rows, "Features", range(1, 6)))
+    for r in summary["recipes"]:
+        if r["truncated"]["samples"]:
+            note(f"{r['backbone']}: {Truncation(**r['truncated'])}")
     show_skipped(summary["skipped"])
 
 
@@ -224,7 +228,8 @@ def show_predictions(predictions: Sequence[dict[str, Any]]) -> None:
     """Show predictions, a line each."""
     rows = []
     for prediction in predictions:
-        text = " ".join(str(prediction["input"]).split())
+        given = prediction["input"]
+        text = " ".join((" / ".join(given) if isinstance(given, tuple) else str(given)).split())
         label, probabilities = prediction["label"], prediction["probabilities"]
         sure = f"{probabilities[label]:.3f}" if probabilities and isinstance(label, str) else ""
         shown = Text(_answer(label), "bold") if label is not None else Text(prediction.get("reason", ""), "red")

@@ -21,7 +21,7 @@ def predict(
     run
         A run folder.
     texts, file
-        What to answer for: texts, or a file of them (`.txt`: one a line; CSV, TSV, JSONL, Parquet: the run's text column).
+        What to answer for: texts, or a file of them (`.txt`: one a line; CSV, TSV, JSONL, Parquet: the run's columns).
     store
         Feature store to use instead of the run's.
     progress
@@ -42,7 +42,7 @@ def predict(
     saved = read_run(run)
     if bool(texts) == (file is not None):
         raise UsageError("give texts to classify, or a file of them with --file")
-    samples = Samples.of(texts, "command line") if file is None else _read(file, saved.text_column)
+    samples = Samples.of(texts, "command line") if file is None else _read(file, saved.columns)
     features = [_features(run, saved, member, samples, store or saved.store, progress) for member in saved.members]
     predictions: list[dict[str, Any]] = [{"input": text, "label": None, "probabilities": None} for text in samples.inputs]
     for skipped in (skipped for found in features for skipped in found.skipped):
@@ -75,7 +75,7 @@ def _answer(saved: SavedRun, features: Sequence[Features], rows: np.ndarray) -> 
     raw = []
     for member, found in zip(saved.members, features, strict=True):
         keys = found.keys[np.searchsorted(found.rows, rows)]
-        blocks = [found.store.read(found.recipe, keys, output) for output in member.outputs]
+        blocks: list[Any] = [found.store.read(found.recipe, keys, output) for output in member.outputs]
         X = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
         if saved.task == "classification":
             raw.append(class_probabilities(member.head, X, saved.names))
@@ -109,9 +109,9 @@ def _chosen(row: np.ndarray, names: Sequence[str]) -> list[str]:
     return [names[column] for column in np.flatnonzero(row).tolist()]
 
 
-def _read(file: Path, column: str) -> Samples:
+def _read(file: Path, columns: Columns) -> Samples:
     if file.suffix != ".txt":
-        return load_samples(file, Columns(column))
+        return load_samples(file, columns)
     try:
         text = file.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:

@@ -34,6 +34,8 @@ class Columns:
     ----------
     text
         The sample, if it is a text; where neither `text` nor `image` is named, the column of that name.
+    pair
+        A second text that goes with it, such as the hypothesis to a premise.
     label
         Its class; or several columns of 0 and 1, each a label that the sample has or not.
     split
@@ -52,6 +54,7 @@ class Columns:
     split: str | None = None
     group: str | None = None
     id: str | None = None
+    pair: str | None = None
     image: str | None = None
 
     @property
@@ -132,7 +135,7 @@ def samples_from_columns(
 
 def _inputs(picked: Mapping[str, Sequence[Any]], folder: str) -> Sequence[Any]:
     if "image" not in picked:
-        return picked["text"]
+        return picked["text"] if "pair" not in picked else list(zip(picked["text"], picked["pair"], strict=True))
     column = picked["image"]
     if isinstance(column, list | tuple):
         images = [_as_image(value, folder) for value in column]
