@@ -24,7 +24,7 @@ class Views:
     Attributes
     ----------
     count
-        How many augmented views, besides the plain image.
+        How many augmented views, besides the plain image; 0 for that alone, under the same recipe.
     seed
         Another seed gives other views.
     policy
@@ -39,8 +39,8 @@ class Views:
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
             raise NoSuchBackboneError(f"views: {self.policy!r} is not a policy; policies are {', '.join(POLICIES)}")
-        if self.count < 1 or self.seed < 0:
-            raise NoSuchBackboneError(f"views: count {self.count} must be 1 at least, and seed {self.seed} not negative")
+        if self.count < 0 or self.seed < 0:
+            raise NoSuchBackboneError(f"views: neither count {self.count} nor seed {self.seed} may be negative")
 
     def keys(self, samples: np.ndarray) -> np.ndarray:
         """Return the keys `[n, 1 + count, 16]` of all views of samples with keys `[n, 16]`."""
