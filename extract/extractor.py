@@ -11,6 +11,7 @@ import numpy as np
 
 from cache import FeatureStore, Ragged, Recipe, write_table
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.custom import CustomBackbone
 from extract.backbones.registry import adapter_of, find_backbone
 from extract.devices import choose_device, choose_precision
 from extract.errors import BackboneError, BadSampleError, NoSuchBackboneError
@@ -99,7 +100,7 @@ class Quiet:
 
 def extract(
     samples: Samples | Sequence[Any],
-    backbone: str | BackboneSpec,
+    backbone: "str | CustomBackbone | BackboneSpec",
     store: FeatureStore | str = "features",
     outputs: Any = None,
     *,
@@ -116,8 +117,8 @@ def extract(
     samples
         Texts, or what a source gives.
     backbone
-        URI or well-known name (`all-MiniLM-L6-v2`, `hf:bert-base-uncased`, `st:/models/mine`), or a `BackboneSpec` with
-        its settings.
+        URI or well-known name (`all-MiniLM-L6-v2`, `hf:bert-base-uncased`, `st:/models/mine`), a `custom_backbone`, or a
+        `BackboneSpec` of any of these with its settings.
     store
         The feature store or its folder.
     outputs
@@ -145,12 +146,13 @@ def extract(
     """
     began = time.monotonic()
     samples = samples if isinstance(samples, Samples) else Samples.of(samples)
-    spec = BackboneSpec(backbone) if isinstance(backbone, str) else backbone
+    spec = backbone if isinstance(backbone, BackboneSpec) else BackboneSpec(backbone)
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
     progress = progress or Quiet()
     samples, checkpoint = _match(samples, spec)
     kind = checkpoint.offer.takes
-    asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {spec.backbone}")
+    title = spec.backbone if isinstance(spec.backbone, str) else checkpoint.uri
+    asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {title}")
     names = tuple(output.name for output in asked)
     device = choose_device(device)
     recipe = make_recipe(checkpoint, spec, choose_precision(spec.precision, device))
@@ -162,7 +164,7 @@ def extract(
     views = 1 if spec.views is None else 1 + spec.views.count
     keys = admitted.keys if spec.views is None else spec.views.keys(admitted.keys).reshape(-1, admitted.keys.shape[1])
     todo = _first_occurrences(keys, store.missing(recipe, keys, names))
-    progress.start(spec.backbone, len(keys) - len(todo), len(todo))
+    progress.start(title, len(keys) - len(todo), len(todo))
     outcome, broken = Outcome(), {}
     run: np.ndarray = todo
     try:

@@ -115,7 +115,9 @@ class _Run:
         self._transfer = Transfer(device)
         self._size, self._began, self._committed = FIRST_SLICE, clock(), clock()
         dtypes = {output.name: output.dtype or dtype for output in outputs}
-        workers = count_workers(device) if options.workers is None else options.workers
+        workers = 0
+        if backbone.decode is not None and backbone.parallel:
+            workers = count_workers(device) if options.workers is None else options.workers
         self._feed = Feed(backbone, samples, dtypes, lambda: self._size, self._budget, self._transfer, workers)
         self._background = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._pending: Future[Any] | None = None

@@ -94,6 +94,26 @@ def predict(
 
 
 @app.command()
+def backbones(
+    search: Annotated[
+        str | None, typer.Option("--search", metavar="WORDS", help="Look among all of timm's and open_clip's as well.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List backbones: what they take, their size, and whether their weights are on this machine."""
+    import dataclasses
+
+    from extract.backbones.catalog import list_backbones
+    from pipelines import console
+
+    found = list_backbones(search)
+    if json:
+        console.print_json({"backbones": [dataclasses.asdict(entry) for entry in found]})
+    else:
+        console.show_backbones(found, search)
+
+
+@app.command()
 def doctor(store: StoreFolder = "features", json: Json = False) -> None:
     """Tell what this machine would use, and what is missing."""
     from pipelines import console

@@ -266,6 +266,28 @@ def show_recipe(content: dict[str, Any]) -> None:
     out.print(table(("output", "rows", "width"), outputs, right=(1, 2)))
 
 
+def show_backbones(found: Sequence[Any], search: str | None) -> None:
+    """Show backbones that can be asked for."""
+    rows = [
+        (
+            entry.name,
+            entry.takes,
+            "" if entry.layers is None else entry.layers,
+            "" if entry.width is None else f"{entry.width:,}",
+            "" if entry.parameters is None else f"{entry.parameters:,} M",
+            Text("yes", "green") if entry.here else "",
+        )
+        for entry in found
+    ]
+    out.print(table(("backbone", "takes", "layers", "width", "parameters", "here"), rows, right=(2, 3, 4)))
+    if search is None:
+        out.print(
+            "`--search WORDS` looks among all of timm's and open_clip's; a folder or a hub name does as well: hf:NAME, st:NAME"
+        )
+    elif not found:
+        out.print(f"no backbone known here has `{search}` in its name; one on the hub is written hf:NAME or st:NAME")
+
+
 def show_findings(found: dict[str, Any]) -> None:
     """Show what `doctor` found."""
     rows = [

@@ -76,7 +76,7 @@ def load_data(data: Data) -> Samples:
     """Load the samples that a config's `data` describes."""
     source = data.path if data.path is not None else f"hub:{data.hub}"
     label = tuple(data.label) if isinstance(data.label, list) else data.label
-    columns = Columns(data.text, label, data.split, data.group, data.id, data.pair, data.image)
+    columns = Columns(data.text, label, data.split, data.group, data.id, data.image, data.pair)
     return load_samples(source, columns, encoding=data.encoding, hub_config=data.config, hub_revision=data.revision)
 
 

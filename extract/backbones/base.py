@@ -49,12 +49,15 @@ class Backbone(ABC):
         Real work on one prepared sample, such as reading and transforming a picture; None where there is none. It is
         called in worker processes, so it has to be picklable without the model, and so has `collate` then (a static
         method). For a sample that cannot be used it raises `UnusableSampleError` with the reason.
+    parallel
+        Whether `decode` may run in worker processes.
     model
         What runs; what `freeze` has frozen.
     """
 
     unit: ClassVar[str] = "tokens"
     decode: Callable[[Any], Any] | None = None
+    parallel: bool = True
     model: torch.nn.Module
 
     @classmethod

@@ -3,9 +3,10 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cache import remembered
 from extract.backbones.families import describe
@@ -21,6 +22,9 @@ _NOT_LOADED = {".md", ".h5", ".msgpack", ".ot", ".onnx", ".gguf", ".pt", ".pth",
 _OTHER_RUNTIMES = {"onnx", "openvino", "coreml"}
 _KINDS = {"text": "texts", "image": "images", "image and text": "images with a text"}
 
+if TYPE_CHECKING:
+    from extract.backbones.custom import CustomBackbone
+
 Fetch = Callable[[str], Path | None]
 Describe = Callable[[str, Fetch, str], Offer]
 
@@ -32,7 +36,7 @@ class BackboneSpec:
     Attributes
     ----------
     backbone
-        URI such as `hf:bert-base-uncased@main`, `st:/models/mine`, or a well-known bare name.
+        URI such as `hf:bert-base-uncased@main`, `st:/models/mine`, a well-known bare name, or a `custom_backbone`.
     max_length
         Tokens after which a text is cut; None for the backbone's own limit.
     prompt
@@ -52,7 +56,7 @@ class BackboneSpec:
         Augmented views of every image that are extracted besides it; None for none.
     """
 
-    backbone: str
+    backbone: "str | CustomBackbone"
     max_length: int | None = None
     prompt: str | None = None
     precision: str = "auto"
@@ -87,6 +91,8 @@ class Checkpoint:
         Digest of the weights and of the tokenizer's and model's settings, or the commit that fixes both.
     offer
         Which outputs there are.
+    custom
+        The user's own backbone, where it is one (`extract.backbones.custom`).
     """
 
     scheme: str
@@ -96,6 +102,7 @@ class Checkpoint:
     weights: str
     settings: str
     offer: Offer
+    custom: Any = field(default=None, repr=False, compare=False)
 
     @property
     def uri(self) -> str:

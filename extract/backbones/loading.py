@@ -15,9 +15,12 @@ _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 @contextmanager
 def loading(checkpoint: Checkpoint) -> Iterator[None]:
-    """Put a library's failure to load a checkpoint in one line, and hide its progress bar unless it downloads."""
+    """Put a library's failure to load a checkpoint in one line; hide its report, and its progress bar unless it downloads."""
     transformers: Any = sys.modules.get("transformers")  # another library's loading does not wait for its import
     hidden = checkpoint.revision is None and transformers is not None
+    verbosity = transformers and transformers.utils.logging.get_verbosity()
+    if transformers is not None:
+        transformers.utils.logging.set_verbosity_error()
     if hidden:
         transformers.utils.logging.disable_progress_bar()
     try:
@@ -28,6 +31,8 @@ def loading(checkpoint: Checkpoint) -> Iterator[None]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BackboneError(f"{checkpoint.uri}: {checkpoint.location} does not load: {reason}") from error
     finally:
+        if transformers is not None:
+            transformers.utils.logging.set_verbosity(verbosity)
         if hidden:
             transformers.utils.logging.enable_progress_bar()
 

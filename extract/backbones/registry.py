@@ -10,6 +10,7 @@ from extract.errors import NoSuchBackboneError
 
 if TYPE_CHECKING:
     from extract.backbones.base import Backbone
+    from extract.backbones.custom import CustomBackbone
 
 
 LOADERS = {
@@ -25,6 +26,9 @@ LOADERS = {
     "open_clip/image": "extract.backbones.open_clip:OpenClipImages",
     "open_clip/text": "extract.backbones.open_clip:OpenClipTexts",
     "open_clip/both": "extract.backbones.open_clip:OpenClipPairs",
+    "python/module": "extract.backbones.custom_adapter:ModuleAdapter",
+    "python/callable": "extract.backbones.custom_adapter:CallableAdapter",
+    "python/adapter": "extract.backbones.custom_adapter:GivenAdapter",
 }
 """Scheme (and family, where one has several adapters) -> the adapter's import path."""
 
@@ -33,6 +37,7 @@ SCHEMES = tuple(dict.fromkeys(scheme.partition("/")[0] for scheme in LOADERS))
 FINDERS = {
     "timm": "extract.backbones.find_timm:find_timm",
     "open_clip": "extract.backbones.find_open_clip:find_open_clip",
+    "python": "extract.backbones.custom:find_custom",
 }
 """Scheme -> what finds its checkpoints, where that is not `find_checkpoint`."""
 
@@ -66,8 +71,8 @@ WELL_KNOWN = {
 }
 
 
-def find_backbone(uri: str) -> Checkpoint:
-    """Resolve a URI or a bare name to a checkpoint that is identified and not loaded.
+def find_backbone(uri: "str | CustomBackbone") -> Checkpoint:
+    """Resolve a URI, a bare name or a custom backbone to a checkpoint that is identified and not loaded.
 
     `hf:NAME[@REVISION]` and `st:NAME[@REVISION]`, where NAME is on the hub or a local folder; a bare well-known name; or
     a bare folder, whose files say which loader it is for.
@@ -77,6 +82,8 @@ def find_backbone(uri: str) -> Checkpoint:
     BackboneError
         If the name means nothing here or the checkpoint cannot be found.
     """
+    if not isinstance(uri, str):
+        return uri.checkpoint
     scheme, name = _split(uri)
     folder = Path(name).expanduser()
     if folder.is_dir() or "@" not in name:

@@ -7,7 +7,8 @@ import torch
 
 from extract.backbones.base import freeze
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
-from extract.backbones.text import LENGTH_WITHOUT_LIMIT, TextBackbone, checked_length, loading, make_texts, token_limit
+from extract.backbones.loading import loading
+from extract.backbones.text import LENGTH_WITHOUT_LIMIT, TextBackbone, checked_length, make_texts, token_limit
 from extract.backbones.tokens import Cutting
 from extract.errors import BackboneError
 

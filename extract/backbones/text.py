@@ -2,8 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 
 from extract.backbones.base import Backbone, Batch, Prepared, freeze
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.loading import autocast, loading
 from extract.backbones.tokens import PLACES, REAL, Cutting, Windowing
 from extract.errors import BackboneError, NoSuchBackboneError
 from extract.outputs import Output
@@ -23,7 +23,6 @@ _NO_LIMIT = 10**9  # tokenizers that know of no limit say 10^30
 _UNUSED = re.compile(r"(^|\.)(pooler|decoder)\.")  # weights that no output comes from
 _WINDOWS_AT_ONCE = 16
 _CHARACTERS_A_TOKEN = 4  # a guess, for the time left
-_AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class TextBackbone(Backbone):
@@ -95,8 +94,7 @@ class TextBackbone(Backbone):
         raise BackboneError("this backbone has no pooled feature of its own")
 
     def _run(self, inputs: Batch, deep: bool) -> dict[int, torch.Tensor]:
-        on = self.precision in _AUTOCAST
-        with torch.autocast(torch.device(self.device).type, dtype=_AUTOCAST.get(self.precision), enabled=on):
+        with autocast(self.device, self.precision):
             result = self.model(**inputs, output_hidden_states=deep)
         states = dict(enumerate(result.hidden_states)) if deep else {}
         return states | {self.layers: result.last_hidden_state}
@@ -158,23 +156,3 @@ def checked_length(spec: BackboneSpec, limit: int | None, checkpoint: Checkpoint
             f"{checkpoint.uri}: max_length {spec.max_length} is not between 2 and {limit or _NO_LIMIT}, {most}"
         )
     return spec.max_length or limit or LENGTH_WITHOUT_LIMIT
-
-
-@contextmanager
-def loading(checkpoint: Checkpoint) -> Iterator[None]:
-    """Put a library's failure to load a checkpoint in one line; hide its report, and its progress bar unless it downloads."""
-    from transformers.utils import logging
-
-    local, verbosity = checkpoint.revision is None, logging.get_verbosity()
-    logging.set_verbosity_error()
-    if local:
-        logging.disable_progress_bar()
-    try:
-        yield
-    except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError, ...
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BackboneError(f"{checkpoint.uri}: {checkpoint.location} does not load: {reason}") from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if local:
-            logging.enable_progress_bar()

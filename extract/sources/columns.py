@@ -54,8 +54,8 @@ class Columns:
     split: str | None = None
     group: str | None = None
     id: str | None = None
-    pair: str | None = None
     image: str | None = None
+    pair: str | None = None
 
     @property
     def names(self) -> set[str]:
