@@ -12,6 +12,7 @@ from extract.options import LoopOptions
 from extract.outputs import Offer, Output
 from extract.samples import Samples, Skipped
 from extract.sources import LABEL_SEPARATOR, Columns, load_samples
+from extract.views import Views
 from extract.zero_shot import zero_shot_weights
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "Skipped",
     "SourceError",
     "UnusableSampleError",
+    "Views",
     "custom_backbone",
     "extract",
     "find_backbone",

@@ -8,13 +8,15 @@ conversion, and of an animation the first frame is taken.
 
 import io
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from extract.errors import UnusableSampleError
-from extract.images import resolve
+from extract.images import ImageText, resolve
+from extract.views import View
 
 LARGEST_PICTURE = 100_000_000
 """Pixels after which a picture is refused, before anything is decompressed: a file of some kilobytes may claim any size."""
@@ -34,6 +36,25 @@ def decode(sample: Any) -> Image.Image:
     """
     content = resolve(sample)
     return to_rgb(_open(content) if isinstance(content, bytes) else content)
+
+
+def reasons_before_the_first_good(samples: Sequence[Any]) -> list[str]:
+    """Return why samples cannot be used, up to the first that can.
+
+    So a data set of which only broken images are missing never loads a backbone for them.
+    """
+    reasons = []
+    for given in samples:
+        sample = given
+        try:
+            while isinstance(sample, ImageText | View):
+                sample = sample.image
+            decode(sample)
+        except UnusableSampleError as error:
+            reasons.append(str(error))
+        else:
+            break
+    return reasons
 
 
 def to_rgb(image: Any) -> Image.Image:

@@ -29,7 +29,8 @@ class Samples:
     name
         The data set's name, for people.
     inputs
-        The samples themselves: texts, or texts with a pair `(text, pair)`; one that cannot be used may be anything.
+        The samples themselves: texts, texts with a pair `(text, pair)`, images of any kind (see `images`), `ImageText`; one
+        that cannot be used may be anything.
     ids
         One per sample; says where it is, such as `reviews.csv:17`.
     labels, splits, groups
@@ -108,18 +109,23 @@ class Admitted:
 
 def kind_of(sample: Any) -> str | None:
     """Tell whether a sample is a `text`, an `image` or an `image and text`; None if it is nothing of these."""
-    if isinstance(sample, str) or (isinstance(sample, tuple) and any(isinstance(part, str) for part in sample)):
+    if isinstance(sample, str) or _is_pair(sample):
         return "text"
     if isinstance(sample, ImageText):
         return "image and text"
     return "image" if is_image(sample) else None
 
 
+def _is_pair(sample: Any) -> bool:
+    """Tell whether a sample is a text with its pair (either of which may be missing)."""
+    return isinstance(sample, tuple | list) and len(sample) == 2 and not any(map(is_image, sample))
+
+
 def fault_in(sample: Any) -> str | None:
     """Say why a sample cannot be a text, or None if it can."""
     if isinstance(sample, str):
         return None if sample and not sample.isspace() else "empty text"
-    if isinstance(sample, tuple | list) and len(sample) == 2:  # a text and its pair
+    if _is_pair(sample):
         reason = fault_in(sample[0]) or fault_in(sample[1])
         return reason and f"{reason} in the pair"
     if is_nothing(sample):

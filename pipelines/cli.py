@@ -76,14 +76,16 @@ def train(
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
-    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to classify.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT|IMAGE]...", help="Texts, or images and folders of them, to classify.")
+    ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="F", help="A file of texts: .txt, CSV, TSV, JSONL or Parquet.")
+        Path | None, typer.Option("--file", metavar="F", help="A file of them: .txt, CSV, TSV, JSONL, Parquet, or a folder.")
     ] = None,
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Classify new texts with a run's head."""
+    """Classify new texts or images with a run's head."""
     from pipelines import console
     from pipelines.predict import predict as classify
 

@@ -13,8 +13,6 @@ from pipelines.config import Backbone, Config, Data
 MOST_SAMPLES_WITH_LAYERS = 100_000
 """Up to so many samples every layer is kept unasked: with 13 layers of width 768 that is 4 GB at most."""
 
-_TEXT = ("hf", "st")
-
 
 @dataclass(frozen=True)
 class Extraction:
@@ -79,7 +77,7 @@ def load_data(data: Data) -> Samples:
     """Load the samples that a config's `data` describes."""
     source = data.path if data.path is not None else f"hub:{data.hub}"
     label = tuple(data.label) if isinstance(data.label, list) else data.label
-    columns = Columns(data.text, label, data.split, data.group, data.id, pair=data.pair)
+    columns = Columns(data.text, label, data.split, data.group, data.id, data.image, data.pair)
     return load_samples(source, columns, encoding=data.encoding, hub_config=data.config, hub_revision=data.revision)
 
 
@@ -93,6 +91,6 @@ def _outputs(config: Config, backbone: str, samples: int) -> list[dict[str, Any]
     if config.outputs is None or isinstance(config.outputs, list):
         return None if config.outputs is None else [choice.model_dump() for choice in config.outputs]
     checkpoint = find_backbone(backbone)
-    if checkpoint.scheme not in _TEXT or samples > MOST_SAMPLES_WITH_LAYERS:
+    if checkpoint.offer.takes != "text" or samples > MOST_SAMPLES_WITH_LAYERS:
         return None
     return [{"pooling": checkpoint.offer.default}, {"layer": "all", "pooling": "mean"}]

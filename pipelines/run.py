@@ -205,7 +205,7 @@ def read_run(folder: Path) -> SavedRun:
         config = load_config(folder / "config.yaml")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, HeadstartError) as error:
         raise RunError(f"{folder}: cannot be used: {error}") from error
-    columns = Columns(config.data.text, pair=config.data.pair)
+    columns = Columns(config.data.text, pair=config.data.pair, image=config.data.image)
     return SavedRun(members, decision, config.kind, names, config.store, config.device, columns)
 
 

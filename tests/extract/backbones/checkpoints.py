@@ -60,7 +60,13 @@ def save_hf_images(folder, family="vit", seed=0):
     from transformers import AutoConfig, AutoModel
 
     torch.manual_seed(seed)
-    sizes = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 40}
+    sizes = {
+        "hidden_size": 24,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 3,
+        "intermediate_size": 40,
+        "initializer_range": 0.2,
+    }
     sizes |= {"image_size": 32, "patch_size": 8}
     if family in ("resnet", "convnext"):
         sizes = {"hidden_sizes": [8, 12, 16, 20], "depths": [1, 1, 1, 1], "embedding_size": 8, "layer_type": "basic"}
@@ -80,7 +86,13 @@ def save_clip(folder, family="clip", seed=0):
 
     torch.manual_seed(seed)
     vocabulary = save_tokenizer(folder)
-    part = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 40}
+    part = {
+        "hidden_size": 24,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 3,
+        "intermediate_size": 40,
+        "initializer_range": 0.2,
+    }
     texts = {**part, "vocab_size": len(vocabulary), "max_position_embeddings": 16}
     texts |= {"bos_token_id": 0, "eos_token_id": vocabulary["[SEP]"], "pad_token_id": 1, "projection_size": 24}
     images = {**part, "image_size": 32, "patch_size": 8}
@@ -126,7 +138,13 @@ def save_blip(folder, architecture="BlipForImageTextRetrieval", seed=0):
 
     torch.manual_seed(seed)
     vocabulary = save_tokenizer(folder)
-    part = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 40}
+    part = {
+        "hidden_size": 24,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 3,
+        "intermediate_size": 40,
+        "initializer_range": 0.2,
+    }
     texts = {**part, "vocab_size": len(vocabulary), "max_position_embeddings": 16, "encoder_hidden_size": 24}
     texts |= {"bos_token_id": 0, "sep_token_id": 2, "eos_token_id": 2, "pad_token_id": 1}
     images = {**part, "image_size": 32, "patch_size": 8}
