@@ -292,7 +292,10 @@ def show_findings(found: dict[str, Any]) -> None:
     """Show what `doctor` found."""
     rows = [
         ("python", f"{found['python']} on {found['platform']}, {found['processors']} processors"),
-        ("device", f"{found['device']}, so precision `auto` is {found['precision']}"),
+        ("device", f"{found['device']}: {found['device_reason']}"),
+        ("precision", f"{found['precision']}: {found['precision_reason']}"),
+        ("batches", f"{found['batch']['tokens']:,} tokens or {found['batch']['images']:,} images"),
+        ("decoding", f"{found['workers']} worker processes" if found["workers"] > 1 else "1 worker process"),
         *((name, version or Text("not installed", "red")) for name, version in found["libraries"].items()),
         *(
             (f"backbone {b['name']}", "installed as a package" if b["installed"] else "from the hub")
