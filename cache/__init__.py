@@ -1,9 +1,9 @@
 """The feature store: keys, recipes, shards, the store itself, data set tables. No torch, no network."""
 
 from cache.errors import HeadstartError, StoreError
-from cache.keys import as_key_array, text_key
+from cache.keys import as_key_array, image_key, image_text_key, pixels_key, text_key, view_key
 from cache.lease import Lease
-from cache.memo import remembered
+from cache.memo import remembered, remembered_all
 from cache.ragged import Ragged
 from cache.recipe import Recipe
 from cache.rows import StoredRows
@@ -26,8 +26,13 @@ __all__ = [
     "StoredRows",
     "Table",
     "as_key_array",
+    "image_key",
+    "image_text_key",
+    "pixels_key",
     "read_table",
     "remembered",
+    "remembered_all",
     "text_key",
+    "view_key",
     "write_table",
 ]

@@ -4,7 +4,7 @@ import difflib
 import importlib
 from typing import Any
 
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
 
 from heads.linear import LinearHead
 from heads.mlp import MLPHead
@@ -31,8 +31,8 @@ def head_class(kind: str) -> type[BaseEstimator]:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"`{kind}` cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, BaseEstimator) and is_classifier(found())):
-        raise ValueError(f"`{kind}` is not a scikit-learn classifier")
+    if not (isinstance(found, type) and issubclass(found, BaseEstimator) and (is_classifier(found()) or is_regressor(found()))):
+        raise ValueError(f"`{kind}` is not a scikit-learn classifier or regressor")
     return found
 
 

@@ -39,11 +39,14 @@ def _options(
 @app.command()
 def extract(config: ConfigFile, store: Store = None, set_: Changes = None, strict: Strict = False, json: Json = False) -> None:
     """Run the backbones over the samples whose features are not in the store yet."""
+    from extract.ranks import Rank
     from pipelines import console
     from pipelines.config import load_config
     from pipelines.extract import extract_config
 
     extraction = extract_config(load_config(config, set_ or ()), store, strict, console.Bars())
+    if Rank.of_process().number:
+        return  # of several processes that torchrun started, the first one speaks
     summary = extraction.to_json()
     console.print_json(summary) if json else console.show_extraction(summary)
 
@@ -68,20 +71,22 @@ def train(
         console.print_json(experiment.metrics)
     else:
         console.show_extraction(experiment.metrics["extract"])
-        console.show_run(experiment.metrics, experiment.result.trials, experiment.config.selection.metric)
+        console.show_run(experiment.metrics, experiment.result.trials, experiment.config.metric)
 
 
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
-    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to classify.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT|IMAGE]...", help="Texts, or images and folders of them, to classify.")
+    ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="F", help="A file of texts: .txt, CSV, TSV, JSONL or Parquet.")
+        Path | None, typer.Option("--file", metavar="F", help="A file of them: .txt, CSV, TSV, JSONL, Parquet, or a folder.")
     ] = None,
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Classify new texts with a run's head."""
+    """Classify new texts or images with a run's head."""
     from pipelines import console
     from pipelines.predict import predict as classify
 
@@ -90,6 +95,26 @@ def predict(
         console.print_json({"predictions": predictions})
     else:
         console.show_predictions(predictions)
+
+
+@app.command()
+def backbones(
+    search: Annotated[
+        str | None, typer.Option("--search", metavar="WORDS", help="Look among all of timm's and open_clip's as well.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List backbones: what they take, their size, and whether their weights are on this machine."""
+    import dataclasses
+
+    from extract.backbones.catalog import list_backbones
+    from pipelines import console
+
+    found = list_backbones(search)
+    if json:
+        console.print_json({"backbones": [dataclasses.asdict(entry) for entry in found]})
+    else:
+        console.show_backbones(found, search)
 
 
 @app.command()

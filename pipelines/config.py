@@ -43,8 +43,11 @@ class Data(Part):
     hub: str | None = None
     config: str | None = Field(None, description="configuration of a hub data set")
     revision: str | None = None
-    text: str = "text"
-    label: str | None = None
+    text: str | None = Field(None, description="column of texts; `text`, or else `image`, where neither is named")
+    pair: str | None = Field(None, description="column of a second text that goes with the first")
+    image: str | None = Field(None, description="column of images: bytes, or paths relative to the file")
+    label: str | list[str] | None = Field(None, description="a column, or several columns of 0 and 1: one a label")
+    multilabel: str | None = Field(None, min_length=1, description="what separates a sample's labels within the label column")
     split: str | None = None
     group: str | None = None
     id: str | None = None
@@ -55,7 +58,17 @@ class Data(Part):
     def _one_source(self) -> "Data":
         if (self.path is None) == (self.hub is None):
             raise ValueError("give either `path` or `hub`")
+        if self.multilabel is not None and isinstance(self.label, list):
+            raise ValueError("give either several columns as `label`, or one and its separator as `multilabel`")
         return self
+
+
+class ViewChoice(Part):
+    """Augmented views of every image, besides the image itself."""
+
+    count: int = Field(ge=1)
+    seed: int = Field(0, ge=0)
+    policy: Literal["flip-crop", "randaugment", "augmix"] = "flip-crop"
 
 
 class Backbone(Part):
@@ -66,13 +79,27 @@ class Backbone(Part):
     prompt: str | None = None
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     dtype: Literal["float32", "float16"] = "float32"
+    window_overlap: int | None = Field(None, ge=0, description="read long texts in windows that share so many tokens")
+    trust_remote_code: bool = False
+    image_size: int | None = Field(None, gt=0, description="height and width that images are brought to")
+    views: ViewChoice | None = None
+
+
+class Loop(Part):
+    """How backbones are run: nothing here changes a feature but by rounding."""
+
+    budget: int | None = Field(None, gt=0, description="most tokens, padding included, or images in a batch")
+    workers: int | None = Field(None, ge=0, description="processes that decode images")
+    compile: bool = False
+    channels_last: bool = False
 
 
 class OutputChoice(Part):
     """Layers and poolings to keep."""
 
     layer: Literal["all", "last"] | int | list[int] = "last"
-    pooling: str | list[str] = "mean"
+    pooling: str | list[str] | None = None
+    dtype: Literal["float32", "float16"] | None = None
 
 
 class Head(BaseModel):
@@ -80,21 +107,45 @@ class Head(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     kind: str
+    outputs: str | list[str | list[str]] | None = Field(None, description="see `pipelines.combinations`; None: the kind's own")
 
     def grid(self) -> dict[str, list[Any]]:
         """Return parameter -> values: a list is tried value by value, `{log: [low, high, n]}` is spread evenly."""
         return {name: _values(value) for name, value in (self.model_extra or {}).items()}
 
 
+METRICS = {
+    "classification": ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "neg_log_loss"),
+    "multilabel": ("f1_macro", "f1_micro", "average_precision", "accuracy"),
+    "regression": ("r2", "neg_mean_absolute_error", "neg_root_mean_squared_error"),
+}
+"""What a trial may be chosen by, for every kind of target; the first by default. Names are scikit-learn's scorers'."""
+
+Metric = Literal[
+    "accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "neg_log_loss",
+    "f1_micro", "average_precision", "r2", "neg_mean_absolute_error", "neg_root_mean_squared_error",
+]  # fmt: skip
+
+
 class Selection(Part):
     """How the winner is chosen among the trials."""
 
-    metric: Literal["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "neg_log_loss"] = "accuracy"
+    metric: Metric | None = Field(None, description="None: accuracy, f1_macro for several labels, r2 for numbers")
     folds: int = Field(5, ge=2)
     seed: int = Field(0, ge=0)
+    rule: Literal["best", "one_standard_error"] = "best"
+    nested: bool = Field(False, description="also estimate, by folds around the folds, what choosing a trial is worth")
 
 
-DEFAULT_HEADS = (Head.model_validate({"kind": "linear", "C": {"log": [1e-2, 1e3, 11]}}),)
+def default_heads(kind: str, outputs: str) -> list[dict[str, Any]]:
+    """Return the heads that are tried where none are named: on some outputs alone, and on all of them side by side."""
+    if kind == "regression":
+        ridge = {"kind": "sklearn.linear_model.Ridge", "alpha": {"log": [1e-2, 1e4, 7]}}
+        return [ridge | {"outputs": outputs}, ridge | {"outputs": "all"}]
+    return [
+        {"kind": "linear", "outputs": outputs, "C": {"log": [1e-2, 1e3, 11]}},
+        {"kind": "linear", "outputs": "all", "standardize": True, "C": {"log": [1e-4, 1e-1, 7]}},
+    ]
 
 
 class Config(Part):
@@ -103,11 +154,19 @@ class Config(Part):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     data: Data
     backbones: list[Backbone] = Field(min_length=1)
-    outputs: list[OutputChoice] | None = Field(None, min_length=1)
-    heads: list[Head] = Field(list(DEFAULT_HEADS), min_length=1)
+    task: Literal["classification", "regression"] = "classification"
+    outputs: list[OutputChoice] | Literal["layers"] | None = Field(
+        None, description="None: the backbone's usual output; `layers`: that, and every layer's mean"
+    )
+    heads: list[Head] = Field(min_length=1)
     selection: Selection = Field(default_factory=lambda: Selection.model_validate({}))
+    calibrate: Literal["temperature"] | None = None
+    thresholds: Literal["f1", "accuracy", "balanced_accuracy"] | None = None
+    conformal: float | None = Field(None, gt=0, lt=1, description="how often a prediction set is to hold the true class")
+    ensemble: int | None = Field(None, ge=2, description="members of a greedy ensemble of trials")
     store: str = "features"
     device: str = "auto"
+    loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
 
     _path: Path | None = PrivateAttr(None)
     _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
@@ -116,6 +175,35 @@ class Config(Part):
         """Return `file:line` of a key, for a message about it."""
         known = [place[:length] for length in range(len(place), 0, -1) if place[:length] in self._lines]
         return f"{self._path}:{self._lines[known[0]]}" if known else str(self._path)
+
+    @property
+    def kind(self) -> str:
+        """`classification`, `multilabel` or `regression`."""
+        several = self.data.multilabel is not None or isinstance(self.data.label, list)
+        return "multilabel" if several else self.task
+
+    @property
+    def metric(self) -> str:
+        """The scorer that decides."""
+        return self.selection.metric or METRICS[self.kind][0]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, content: Any) -> Any:
+        """Where no head is named, layers are tried beside the usual output, unless outputs are named."""
+        if isinstance(content, dict) and content.get("heads") is None:
+            outputs = content.get("outputs") or "layers"
+            heads = default_heads(str(content.get("task")), "first" if outputs == "layers" else "each")
+            return content | {"outputs": outputs, "heads": heads}
+        return content
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Config":
+        if self.task == "regression" and self.kind != "regression":
+            raise ValueError("`task: regression` takes one label column of numbers, without `multilabel`")
+        if self.selection.metric is not None and self.selection.metric not in METRICS[self.kind]:
+            raise ValueError(f"`{self.metric}` is no metric of {self.kind}; metrics are {', '.join(METRICS[self.kind])}")
+        return self
 
     @field_validator("backbones", mode="before")
     @classmethod
@@ -246,13 +334,15 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
 
 
 _PARTS: dict[str, type[BaseModel]] = {
-    "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection
+    "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection,
+    "loop": Loop,
+    "views": ViewChoice,
 }  # fmt: skip
 _KEYS = {*Config.model_fields, *(name for part in _PARTS.values() for name in part.model_fields)}
 
 
 def _fields_at(place: tuple[str | int, ...]) -> list[str]:
-    part: type[BaseModel] = _PARTS[str(place[0])] if place else Config
+    part = next((_PARTS[name] for name in reversed(place) if isinstance(name, str) and name in _PARTS), Config)
     return list(part.model_fields)
 
 

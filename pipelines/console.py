@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+from extract.outcome import Truncation
+from pipelines.combinations import shorten
 
 out = Console(soft_wrap=False, highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -50,17 +54,25 @@ class Bars:
         self._best = float("-inf")
         self._begin(trials, None, TextColumn("[bold]trying heads"), "trials/s")
 
-    def advance(self, samples: int) -> None:
-        """Move the bar on by so many samples."""
+    def advance(self, samples: int, share: float) -> None:
+        """Move on by so many samples; the bar and the time left follow the share of the work, since samples differ."""
         if self._progress is not None:
-            self._progress.advance(self._task, samples)
-            self._progress.update(self._task, speed=f"{self._progress.tasks[0].speed or 0:,.0f}")
+            self._samples += samples
+            rate = self._samples / max(time.monotonic() - self._began, 1e-6)
+            self._progress.update(self._task, completed=share * self._total, count=f"{self._samples:,}", speed=f"{rate:,.0f}")
 
     def advance_trial(self, score: float) -> None:
         """Move the bar on by one trial with this score."""
         self._best = max(self._best, score)
         if self._progress is not None:
-            self._progress.update(self._task, advance=1, speed=f"{self._progress.tasks[0].speed or 0:,.1f}", best=self._best)
+            self._samples += 1
+            self._progress.update(
+                self._task,
+                advance=1,
+                count=f"{self._samples:,}",
+                speed=f"{self._progress.tasks[0].speed or 0:,.1f}",
+                best=self._best,
+            )
 
     def finish(self) -> None:
         """Leave the bar as it is."""
@@ -77,11 +89,12 @@ class Bars:
             return
         best = [TextColumn("best {task.fields[best]:.4f}")] if unit == "trials/s" else []
         self._progress = Progress(
-            SpinnerColumn(), title, BarColumn(), TaskProgressColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            SpinnerColumn(), title, BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[count]}/{task.total:,.0f}"),
             TextColumn(f"{{task.fields[speed]}} {unit}"), *best, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
             console=err, speed_estimate_period=30,
         )  # fmt: skip
-        self._task = self._progress.add_task("", total=total, speed="-", best=float("nan"))
+        self._samples, self._total, self._began = 0, total, time.monotonic()
+        self._task = self._progress.add_task("", total=total, count="0", speed="-", best=float("nan"))
         self._progress.start()
 
 
@@ -124,6 +137,9 @@ def show_extraction(summary: dict[str, Any]) -> None:
         for r in summary["recipes"]
     ]
     out.print(table(("backbone", "samples", "in cache", "extracted", "skipped", "time"), rows, "Features", range(1, 6)))
+    for r in summary["recipes"]:
+        if r["truncated"]["samples"]:
+            note(f"{r['backbone']}: {Truncation(**r['truncated'])}")
     show_skipped(summary["skipped"])
 
 
@@ -140,9 +156,9 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
     rows = [
         (
             rank,
-            trial.head,
+            trial.head.rpartition(".")[2],
             describe(trial.params),
-            trial.output,
+            shorten(trial.outputs),
             f"{trial.scores[metric].mean:.4f}",
             f"± {trial.scores[metric].deviation:.4f}",
         )
@@ -159,11 +175,33 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
     tested = [
         (name, Text(f"{e['value']:.4f}", "bold"), f"{e['low']:.4f} to {e['high']:.4f}") for name, e in metrics["test"].items()
     ]
+    _show_choice(metrics)
     samples = metrics["samples"]["test"]
     out.print(table(("metric", "value", "95% interval"), tested, f"The winner on {samples:,} test samples", (1,)))
     took = ", ".join(f"{name} {seconds(value)}" for name, value in metrics["seconds"].items())
     out.print(Text(f"time: {took}", "dim"))
     out.print(Text.assemble("run: ", (metrics["run"], "bold"), f"  (open {metrics['run']}/report.html)"), soft_wrap=True)
+
+
+def _show_choice(metrics: dict[str, Any]) -> None:
+    """Say what was chosen, where that is not simply the first trial, and how it stands to the runner-up."""
+    chosen, compared = metrics["selected"], metrics.get("comparison")
+    if chosen["head"] == "ensemble":
+        shares = ", ".join(f"{member['weight']:.2f} {member['head'].rpartition('.')[2]}" for member in chosen["members"])
+        out.print(Text(f"ensemble of {len(chosen['members'])}: {shares}"))
+    if "nested" in metrics:
+        values = ", ".join(
+            f"{name} {score['mean']:.4f} ± {score['deviation']:.4f}" for name, score in metrics["nested"].items()
+        )
+        out.print(Text(f"choosing by validation is worth, by nested folds: {values}"))
+    if compared is not None:
+        test, other = compared["test"], compared["runner_up"]
+        p = "" if compared["mcnemar"] is None else f", McNemar p = {compared['mcnemar']['p_exact']:.3g}"
+        against = f"{other['head'].rpartition('.')[2]} on {shorten(other['output'].split('+'))}"
+        out.print(Text(f"on test, against {against}: {test['mean']:+.4f} ({test['low']:+.4f} to {test['high']:+.4f}{p})"))
+    if "prediction_sets" in metrics:
+        held, size = metrics["prediction_sets"]["coverage"], metrics["prediction_sets"]["size"]
+        out.print(Text(f"prediction sets hold the truth for {held['value']:.4f} of the test samples; mean size {size:.2f}"))
 
 
 def describe(params: dict[str, Any]) -> str:
@@ -190,19 +228,51 @@ def show_predictions(predictions: Sequence[dict[str, Any]]) -> None:
     """Show predictions, a line each."""
     rows = []
     for prediction in predictions:
-        text = " ".join(str(prediction["input"]).split())
+        given = prediction["input"]
+        text = " ".join((" / ".join(given) if isinstance(given, tuple) else str(given)).split())
         label, probabilities = prediction["label"], prediction["probabilities"]
-        sure = "" if not probabilities else f"{probabilities[label]:.3f}"
-        shown = Text(label, "bold") if label is not None else Text(prediction.get("reason", ""), "red")
+        sure = f"{probabilities[label]:.3f}" if probabilities and isinstance(label, str) else ""
+        shown = Text(_answer(label), "bold") if label is not None else Text(prediction.get("reason", ""), "red")
         rows.append((shown, sure, text[:100] + ("…" if len(text) > 100 else "")))
     out.print(table(("label", "probability", "text"), rows, right=(1,)))
+
+
+def _answer(label: Any) -> str:
+    if isinstance(label, list):
+        return ", ".join(label) or "none"
+    return f"{label:g}" if isinstance(label, float) else str(label)
+
+
+def show_backbones(found: Sequence[Any], search: str | None) -> None:
+    """Show backbones that can be asked for."""
+    rows = [
+        (
+            entry.name,
+            entry.takes,
+            "" if entry.layers is None else entry.layers,
+            "" if entry.width is None else f"{entry.width:,}",
+            "" if entry.parameters is None else f"{entry.parameters:,} M",
+            Text("yes", "green") if entry.here else "",
+        )
+        for entry in found
+    ]
+    out.print(table(("backbone", "takes", "layers", "width", "parameters", "here"), rows, right=(2, 3, 4)))
+    if search is None:
+        out.print(
+            "`--search WORDS` looks among all of timm's and open_clip's; a folder or a hub name does as well: hf:NAME, st:NAME"
+        )
+    elif not found:
+        out.print(f"no backbone known here has `{search}` in its name; one on the hub is written hf:NAME or st:NAME")
 
 
 def show_findings(found: dict[str, Any]) -> None:
     """Show what `doctor` found."""
     rows = [
         ("python", f"{found['python']} on {found['platform']}, {found['processors']} processors"),
-        ("device", f"{found['device']}, so precision `auto` is {found['precision']}"),
+        ("device", f"{found['device']}: {found['device_reason']}"),
+        ("precision", f"{found['precision']}: {found['precision_reason']}"),
+        ("batches", f"{found['batch']['tokens']:,} tokens or {found['batch']['images']:,} images"),
+        ("decoding", f"{found['workers']} worker processes" if found["workers"] > 1 else "1 worker process"),
         *((name, version or Text("not installed", "red")) for name, version in found["libraries"].items()),
         *(
             (f"backbone {b['name']}", "installed as a package" if b["installed"] else "from the hub")

@@ -1,13 +1,19 @@
-"""Columns to samples: which column is the text, the label, ..., and what their values may be."""
+"""Columns to samples: which column is the text, the image, the label, ..., and what their values may be."""
 
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from extract.errors import NoSuchSourceError, SourceError
+from extract.images import ImageCell, ImageFile, ImageText
 from extract.samples import Samples, is_nothing
 
+LABEL_SEPARATOR = "\x1f"
+"""Stands between the names of a sample's labels where they come from several columns."""
+
+_ANSWERS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
 _SPLITS = {
     "train": "train",
     "training": "train",
@@ -27,22 +33,44 @@ class Columns:
     Attributes
     ----------
     text
-        The sample.
+        The sample, if it is a text; where neither `text` nor `image` is named, the column of that name.
+    pair
+        A second text that goes with it, such as the hypothesis to a premise.
     label
-        Its class.
+        Its class; or several columns of 0 and 1, each a label that the sample has or not.
     split
         `train`, `validation` or `test` (also `training`, `valid`, `val`, `dev`, `testing`).
     group
         What must not be on both sides of a split, such as a document or a patient.
     id
         A name for each sample; the place in the source where there is none.
+    image
+        The sample, if it is an image: bytes, or a path relative to the file's folder. With `text` as well, a sample is an
+        image with a text.
     """
 
-    text: str = "text"
-    label: str | None = None
+    text: str | None = None
+    label: str | tuple[str, ...] | None = None
     split: str | None = None
     group: str | None = None
     id: str | None = None
+    image: str | None = None
+    pair: str | None = None
+
+    @property
+    def names(self) -> set[str]:
+        """All columns that matter."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return {name for value in values for name in (value if isinstance(value, tuple) else (value,)) if name is not None}
+
+    def among(self, names: Collection[str], images: Sequence[str] = ()) -> "Columns":
+        """Settle which column is the sample, given all columns' names and those known to be images."""
+        if self.text is not None or self.image is not None:
+            return self
+        if "text" in names:
+            return replace(self, text="text")
+        image = images[0] if images else "image"
+        return replace(self, image=image) if image in names else replace(self, text="text")
 
 
 def samples_from_columns(
@@ -52,6 +80,7 @@ def samples_from_columns(
     places: Sequence[str],
     faults: Mapping[int, str],
     splits: Sequence[str | None] | None = None,
+    folder: str = "",
 ) -> Samples:
     """Pick the columns that matter out of a source's table.
 
@@ -69,21 +98,30 @@ def samples_from_columns(
         Row -> why it could not be read.
     splits
         Each row's split where the source itself says so.
+    folder
+        What paths of images are relative to.
 
     Raises
     ------
     SourceError
         If a column is missing or a split's name is unknown.
     """
+    columns = columns.among(table)
     picked: dict[str, Sequence[Any]] = {}
     for field in fields(columns):
-        column = getattr(columns, field.name)
-        if column is not None:
+        wanted = getattr(columns, field.name)
+        for column in wanted if isinstance(wanted, tuple) else (wanted,):
+            if column is None:
+                continue
             if column not in table:
                 raise NoSuchSourceError(f"{name}: there is no column `{column}` (for {field.name}); {_suggest(column, table)}")
             picked[field.name] = table[column]
     faults = dict(faults)
-    labels = [_as_name(value) for value in picked["label"]] if "label" in picked else None
+    labels: list[str | None] | None = None
+    if isinstance(columns.label, tuple):
+        labels = _join_labels(columns.label, table, places)
+    elif "label" in picked:
+        labels = [_as_name(value) for value in picked["label"]]
     for row, label in enumerate(labels or ()):
         if label is not None and not _is_unicode(label):
             faults.setdefault(row, "the label is not valid UTF-8")
@@ -92,7 +130,26 @@ def samples_from_columns(
         splits = [_split_of(value, places[row], row in faults) for row, value in enumerate(picked["split"])]
     groups = [_as_name(value) for value in picked["group"]] if "group" in picked else None
     ids = [_as_name(value) or places[row] for row, value in enumerate(picked["id"])] if "id" in picked else places
-    return Samples(name, picked["text"], ids, labels, splits, groups, faults)
+    return Samples(name, _inputs(picked, folder), ids, labels, splits, groups, faults)
+
+
+def _inputs(picked: Mapping[str, Sequence[Any]], folder: str) -> Sequence[Any]:
+    if "image" not in picked:
+        return picked["text"] if "pair" not in picked else list(zip(picked["text"], picked["pair"], strict=True))
+    column, folder = picked["image"], "" if folder == "." else folder
+    if isinstance(column, list | tuple):
+        images = [_as_image(value, folder) for value in column]
+    else:  # a column that is read when its turn comes
+        images = [ImageCell(column, row, folder) for row in range(len(column))]
+    if "text" not in picked:
+        return images
+    return [ImageText(image, text) for image, text in zip(images, picked["text"], strict=True)]
+
+
+def _as_image(value: Any, folder: str) -> Any:
+    if isinstance(value, str):
+        return ImageFile(os.path.join(folder, value)) if value else None
+    return ImageCell([value], 0, folder) if isinstance(value, dict) else value
 
 
 def _suggest(column: str, table: Mapping[str, Any]) -> str:
@@ -108,6 +165,26 @@ def _as_name(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # pandas makes whole numbers floats where one is missing
     return str(value)
+
+
+def _join_labels(columns: tuple[str, ...], table: Mapping[str, Sequence[Any]], places: Sequence[str]) -> list[str | None]:
+    """Join the names of the columns that say yes; a row where one says nothing has no label."""
+    joined: list[str | None] = []
+    for row, values in enumerate(zip(*(table[column] for column in columns), strict=True)):
+        answers = [_yes_or_no(value, column, places[row]) for column, value in zip(columns, values, strict=True)]
+        names = [column for column, yes in zip(columns, answers, strict=True) if yes]
+        joined.append(None if None in answers else LABEL_SEPARATOR.join(names))
+    return joined
+
+
+def _yes_or_no(value: Any, column: str, place: str) -> bool | None:
+    name = _as_name(value)
+    if name is None:
+        return None
+    known = _ANSWERS.get(name.strip().lower())
+    if known is None:
+        raise SourceError(f"{place}: `{column}` is one of several label columns, which hold 0 or 1, not `{name}`")
+    return known
 
 
 def _split_of(value: Any, place: str, faulty: bool) -> str | None:
