@@ -142,7 +142,8 @@ class FeatureBlocks:
             turn = torch.cat([torch.arange(len(left_places)), shuffled])
             last = bool((numbers == order[-1]).any())
             full = len(turn) if last else len(turn) // batch * batch
-            for chosen in turn[:full].split(batch):
+            for start in range(0, full, batch):
+                chosen = turn[start : min(start + batch, full)]
                 yield places[chosen], pool.take(chosen)
             left_places, left = places[turn[full:]], pool.take(turn[full:])
             if not len(left_places):

@@ -158,8 +158,9 @@ accumulate, mixup, ema, checkpoint
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             self.module_ = self._build().to(device, getattr(torch, dtype.name))
-            shaped_by = (self.mean_, self.scale_, encoded.values, weight, held_out)
-            mark = fingerprint(f"{self.get_params()} {seed}", shaped_by)
+            begun = [tensor.cpu().numpy() for tensor in self.module_.state_dict().values()]
+            shaped_by = (self.mean_, self.scale_, encoded.values, weight, held_out, *begun)
+            mark = fingerprint(f"{plan} {encoded.loss} {self.metric} {seed}", shaped_by)
             self.history_ = train(self.module_, data, watched, plan, encoded.loss, seed, score, self.callbacks_, mark)
         self.n_iter_ = len(self.history_.train_loss)
         return self

@@ -190,7 +190,8 @@ class _Training:
         return self.model if self.average is None else self.average.module
 
     def run(self) -> History:
-        history, first = self.state.history, self._resume()
+        first = self._resume()
+        history = self.state.history
         self._tell("on_train_begin")
         for epoch in range(first, self.plan.max_epochs):
             self.state.epoch = epoch
