@@ -13,6 +13,7 @@ from heads.metrics import Estimate, classification_metrics, confusion_matrix, pe
 from heads.mlp import MLPClassifier, MLPHead, MLPRegressor
 from heads.nearest_mean import NearestMeanHead
 from heads.neighbours import KNNHead, KNNRegressor
+from heads.onnx import export_onnx
 from heads.ridge import RidgeHead, RidgeRegressor
 from heads.saving import SavedHead, load_head, save_head
 from heads.selection import choose_splitter, hold_out
@@ -61,6 +62,7 @@ __all__ = [
     "classification_metrics",
     "confusion_matrix",
     "encode_targets",
+    "export_onnx",
     "head_class",
     "hold_out",
     "load_head",
