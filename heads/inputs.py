@@ -29,8 +29,13 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, rows: Any) -> "Tokens":
-        """Return some samples, by slice, positions or mask."""
+    def __getitem__(self, rows: Any) -> Any:
+        """Return some samples, by slice, positions `[m]` or mask `[n]`; for one number that sample's tokens `[t, d]`."""
+        if isinstance(rows, tuple):  # scikit-learn asks arrays for `[rows, ...]`
+            (rows, *_) = rows
+        if isinstance(rows, int | np.integer):
+            place = range(len(self))[rows]
+            return np.asarray(self.values[self.offsets[place] : self.offsets[place + 1]])
         chosen = np.arange(len(self))[rows]
         starts, lengths = self.offsets[chosen], self.lengths[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -39,6 +44,11 @@ class Tokens:
             return Tokens(np.asarray(self.values[first : first + offsets[-1]]), offsets)
         places = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
         return Tokens(self.values[places], offsets)
+
+    @property
+    def shape(self) -> tuple[int, None, int]:
+        """`(n, None, d)`."""
+        return (len(self), None, self.values.shape[1])
 
     @property
     def lengths(self) -> np.ndarray:
@@ -95,7 +105,7 @@ def read_features(estimator: Any, X: Any, *, tokens: bool, reset: bool) -> Any:
     ValueError
         In one line, if X cannot be used.
     """
-    ragged = _as_tokens(X)
+    ragged = as_tokens(X)
     if ragged is None and not is_on_disk(X):
         ndim = np.ndim(X) if isinstance(X, np.ndarray) or hasattr(X, "ndim") else 2
         if ndim != 3:
@@ -131,7 +141,8 @@ def float_type(X: Any) -> np.dtype:
     return np.dtype(np.float64 if np.dtype(values.dtype) == np.float64 else np.float32)
 
 
-def _as_tokens(X: Any) -> Tokens | None:
+def as_tokens(X: Any) -> Tokens | None:
+    """Return ragged tokens, whatever holds them, as `Tokens`; None if X is anything else."""
     if isinstance(X, Tokens):
         return X
     if hasattr(X, "values") and hasattr(X, "offsets"):
