@@ -11,10 +11,11 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
-from heads.mlp import MLPHead, _standardiser
+from heads.callbacks import History
+from heads.mlp import MLPHead
+from heads.scaling import fit_scaling
 from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.stacked_mlp import Member, Schedule, StackData, Trained, stacked_logits, train_stack
-from heads.training import History
 
 MEMBER = ("hidden", "dropout", "lr", "weight_decay")
 """Settings that may differ within a stack."""
@@ -63,7 +64,8 @@ def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solve
     weight = np.ones(len(train), X.dtype) if task.weight is None else task.weight[train].astype(X.dtype)
     if head.class_weight is not None:
         weight = weight * compute_sample_weight(head.class_weight, task.classes[task.codes[train]]).astype(X.dtype)
-    mean, scale = _standardiser(X, weight)
+    scaling = fit_scaling(X, weight)
+    mean, scale = scaling.mean, scaling.scale
     seed = int(check_random_state(head.random_state).randint(2**31 - 1))
     head.classes_ = task.classes[present]
     device, held_out = torch.device(head._device()), head._hold_out(codes, seed)
@@ -111,7 +113,7 @@ def _fitted(
     flat = [tensor for layer in trained.weights for tensor in layer]
     head.module_.load_state_dict(dict(zip(head.module_.state_dict(), flat, strict=True)))
     head.module_.eval()
-    head.history_ = History(trained.train_loss, trained.validation_loss, trained.best_epoch)
+    head.history_ = History(trained.train_loss, trained.validation_loss, best_epoch=trained.best_epoch)
     head.n_iter_ = len(trained.train_loss)
     return head
 
