@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import _check_sample_weight
 from torch import nn
 
+from heads.preparation import prepare
 from heads.scores import ClassifierHead, LinearProbabilities
 from heads.targets import Targets
 
@@ -39,13 +40,19 @@ class LinearHead(LinearProbabilities, ClassifierHead):
 
     Minimises the sum of the samples' cross-entropies times `C`, plus half the squared norm of the weights (not of the
     intercepts), by Newton's method with conjugate gradients (scikit-learn's `newton-cg`): on features of this width it is
-    several times faster than L-BFGS and far closer to the minimum. Where a sample may have several labels, every label is
-    a problem of its own.
+    several times faster than L-BFGS and far closer to the minimum. Where features far outnumber samples, the same minimum
+    is found in the samples' span. Where a sample may have several labels, every label is a problem of its own.
 
     Parameters
     ----------
     C
         Inverse of the penalty's strength; larger fits closer.
+    standardize
+        Whether the penalty meets features of mean zero and deviation one over the training samples. The coefficients are
+        those of the features as they come.
+    whiten
+        None, or the share of the features' mean variance at which directions in which they vary together are held down to
+        the others (see `heads.preparation.whitened`); smaller is whiter.
     class_weight
         None, `balanced`, or class -> weight (of a label's positives where a sample may have several).
     tol
@@ -70,8 +77,18 @@ class LinearHead(LinearProbabilities, ClassifierHead):
 
     saved_arrays = ("coef:rd", "intercept:r")
 
-    def __init__(self, C: float = 1.0, class_weight: Any = None, tol: float | None = None, max_iter: int = 1000) -> None:
+    def __init__(
+        self,
+        C: float = 1.0,
+        standardize: bool = False,
+        whiten: float | None = None,
+        class_weight: Any = None,
+        tol: float | None = None,
+        max_iter: int = 1000,
+    ) -> None:
         self.C = C
+        self.standardize = standardize
+        self.whiten = whiten
         self.class_weight = class_weight
         self.tol = tol
         self.max_iter = max_iter
@@ -79,15 +96,17 @@ class LinearHead(LinearProbabilities, ClassifierHead):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearHead":
         """Fit to features `[n, d]` and labels `[n]` (or an indicator `[n, c]`, or sets), with weights `[n]` if given."""
         X, targets = self._read(X, y)
+        weight = _check_sample_weight(sample_weight, X)
+        prepared = prepare(X, weight, self.standardize, self.whiten)
+        X = prepared.values
         if targets.multilabel:
-            weight = _check_sample_weight(sample_weight, X)
             fits = [self._fit_label(X, targets, column, weight) for column in range(len(targets.classes))]
-            self.coef_ = np.stack([coef for coef, _, _ in fits])
-            self.intercept_ = np.array([intercept for _, intercept, _ in fits])
+            coef, intercept = np.stack([coef for coef, _, _ in fits]), np.array([intercept for _, intercept, _ in fits])
+            self.coef_, self.intercept_ = prepared.restore(coef, intercept)
             self.n_iter_ = max(iterations for _, _, iterations in fits)
             return self
         solver = self._solve(X, targets.classes[targets.values], self.class_weight, sample_weight)
-        self.coef_, self.intercept_ = solver.coef_, solver.intercept_
+        self.coef_, self.intercept_ = prepared.restore(solver.coef_, solver.intercept_)
         self.n_iter_ = int(solver.n_iter_.max())
         return self
 

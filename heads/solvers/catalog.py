@@ -1,0 +1,17 @@
+"""Which engine solves which kind of head."""
+
+from typing import Any
+
+from heads.linear import LinearHead
+from heads.mlp import MLPHead
+from heads.solvers.engine import Engine
+from heads.solvers.mlp import MLPEngine
+from heads.solvers.prepared import PreparedEngine
+
+ENGINES: dict[type, type[Engine]] = {LinearHead: PreparedEngine, MLPHead: MLPEngine}
+
+
+def find_engine(estimator: Any) -> Engine | None:
+    """Return the engine of a kind of head, or None. Subclasses may fit in ways of their own, so they have none."""
+    engine = ENGINES.get(type(estimator))
+    return None if engine is None else engine()
