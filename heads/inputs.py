@@ -57,8 +57,8 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class PaddedTokens:
-    """Padded tokens `[n, t, d]` that stay on disk; what is read of them comes as `Tokens`."""
+class StoredTokens:
+    """Tokens that stay on disk, padded `[n, t, d]` or of any number a sample; what is read of them comes as `Tokens`."""
 
     source: Any
 
@@ -66,7 +66,9 @@ class PaddedTokens:
         return int(self.source.shape[0])
 
     def __getitem__(self, rows: Any) -> Tokens:
-        return unpad(np.asarray(self.source[rows]))
+        found = self.source[rows]
+        ragged = as_tokens(found)
+        return unpad(np.asarray(found)) if ragged is None else ragged
 
     @property
     def dtype(self) -> np.dtype:
@@ -76,7 +78,7 @@ class PaddedTokens:
 
 def is_on_disk(X: Any) -> bool:
     """Whether X is to be read part by part: a memory map, or what has a shape, a type and slices and is no array."""
-    if isinstance(X, np.memmap | PaddedTokens):
+    if isinstance(X, np.memmap | StoredTokens):
         return True
     if isinstance(X, Tokens):
         return is_on_disk(X.values)
@@ -112,27 +114,27 @@ def read_features(estimator: Any, X: Any, *, tokens: bool, reset: bool) -> Any:
             rows = validate_data(estimator, X, dtype=FLOATS, reset=reset)
             return Tokens(rows, np.arange(len(rows) + 1)) if tokens else rows
         X = check_array(X, dtype=FLOATS, allow_nd=True)
-    if ragged is not None and not tokens:
-        raise ValueError("X holds tokens (any number a sample), and this head takes one vector a sample; use an attention head")
     found = ragged if ragged is not None else X
     if isinstance(found, Tokens):
         if (found.lengths < 1).any():
             raise ValueError(f"sample {int((found.lengths < 1).argmax())} has no tokens")
-        shape: Sequence[int] = (len(found), *found.values.shape[1:])
+        shape: Sequence[int | None] = (len(found), *found.values.shape[1:])
     else:
         shape = found.shape
+    if not tokens and (isinstance(found, Tokens) or None in shape):
+        raise ValueError("X holds tokens (any number a sample), and this head takes one vector a sample; use an attention head")
     if len(shape) not in (2, 3):
         raise ValueError(f"X is {list(shape)}; features are [samples, width], views and padded tokens [samples, number, width]")
     if reset:
-        estimator.n_features_in_ = int(shape[-1])
+        estimator.n_features_in_ = int(shape[-1] or 0)
     elif shape[-1] != estimator.n_features_in_:
         name, width = type(estimator).__name__, estimator.n_features_in_
         raise ValueError(f"X has {shape[-1]} features, but {name} is expecting {width} features as input")
     if not tokens or isinstance(found, Tokens):
         return found
     if len(shape) == 2:
-        return Tokens(found, np.arange(shape[0] + 1))
-    return PaddedTokens(found) if is_on_disk(found) else unpad(found)
+        return Tokens(found, np.arange(len(found) + 1))
+    return StoredTokens(found) if is_on_disk(found) else unpad(found)
 
 
 def float_type(X: Any) -> np.dtype:

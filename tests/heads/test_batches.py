@@ -9,7 +9,7 @@ import torch
 
 from heads import ABMILHead, MLPHead, Tokens
 from heads.batches import BLOCKS_AT_ONCE, FeatureBlocks, block_size
-from heads.inputs import PaddedTokens
+from heads.inputs import StoredTokens
 from heads.scaling import no_scaling
 
 CPU = torch.device("cpu")
@@ -93,9 +93,33 @@ def test_tokens_on_disk_ragged_or_padded_give_the_bits_of_tokens_in_memory(bags,
         file["values"], file["padded"] = np.concatenate(samples), padded
         kinds = [samples, Tokens(file["values"], offsets), file["padded"]]
         found = [ABMILHead(max_epochs=3, block_rows=20).fit(X, y).predict_proba(X) for X in kinds]
-        assert isinstance(PaddedTokens(file["padded"])[:3], Tokens)
+        assert isinstance(StoredTokens(file["padded"])[:3], Tokens)
     np.testing.assert_array_equal(found[1], found[0])
     np.testing.assert_array_equal(found[2], found[0])
+
+
+def test_rows_of_a_store_give_the_bits_of_arrays_vectors_and_tokens_alike(blobs, bags, tmp_path):
+    from cache import FeatureStore, Ragged, Recipe, as_key_array, text_key
+
+    (X, y), (samples, labels) = blobs, bags
+    store, recipe = FeatureStore(tmp_path), Recipe("st:x", None, "w", {})
+    keys = as_key_array(text_key(str(number)) for number in range(300))
+    offsets = np.concatenate([[0], np.cumsum([len(sample) for sample in samples])])
+    for rows in (slice(0, 120), slice(120, 300)):
+        ends = offsets[rows.start : rows.stop + 1]
+        tokens = Ragged(np.concatenate(samples)[ends[0] : ends[-1]], ends - ends[0])
+        store.commit(recipe, keys[rows], {"pooled": X[rows], "layer6.tokens": tokens})
+    order = np.random.default_rng(0).permutation(300)
+    pooled, tokens = (store.rows(recipe, keys[order], output) for output in ("pooled", "layer6.tokens"))
+    settings = {"max_epochs": 3, "block_rows": 40}
+    for cls, stored, plain, target in (
+        (MLPHead, pooled, X[:300][order], y[:300][order]),
+        (ABMILHead, tokens, [samples[place] for place in order], labels[order]),
+    ):
+        found, expected = (cls(**settings).fit(features, target).predict_proba(features) for features in (stored, plain))
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="use an attention head"):
+        MLPHead().fit(tokens, labels)
 
 
 def test_a_block_is_all_in_memory_and_a_few_megabytes_on_disk(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from heads import LinearHead, MLPHead, Tokens
-from heads.inputs import PaddedTokens, is_on_disk, unpad
+from heads.inputs import StoredTokens, is_on_disk, unpad
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_zeros_at_the_end_are_padding_and_zeros_in_between_are_not():
     padded = np.zeros((3, 4, 2))
     padded[0, :2], padded[1, [0, 2]] = 1, 1
     assert unpad(padded).lengths.tolist() == [2, 3, 1]
-    assert PaddedTokens(padded)[np.array([1])].lengths.tolist() == [3]
+    assert StoredTokens(padded)[np.array([1])].lengths.tolist() == [3]
 
 
 def test_tokens_for_a_head_of_vectors_are_refused_with_the_head_that_takes_them():
