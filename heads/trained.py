@@ -19,10 +19,11 @@ from heads.checkpoints import fingerprint
 from heads.held_out import choose_held_out, make_score
 from heads.inputs import float_type, read_features
 from heads.losses import ERRORS, CrossEntropy, Deviation, LabelCrossEntropy, Loss
+from heads.plan import TrainingPlan
 from heads.scaling import Scaling, fit_scaling, no_scaling
 from heads.scores import ClassifierHead, sigmoid, softmax
 from heads.targets import as_column, class_weights, encode_known, encode_targets, plain_labels
-from heads.training import Data, TrainingPlan, outputs, train
+from heads.training import Data, outputs, train
 
 PREDICTED_AT_ONCE = 8192
 TOKENS_AT_ONCE = 256
