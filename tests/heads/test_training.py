@@ -145,6 +145,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(blobs, tmp_path, ex
     assert np.array_equal(finished.predict_proba(X), whole.predict_proba(X))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_checkpoint_of_other_data_or_settings_or_a_damaged_one_is_not_gone_on_from(blobs, tmp_path):
     X, y = blobs
     MLPHead(hidden=8, max_epochs=3, checkpoint=str(tmp_path)).fit(X, y)
