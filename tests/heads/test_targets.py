@@ -5,7 +5,7 @@ import torch
 from scipy import sparse
 
 from heads import KNNHead, LinearHead, MLPHead, RidgeHead, encode_targets, plain_labels
-from heads.targets import class_weights, encode_known
+from heads.targets import class_weights, encode_known, encode_labels
 
 NAMES = ["b", "a", "b", "c"]
 
@@ -77,6 +77,11 @@ def test_an_indicator_is_taken_as_it_is(kind):
 def test_what_is_no_label_is_told_in_one_line(labels, message):
     with pytest.raises(ValueError, match=message):
         encode_targets(labels)
+
+
+def test_codes_are_for_one_label_a_sample():
+    with pytest.raises(ValueError, match=r"labels are \[2, 3\], where one a sample"):
+        encode_labels(np.eye(2, 3))
 
 
 def test_a_label_that_training_did_not_have_is_refused():
