@@ -26,6 +26,10 @@ Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a value of the config; may be repeated.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on the first sample that cannot be used.")]
+MaxSize = Annotated[
+    str | None, typer.Option("--max-size", metavar="SIZE", help="Refuse to let the store grow past this size, such as 50GB.")
+]
+Evict = Annotated[bool, typer.Option("--evict", help="Past --max-size, remove recipes not used for longest instead.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 
 
@@ -37,14 +41,22 @@ def _options(
 
 
 @app.command()
-def extract(config: ConfigFile, store: Store = None, set_: Changes = None, strict: Strict = False, json: Json = False) -> None:
+def extract(
+    config: ConfigFile,
+    store: Store = None,
+    set_: Changes = None,
+    strict: Strict = False,
+    max_size: MaxSize = None,
+    evict: Evict = False,
+    json: Json = False,
+) -> None:
     """Run the backbones over the samples whose features are not in the store yet."""
     from extract.ranks import Rank
     from pipelines import console
     from pipelines.config import load_config
     from pipelines.extract import extract_config
 
-    extraction = extract_config(load_config(config, set_ or ()), store, strict, console.Bars())
+    extraction = extract_config(load_config(config, _changes(set_, max_size, evict)), store, strict, console.Bars())
     if Rank.of_process().number:
         return  # of several processes that torchrun started, the first one speaks
     summary = extraction.to_json()
@@ -60,13 +72,15 @@ def train(
     ] = None,
     set_: Changes = None,
     strict: Strict = False,
+    max_size: MaxSize = None,
+    evict: Evict = False,
     json: Json = False,
 ) -> None:
     """Extract what is missing, try every head, choose one by validation and test it once."""
     from pipelines import console
     from pipelines.experiment import run_experiment
 
-    experiment = run_experiment(config, store, run, set_ or (), strict, console.Bars(), console.note)
+    experiment = run_experiment(config, store, run, _changes(set_, max_size, evict), strict, console.Bars(), console.note)
     if json:
         console.print_json(experiment.metrics)
     else:
@@ -127,6 +141,11 @@ def doctor(store: StoreFolder = "features", json: Json = False) -> None:
     console.print_json(found) if json else console.show_findings(found)
     if found["problems"]:
         raise typer.Exit(1)
+
+
+def _changes(set_: list[str] | None, max_size: str | None, evict: bool) -> list[str]:
+    """Put options that are keys of the config among the changes to it."""
+    return [*(set_ or ()), *([f"max_size={max_size!r}"] if max_size else ()), *(["evict=true"] if evict else ())]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from cache.budget import parse_size
 from pipelines.errors import UsageError
 
 
@@ -165,6 +166,8 @@ class Config(Part):
     conformal: float | None = Field(None, gt=0, lt=1, description="how often a prediction set is to hold the true class")
     ensemble: int | None = Field(None, ge=2, description="members of a greedy ensemble of trials")
     store: str = "features"
+    max_size: str | None = Field(None, description="how large the store may become, such as 50GB")
+    evict: bool = Field(False, description="whether to make room by removing recipes that were not used for longest")
     device: str = "auto"
     loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
 
@@ -204,6 +207,13 @@ class Config(Part):
         if self.selection.metric is not None and self.selection.metric not in METRICS[self.kind]:
             raise ValueError(f"`{self.metric}` is no metric of {self.kind}; metrics are {', '.join(METRICS[self.kind])}")
         return self
+
+    @field_validator("max_size", mode="before")
+    @classmethod
+    def _is_size(cls, value: Any) -> Any:
+        if value is not None:
+            parse_size(str(value))
+        return None if value is None else str(value)
 
     @field_validator("backbones", mode="before")
     @classmethod

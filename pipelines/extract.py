@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache import FeatureStore
+from cache.budget import Budget, parse_size
 from extract import BackboneSpec, Columns, Features, LoopOptions, Samples, Skipped, extract, find_backbone, load_samples
 from pipelines.config import Backbone, Config, Data
 
@@ -56,7 +57,8 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
     """Load a config's samples and make sure that the store holds their features."""
     began = time.monotonic()
     samples = load_data(config.data)
-    place = FeatureStore(store or config.store)
+    budget = None if config.max_size is None else Budget(parse_size(config.max_size), config.evict)
+    place = FeatureStore(store or config.store, budget)
     features = [
         extract(
             samples,
