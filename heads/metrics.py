@@ -113,3 +113,11 @@ _METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "precision_macro": _macro(0),
     "recall_macro": _macro(1),
 }
+
+CONFUSION_METRICS = frozenset(_METRICS)
+"""Names of the metrics that a confusion matrix is enough for."""
+
+
+def confusion_metric(name: str, counts: np.ndarray) -> np.ndarray:
+    """Return one of `CONFUSION_METRICS` for each of a stack of confusion matrices `[k, c, c]`, whose counts may be weighted."""
+    return _METRICS[name](counts)

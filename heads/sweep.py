@@ -1,7 +1,8 @@
 """Sweeps: many trials of a head, with the interface of scikit-learn's `GridSearchCV`."""
 
+import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, indexable
 
+from heads.solvers.catalog import find_engine
+from heads.solvers.engine import FoldTask, Solved, known_scores, read_task, score_solved, threads
 from heads.targets import plain_labels
 
 
@@ -87,19 +90,7 @@ class SweepCV(GridSearchCV):
         folds = list(check_cv(self.cv, y, classifier=is_classifier(self.estimator)).split(X, y, groups))
         self.n_splits_ = len(folds)
         trials = list(ParameterGrid(self.param_grid))
-        fits = (
-            delayed(_fit_and_score)(clone(self.estimator), params, self.scorer_, X, y, weight, train, test)
-            for params in trials
-            for train, test in folds
-        )
-        scores: list[list[FoldScore]] = [[]]
-        for score in Parallel(n_jobs=self.n_jobs, return_as="generator")(fits):
-            scores[-1].append(score)
-            if len(scores[-1]) == len(folds):
-                if self.on_trial is not None:
-                    self.on_trial(_means(scores[-1]))
-                scores.append([])
-        scores.pop()
+        scores = self._run(trials, X, y, weight, folds)
         self.cv_results_ = _tabulate(trials, scores)
         self._choose(trials, scores)
         if self.refit:
@@ -109,6 +100,55 @@ class SweepCV(GridSearchCV):
             if hasattr(self.best_estimator_, "feature_names_in_"):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_
         return self
+
+    def _run(
+        self, trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, folds: Sequence[Any]
+    ) -> list[list[FoldScore]]:
+        """Score every trial on every fold: together those that an engine takes, one by one the others."""
+        done: dict[int, list[FoldScore]] = {}
+        for number, scores in itertools.chain(
+            self._together(trials, X, y, weight, folds), self._one_by_one(trials, done, X, y, weight, folds)
+        ):
+            done[number] = scores
+            if self.on_trial is not None:
+                self.on_trial(_means(scores))
+        return [done[number] for number in range(len(trials))]
+
+    def _together(
+        self, trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, folds: Sequence[Any]
+    ) -> Iterator[tuple[int, list[FoldScore]]]:
+        engine = find_engine(self.estimator)
+        task = None if engine is None else read_task(X, y, weight, folds)
+        if engine is None or task is None:
+            return
+        heads = {number: head for number, params in enumerate(trials) if (head := _make(self.estimator, params)) is not None}
+        taken = [number for number, head in heads.items() if engine.takes(head, task)]
+        if not taken:
+            return
+        known = known_scores(self.scoring)
+        began = time.monotonic()
+        with threads(self.n_jobs):
+            for at, solved in engine.solve([heads[number] for number in taken], task):
+                share = (time.monotonic() - began) / len(folds)
+                scored = [_score(one, fold, task, self.scorer_, known, share) for fold, one in enumerate(solved)]
+                yield taken[at], scored
+                began = time.monotonic()
+
+    def _one_by_one(
+        self, trials: Sequence[dict[str, Any]], done: Mapping[int, Any], X: Any, y: Any, weight: Any, folds: Sequence[Any]
+    ) -> Iterator[tuple[int, list[FoldScore]]]:
+        left = [number for number in range(len(trials)) if number not in done]
+        fits = (
+            delayed(_fit_and_score)(clone(self.estimator), trials[number], self.scorer_, X, y, weight, train, test)
+            for number in tuple(left)
+            for train, test in folds
+        )
+        scores: list[FoldScore] = []
+        for score in Parallel(n_jobs=self.n_jobs, return_as="generator")(fits) if left else ():
+            scores.append(score)
+            if len(scores) == len(folds):
+                yield left.pop(0), scores
+                scores = []
 
     def _choose(self, trials: Sequence[dict[str, Any]], scores: Sequence[Sequence[FoldScore]]) -> None:
         if all(any(fold.error for fold in folds) for folds in scores):
@@ -125,6 +165,29 @@ class SweepCV(GridSearchCV):
         self.best_params_ = trials[self.best_index_]
 
 
+def _make(estimator: Any, params: Mapping[str, Any]) -> BaseEstimator | None:
+    """Return the head of a trial, or None where it cannot be made: fitted alone, it will say why."""
+    try:
+        return clone(estimator).set_params(**clone(params, safe=False))
+    except (TypeError, ValueError):
+        return None
+
+
+def _score(
+    solved: Solved, fold: int, task: FoldTask, scorer: Any, known: Mapping[str, str] | None, seconds: float
+) -> FoldScore:
+    began = time.monotonic()
+    try:
+        scores = score_solved(solved, fold, task, scorer, known)
+        return FoldScore(scores, seconds, time.monotonic() - began)
+    except Exception as error:  # a trial that fails is a result, whatever it raises
+        return FoldScore(dict.fromkeys(_score_names(scorer), np.nan), seconds, 0.0, error)
+
+
+def _score_names(scorer: Any) -> Iterable[str]:
+    return getattr(scorer, "_scorers", {"score": scorer})
+
+
 def _fit_and_score(
     head: BaseEstimator, params: Mapping[str, Any], scorer: Any, X: Any, y: Any, weight: Any, train: Any, test: Any
 ) -> FoldScore:
@@ -139,8 +202,7 @@ def _fit_and_score(
         scores = scores if isinstance(scores, dict) else {"score": scores}
         return FoldScore(scores, fitted - began, time.monotonic() - fitted)
     except Exception as error:  # a trial that fails is a result, whatever it raises
-        names = getattr(scorer, "_scorers", {"score": scorer})
-        return FoldScore(dict.fromkeys(names, np.nan), fitted - began, 0.0, error)
+        return FoldScore(dict.fromkeys(_score_names(scorer), np.nan), fitted - began, 0.0, error)
 
 
 def _fit(head: Any, X: Any, y: Any, weight: Any) -> Any:

@@ -1,0 +1,15 @@
+"""Which engine solves which kind of head."""
+
+from typing import Any
+
+from heads.linear import LinearHead
+from heads.solvers.engine import Engine
+from heads.solvers.linear import LinearEngine
+
+ENGINES: dict[type, type[Engine]] = {LinearHead: LinearEngine}
+
+
+def find_engine(estimator: Any) -> Engine | None:
+    """Return the engine of a kind of head, or None. Subclasses may fit in ways of their own, so they have none."""
+    engine = ENGINES.get(type(estimator))
+    return None if engine is None else engine()

@@ -1,0 +1,192 @@
+"""Preconditioned L-BFGS on a stack of independent convex problems, which leave the stack as they converge."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+
+MEMORY = 8
+SUFFICIENT_DECREASE = 1e-4
+SMALLEST_STEP = 1e-4
+FALL_SHARE = 0.1
+
+
+class Evaluation(NamedTuple):
+    """Objectives `[b]` (float64), gradients `[b, ...]` and, where asked for, the Hessians' diagonals."""
+
+    value: torch.Tensor
+    gradient: torch.Tensor
+    diagonal: torch.Tensor | None
+
+
+class Objective(Protocol):
+    """A stack of problems, and for each the value `[b]` from which its decrease is measured."""
+
+    baseline: torch.Tensor
+
+    def project(self, points: torch.Tensor) -> torch.Tensor:
+        """Drop from points `[b, ...]` what no minimum holds."""
+        ...
+
+    def __call__(self, problems: torch.Tensor, points: torch.Tensor, diagonal: bool = False) -> Evaluation:
+        """Evaluate some problems (their numbers `[b]`) at points `[b, ...]`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Where every problem ended.
+
+    Attributes
+    ----------
+    points
+        `[b, c, r]`.
+    value
+        `[b]`, float64.
+    iterations
+        `[b]`.
+    converged
+        `[b]`; False where the iterations ran out.
+    """
+
+    points: torch.Tensor
+    value: torch.Tensor
+    iterations: torch.Tensor
+    converged: torch.Tensor
+
+
+@dataclass
+class _Pairs:
+    """The last steps and changes of gradient of the problems in the stack."""
+
+    steps: list[torch.Tensor]
+    changes: list[torch.Tensor]
+
+    def add(self, step: torch.Tensor, change: torch.Tensor) -> None:
+        self.steps, self.changes = [*self.steps, step][-MEMORY:], [*self.changes, change][-MEMORY:]
+
+    def take(self, kept: torch.Tensor) -> None:
+        self.steps, self.changes = [s[kept] for s in self.steps], [c[kept] for c in self.changes]
+
+    def direction(
+        self, gradient: torch.Tensor, diagonal: torch.Tensor, project: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """Apply the two-loop recursion (Nocedal 1980) with the diagonal as the first guess of the Hessian."""
+        towards, passed = -gradient, []
+        for step, change in zip(reversed(self.steps), reversed(self.changes), strict=True):
+            bend = _dot(step, change)
+            scale = torch.where(bend > 0, 1 / bend, torch.zeros_like(bend))
+            share = scale * _dot(step, towards)
+            towards = towards - _spread(share) * change
+            passed.append((share, scale))
+        towards = project(towards / diagonal)
+        for (share, scale), step, change in zip(reversed(passed), self.steps, self.changes, strict=True):
+            towards = towards + _spread(share - scale * _dot(change, towards)) * step
+        return towards
+
+
+def minimise(
+    objective: Objective,
+    start: torch.Tensor,
+    gap: float,
+    tolerance: torch.Tensor | None = None,
+    max_iter: int = 1000,
+    on_converged: Callable[[int], None] | None = None,
+) -> Descent:
+    """Minimise every problem of a stack from its own starting point.
+
+    The Hessians' diagonals at the starting points precondition. A problem is done when the decrease that the model of its
+    Hessian promises is below `gap` of its objective, and below a share of `gap` of its objective's distance to the baseline;
+    where `tolerance` is not NaN, when its gradient's norm is below that; and in any case when no step along its direction
+    decreases it, which is as low as its arithmetic can tell.
+
+    Parameters
+    ----------
+    objective
+        The problems.
+    start
+        `[b, c, r]`.
+    gap
+        Relative to the objective; `FALL_SHARE` of it to the distance to the baseline.
+    tolerance
+        `[b]`, NaN where the gap decides.
+    max_iter
+        Most iterations of a problem.
+    on_converged
+        Told how many problems have just left the stack.
+    """
+    count = len(start)
+    points, values = start.clone(), torch.zeros(count, dtype=torch.float64, device=start.device)
+    iterations = torch.zeros(count, dtype=torch.int64, device=start.device)
+    converged = torch.zeros(count, dtype=torch.bool, device=start.device)
+    active, point = torch.arange(count, device=start.device), start
+    value, gradient, diagonal = objective(active, point, diagonal=True)
+    assert diagonal is not None
+    pairs, stuck = _Pairs([], []), torch.zeros(count, dtype=torch.bool, device=start.device)
+    for iteration in range(max_iter + 1):
+        direction = pairs.direction(gradient, diagonal, objective.project)
+        slope = _dot(gradient, direction).double()
+        scale = torch.minimum(value, FALL_SHARE * (objective.baseline[active] - value)).clamp(
+            min=torch.finfo(point.dtype).eps * value
+        )
+        done = -slope / 2 <= gap * scale
+        if tolerance is not None:
+            asked = tolerance[active]
+            done = torch.where(asked.isnan(), done, gradient.flatten(1).norm(dim=1) <= asked)
+        done |= stuck | (slope >= 0)
+        leaving = done | (iteration == max_iter)
+        if leaving.any():
+            out = active[leaving]
+            points[out], values[out], iterations[out] = point[leaving], value[leaving], iteration
+            converged[out] = done[leaving]
+            if on_converged is not None:
+                on_converged(len(out))
+            kept = ~leaving
+            if not kept.any():
+                break
+            active, point, value, gradient = active[kept], point[kept], value[kept], gradient[kept]
+            direction, slope, diagonal = direction[kept], slope[kept], diagonal[kept]
+            pairs.take(kept)
+        step, value, changed, stuck = _search(objective, active, point, value, gradient, direction, slope)
+        pairs.add(step, changed - gradient)
+        point, gradient = point + step, changed
+    return Descent(points, values, iterations, converged)
+
+
+def _search(
+    objective: Objective,
+    active: torch.Tensor,
+    point: torch.Tensor,
+    value: torch.Tensor,
+    gradient: torch.Tensor,
+    direction: torch.Tensor,
+    slope: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Halve the steps that do not decrease enough, for those problems alone; return step, value, gradient, which stay put."""
+    length = torch.ones_like(slope)
+    waiting = torch.arange(len(active), device=active.device)
+    new_value, new_gradient, stuck = value.clone(), gradient.clone(), torch.zeros_like(slope, dtype=torch.bool)
+    noise = 4 * torch.finfo(point.dtype).eps
+    while len(waiting):
+        reach = length[waiting]
+        found = objective(active[waiting], point[waiting] + _spread(reach.to(point.dtype)) * direction[waiting])
+        before, fall = value[waiting], slope[waiting] * reach
+        enough = found.value <= before + SUFFICIENT_DECREASE * fall + noise * before.abs()
+        new_value[waiting[enough]], new_gradient[waiting[enough]] = found.value[enough], found.gradient[enough]
+        waiting, reach, before, fall = waiting[~enough], reach[~enough], before[~enough], fall[~enough]
+        rise = (found.value[~enough] - before - fall).nan_to_num(nan=torch.inf, posinf=torch.inf)
+        length[waiting] = reach * (-fall / (2 * rise)).clamp(0.1, 0.5)
+        hopeless = length[waiting] < SMALLEST_STEP
+        length[waiting[hopeless]], stuck[waiting[hopeless]] = 0, True
+        waiting = waiting[~hopeless]
+    return _spread(length.to(point.dtype)) * direction, new_value, new_gradient, stuck
+
+
+def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Inner products of the problems `[b]`."""
+    return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+
+
+def _spread(scalars: torch.Tensor) -> torch.Tensor:
+    return scalars[:, None, None]
