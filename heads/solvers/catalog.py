@@ -3,10 +3,12 @@
 from typing import Any
 
 from heads.linear import LinearHead
+from heads.mlp import MLPHead
 from heads.solvers.engine import Engine
 from heads.solvers.linear import LinearEngine
+from heads.solvers.mlp import MLPEngine
 
-ENGINES: dict[type, type[Engine]] = {LinearHead: LinearEngine}
+ENGINES: dict[type, type[Engine]] = {LinearHead: LinearEngine, MLPHead: MLPEngine}
 
 
 def find_engine(estimator: Any) -> Engine | None:

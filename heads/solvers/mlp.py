@@ -1,0 +1,124 @@
+"""The engine of the MLP head: all trials that see the same batches are trained in one stack, fold by fold."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.utils import check_random_state, compute_sample_weight
+from sklearn.utils.validation import _check_feature_names, _check_n_features
+
+from heads.mlp import MLPHead, _standardiser
+from heads.solvers.engine import FoldTask, Solved
+from heads.solvers.stacked_mlp import Member, Schedule, StackData, Trained, stacked_logits, train_stack
+from heads.training import History
+
+MEMBER = ("hidden", "dropout", "lr", "weight_decay")
+"""Settings that may differ within a stack."""
+SHARED = ("batch_size", "max_epochs", "patience", "validation_fraction", "class_weight", "device", "random_state")
+"""Settings that decide which batches a trial sees: trials that share them are one stack."""
+AT_ONCE = 8192
+
+
+class MLPEngine:
+    """Trains `MLPHead` trials together; each ends where it would end alone, but for rounding."""
+
+    def takes(self, head: MLPHead, task: FoldTask) -> bool:
+        """Whether all parameters are ones that a stack knows, and their values usable."""
+        named = set(head.class_weight) if isinstance(head.class_weight, dict) else set()
+        return (
+            set(head.get_params()) == {*MEMBER, *SHARED}
+            and all(isinstance(width, int | np.integer) and width > 0 for width in _widths(head.hidden))
+            and _between(head.dropout, 0, 1)
+            and all(_between(value, 0, np.inf) for value in (head.lr, head.weight_decay))
+            and all(
+                isinstance(value, int | np.integer) and value > 0 for value in (head.batch_size, head.max_epochs, head.patience)
+            )
+            and _between(head.validation_fraction, 0, 0.9)
+            and isinstance(head.random_state, Integral)
+            and (head.class_weight is None or head.class_weight == "balanced" or isinstance(head.class_weight, dict))
+            and all(named <= set(task.classes[list(found)].tolist()) for found in task.fold_classes)
+        )
+
+    def solve(self, heads: Sequence[MLPHead], task: FoldTask) -> Iterator[tuple[int, list[Solved]]]:
+        """Fit every head on every fold, stack by stack."""
+        stacks: dict[str, list[int]] = {}
+        for number, head in enumerate(heads):
+            stacks.setdefault(repr([getattr(head, name) for name in SHARED]), []).append(number)
+        for numbers in stacks.values():
+            chosen = [heads[number] for number in numbers]
+            by_fold = [_fit_fold(chosen, fold, task) for fold in range(len(task.folds))]
+            for at, number in enumerate(numbers):
+                yield number, [solved[at] for solved in by_fold]
+
+
+def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solved]:
+    """Train heads that share their batches on one fold."""
+    head, (train, test) = clone(heads[0]), task.folds[fold]
+    X, present = task.features[train], np.array(task.fold_classes[fold])
+    codes = np.searchsorted(present, task.codes[train])
+    weight = np.ones(len(train), X.dtype) if task.weight is None else task.weight[train].astype(X.dtype)
+    if head.class_weight is not None:
+        weight = weight * compute_sample_weight(head.class_weight, task.classes[task.codes[train]]).astype(X.dtype)
+    mean, scale = _standardiser(X, weight)
+    seed = int(check_random_state(head.random_state).randint(2**31 - 1))
+    head.classes_ = task.classes[present]
+    device, held_out = torch.device(head._device()), head._hold_out(codes, seed)
+    X = (X - mean) / scale
+
+    def data(rows: np.ndarray) -> StackData:
+        return StackData(*(torch.as_tensor(array[rows], device=device) for array in (X, codes, weight)))
+
+    members = [Member(_widths(head.hidden), float(head.dropout), float(head.lr), float(head.weight_decay)) for head in heads]
+    schedule = Schedule(int(head.batch_size), int(head.max_epochs), int(head.patience))
+    validation = data(held_out) if held_out.any() else None
+    trained = train_stack(members, data(~held_out), validation, len(present), schedule, seed)
+    tested = (task.features[test].astype(X.dtype) - mean) / scale
+    predicted = _predict(trained, torch.as_tensor(tested, device=device))
+    build = partial(_fitted, task=task, classes=task.classes[present], mean=mean, scale=scale)
+    return [Solved(present[best], partial(build, head, one)) for head, one, best in zip(heads, trained, predicted, strict=True)]
+
+
+def _predict(trained: Sequence[Trained], X: torch.Tensor) -> list[np.ndarray]:
+    """Return the most probable class `[n]` of each member, members of the same layers together."""
+    shapes: dict[tuple[torch.Size, ...], list[int]] = {}
+    for number, one in enumerate(trained):
+        shapes.setdefault(tuple(weight.shape for weight, _ in one.weights), []).append(number)
+    best = [np.zeros(0, int)] * len(trained)
+    with torch.inference_mode():
+        for numbers in shapes.values():
+            weights = [trained[number].weights for number in numbers]
+            found = torch.cat([stacked_logits(weights, part).argmax(dim=2) for part in X.split(AT_ONCE)], dim=1)
+            for number, codes in zip(numbers, found.cpu().numpy(), strict=True):
+                best[number] = codes
+    return best
+
+
+def _fitted(
+    head: MLPHead, trained: Trained, *, task: FoldTask, classes: np.ndarray, mean: np.ndarray, scale: np.ndarray
+) -> MLPHead:
+    """Build the head that `fit` would leave behind."""
+    head = clone(head)
+    _check_feature_names(head, task.X, reset=True)
+    _check_n_features(head, task.X, reset=True)
+    head.classes_, head.mean_, head.scale_ = classes, mean, scale
+    weight = trained.weights[0][0]
+    with torch.random.fork_rng():
+        head.module_ = head._build().to(weight.device, weight.dtype)
+    flat = [tensor for layer in trained.weights for tensor in layer]
+    head.module_.load_state_dict(dict(zip(head.module_.state_dict(), flat, strict=True)))
+    head.module_.eval()
+    head.history_ = History(trained.train_loss, trained.validation_loss, trained.best_epoch)
+    head.n_iter_ = len(trained.train_loss)
+    return head
+
+
+def _widths(hidden: Any) -> tuple[Any, ...]:
+    return (hidden,) if isinstance(hidden, Integral) else tuple(hidden) if isinstance(hidden, Sequence) else (None,)
+
+
+def _between(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and low <= float(value) < high
