@@ -8,12 +8,13 @@ from extract.errors import BackboneError, BadSampleError, NoSuchNameError, Sourc
 from extract.extractor import Features, extract
 from extract.outputs import Output
 from extract.samples import Samples, Skipped
-from extract.sources import Columns, load_samples
+from extract.sources import LABEL_SEPARATOR, Columns, load_samples
 
 if TYPE_CHECKING:
     from extract.transformer import FeatureExtractor
 
 __all__ = [
+    "LABEL_SEPARATOR",
     "BackboneError",
     "BackboneSpec",
     "BadSampleError",

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from heads.calibration import calibration_error
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -13,6 +15,12 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+def estimate(value: float, drawn: np.ndarray, confidence: float) -> Estimate:
+    """Return a value with the percentile interval of its resampled values."""
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Estimate(float(value), float(low), float(high))
 
 
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -29,9 +37,9 @@ def classification_metrics(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Compute accuracy, balanced accuracy, F1, precision, recall and log loss with percentile bootstrap intervals.
+    """Compute accuracy, F1, precision, recall, log loss, calibration error and more, with percentile bootstrap intervals.
 
-    All but the log loss are functions of the confusion matrix. Drawing `n` (true, predicted) pairs with replacement is
+    All but the last two are functions of the confusion matrix. Drawing `n` (true, predicted) pairs with replacement is
     drawing a confusion matrix from a multinomial, so the bootstrap (Efron 1979) costs nothing per sample.
 
     Parameters
@@ -50,11 +58,14 @@ def classification_metrics(
     present = (counts.sum(axis=0) + counts.sum(axis=1)) > 0
     counts = counts[np.ix_(present, present)]
     drawn = rng.multinomial(len(true), (counts / len(true)).ravel(), size=resamples).reshape(resamples, *counts.shape)
-    estimates = {name: _estimate(metric(counts[None])[0], metric(drawn), confidence) for name, metric in _METRICS.items()}
+    estimates = {name: estimate(metric(counts[None])[0], metric(drawn), confidence) for name, metric in _METRICS.items()}
     if probabilities is not None:
         losses = -np.log(np.clip(probabilities[np.arange(len(true)), true], 1e-15, 1))
         means = [losses[rng.integers(len(losses), size=len(losses))].mean() for _ in range(min(resamples, 500))]
-        estimates["log_loss"] = _estimate(float(losses.mean()), np.array(means), confidence)
+        estimates["log_loss"] = estimate(float(losses.mean()), np.array(means), confidence)
+        draws = (rng.integers(len(true), size=len(true)) for _ in range(min(resamples, 500)))
+        errors = [calibration_error(probabilities[rows], true[rows]) for rows in draws]
+        estimates["calibration_error"] = estimate(calibration_error(probabilities, true), np.array(errors), confidence)
     return estimates
 
 
@@ -66,11 +77,6 @@ def per_class(counts: np.ndarray) -> list[dict[str, float]]:
         {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
         for p, r, f, s in zip(precision, recall, f1, support, strict=True)
     ]
-
-
-def _estimate(value: float, drawn: np.ndarray, confidence: float) -> Estimate:
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(float(value), float(low), float(high))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
-"""Splits for honest selection: cross-validation that respects classes and groups, or a fixed validation split."""
+"""Honest selection: splits that respect classes and groups, and the rule by which a trial is chosen."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def choose_splitter(
     Parameters
     ----------
     y
-        Labels `[n]`.
+        Labels `[n]`; folds are not stratified by several labels a sample `[n, k]` or by numbers.
     groups
         `[n]`; a group is never on both sides.
     validation
@@ -47,13 +48,45 @@ def choose_splitter(
     units = len(y) if groups is None else len(np.unique(groups))
     if units < folds:
         raise ValueError(f"{units} {'samples' if groups is None else 'groups'} cannot be split into {folds} folds")
-    stratifiable = np.unique(y, return_counts=True)[1].max() >= folds
+    stratifiable = is_classes(y) and np.unique(y, return_counts=True)[1].max() >= folds
     if groups is None:
         kind = StratifiedKFold if stratifiable else KFold
         return kind(folds, shuffle=True, random_state=seed)
     if stratifiable and units <= MANY_GROUPS:  # its time grows with groups x folds x classes, in Python
         return StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     return GroupKFold(folds, shuffle=True, random_state=seed)
+
+
+def one_standard_error(means: np.ndarray, deviations: np.ndarray, folds: int, sizes: Sequence[Any]) -> int:
+    """Choose the simplest trial whose score is within one standard error of the best (Breiman et al. 1984).
+
+    Parameters
+    ----------
+    means, deviations
+        `[t]`, each trial's mean score over the folds and its standard deviation; NaN where it failed. Higher is better.
+    folds
+        Number of folds.
+    sizes
+        `[t]`, what orders trials from simple to complex; of equally simple ones the better is taken.
+
+    Returns
+    -------
+    int
+        The trial's position.
+
+    Raises
+    ------
+    ValueError
+        If no trial has a score, or there is a single fold and so no standard error.
+    """
+    if folds < 2:
+        raise ValueError("the rule of one standard error takes at least 2 folds")
+    if not np.isfinite(means).any():
+        raise ValueError("no trial has a score")
+    best = int(np.nanargmax(means))
+    bound = means[best] - deviations[best] * np.sqrt(folds / (folds - 1)) / np.sqrt(folds)
+    within: list[int] = np.flatnonzero(np.nan_to_num(means, nan=-np.inf) >= bound).tolist()
+    return min(within, key=lambda trial: (sizes[trial], -means[trial]))
 
 
 def hold_out(y: np.ndarray, groups: np.ndarray | None, share: float, seed: int = 0) -> np.ndarray:
@@ -68,9 +101,14 @@ def hold_out(y: np.ndarray, groups: np.ndarray | None, share: float, seed: int =
     if groups is not None:
         _, test = next(GroupShuffleSplit(1, test_size=share, random_state=seed).split(rows, groups=groups))
     else:
-        counts = np.unique(y, return_counts=True)[1]
+        counts = np.unique(y, return_counts=True)[1] if is_classes(y) else np.zeros(1)
         enough = counts.min() >= 2 and min(share, 1 - share) * len(rows) >= len(counts)
         _, test = train_test_split(rows, test_size=share, stratify=y if enough else None, random_state=seed)
     mask = np.zeros(len(rows), bool)
     mask[test] = True
     return mask
+
+
+def is_classes(y: np.ndarray) -> bool:
+    """Tell whether targets are one class each, and neither numbers nor several labels."""
+    return y.ndim == 1 and y.dtype.kind != "f"

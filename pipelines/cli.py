@@ -67,7 +67,7 @@ def train(
         console.print_json(experiment.metrics)
     else:
         console.show_extraction(experiment.metrics["extract"])
-        console.show_run(experiment.metrics, experiment.result.trials, experiment.config.selection.metric)
+        console.show_run(experiment.metrics, experiment.result.trials, experiment.config.metric)
 
 
 @app.command()

@@ -44,7 +44,8 @@ class Data(Part):
     config: str | None = Field(None, description="configuration of a hub data set")
     revision: str | None = None
     text: str = "text"
-    label: str | None = None
+    label: str | list[str] | None = Field(None, description="a column, or several columns of 0 and 1: one a label")
+    multilabel: str | None = Field(None, min_length=1, description="what separates a sample's labels within the label column")
     split: str | None = None
     group: str | None = None
     id: str | None = None
@@ -55,6 +56,8 @@ class Data(Part):
     def _one_source(self) -> "Data":
         if (self.path is None) == (self.hub is None):
             raise ValueError("give either `path` or `hub`")
+        if self.multilabel is not None and isinstance(self.label, list):
+            raise ValueError("give either several columns as `label`, or one and its separator as `multilabel`")
         return self
 
 
@@ -80,21 +83,45 @@ class Head(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     kind: str
+    outputs: str | list[str | list[str]] | None = Field(None, description="see `pipelines.combinations`; None: the kind's own")
 
     def grid(self) -> dict[str, list[Any]]:
         """Return parameter -> values: a list is tried value by value, `{log: [low, high, n]}` is spread evenly."""
         return {name: _values(value) for name, value in (self.model_extra or {}).items()}
 
 
+METRICS = {
+    "classification": ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "neg_log_loss"),
+    "multilabel": ("f1_macro", "f1_micro", "average_precision", "accuracy"),
+    "regression": ("r2", "neg_mean_absolute_error", "neg_root_mean_squared_error"),
+}
+"""What a trial may be chosen by, for every kind of target; the first by default. Names are scikit-learn's scorers'."""
+
+Metric = Literal[
+    "accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "neg_log_loss",
+    "f1_micro", "average_precision", "r2", "neg_mean_absolute_error", "neg_root_mean_squared_error",
+]  # fmt: skip
+
+
 class Selection(Part):
     """How the winner is chosen among the trials."""
 
-    metric: Literal["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "neg_log_loss"] = "accuracy"
+    metric: Metric | None = Field(None, description="None: accuracy, f1_macro for several labels, r2 for numbers")
     folds: int = Field(5, ge=2)
     seed: int = Field(0, ge=0)
+    rule: Literal["best", "one_standard_error"] = "best"
+    nested: bool = Field(False, description="also estimate, by folds around the folds, what choosing a trial is worth")
 
 
-DEFAULT_HEADS = (Head.model_validate({"kind": "linear", "C": {"log": [1e-2, 1e3, 11]}}),)
+def default_heads(kind: str, outputs: str) -> list[dict[str, Any]]:
+    """Return the heads that are tried where none are named: on some outputs alone, and on all of them side by side."""
+    if kind == "regression":
+        ridge = {"kind": "ridge"}
+        return [ridge | {"outputs": outputs}, ridge | {"outputs": "all"}]
+    return [
+        {"kind": "linear", "outputs": outputs, "C": {"log": [1e-2, 1e3, 11]}},
+        {"kind": "linear", "outputs": "all", "standardize": True, "C": {"log": [1e-4, 1e-1, 7]}},
+    ]
 
 
 class Config(Part):
@@ -103,9 +130,16 @@ class Config(Part):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     data: Data
     backbones: list[Backbone] = Field(min_length=1)
-    outputs: list[OutputChoice] | None = Field(None, min_length=1)
-    heads: list[Head] = Field(list(DEFAULT_HEADS), min_length=1)
+    task: Literal["classification", "regression"] = "classification"
+    outputs: list[OutputChoice] | Literal["layers"] | None = Field(
+        None, description="None: the backbone's usual output; `layers`: that, and every layer's mean"
+    )
+    heads: list[Head] = Field(min_length=1)
     selection: Selection = Field(default_factory=lambda: Selection.model_validate({}))
+    calibrate: Literal["temperature"] | None = None
+    thresholds: Literal["f1", "accuracy", "balanced_accuracy"] | None = None
+    conformal: float | None = Field(None, gt=0, lt=1, description="how often a prediction set is to hold the true class")
+    ensemble: int | None = Field(None, ge=2, description="members of a greedy ensemble of trials")
     store: str = "features"
     device: str = "auto"
 
@@ -116,6 +150,35 @@ class Config(Part):
         """Return `file:line` of a key, for a message about it."""
         known = [place[:length] for length in range(len(place), 0, -1) if place[:length] in self._lines]
         return f"{self._path}:{self._lines[known[0]]}" if known else str(self._path)
+
+    @property
+    def kind(self) -> str:
+        """`classification`, `multilabel` or `regression`."""
+        several = self.data.multilabel is not None or isinstance(self.data.label, list)
+        return "multilabel" if several else self.task
+
+    @property
+    def metric(self) -> str:
+        """The scorer that decides."""
+        return self.selection.metric or METRICS[self.kind][0]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, content: Any) -> Any:
+        """Where no head is named, layers are tried beside the usual output, unless outputs are named."""
+        if isinstance(content, dict) and content.get("heads") is None:
+            outputs = content.get("outputs") or "layers"
+            heads = default_heads(str(content.get("task")), "first" if outputs == "layers" else "each")
+            return content | {"outputs": outputs, "heads": heads}
+        return content
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Config":
+        if self.task == "regression" and self.kind != "regression":
+            raise ValueError("`task: regression` takes one label column of numbers, without `multilabel`")
+        if self.selection.metric is not None and self.selection.metric not in METRICS[self.kind]:
+            raise ValueError(f"`{self.metric}` is no metric of {self.kind}; metrics are {', '.join(METRICS[self.kind])}")
+        return self
 
     @field_validator("backbones", mode="before")
     @classmethod

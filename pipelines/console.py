@@ -19,6 +19,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.combinations import shorten
+
 out = Console(soft_wrap=False, highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -140,9 +142,9 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
     rows = [
         (
             rank,
-            trial.head,
+            trial.head.rpartition(".")[2],
             describe(trial.params),
-            trial.output,
+            shorten(trial.outputs),
             f"{trial.scores[metric].mean:.4f}",
             f"± {trial.scores[metric].deviation:.4f}",
         )
@@ -159,11 +161,33 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
     tested = [
         (name, Text(f"{e['value']:.4f}", "bold"), f"{e['low']:.4f} to {e['high']:.4f}") for name, e in metrics["test"].items()
     ]
+    _show_choice(metrics)
     samples = metrics["samples"]["test"]
     out.print(table(("metric", "value", "95% interval"), tested, f"The winner on {samples:,} test samples", (1,)))
     took = ", ".join(f"{name} {seconds(value)}" for name, value in metrics["seconds"].items())
     out.print(Text(f"time: {took}", "dim"))
     out.print(Text.assemble("run: ", (metrics["run"], "bold"), f"  (open {metrics['run']}/report.html)"), soft_wrap=True)
+
+
+def _show_choice(metrics: dict[str, Any]) -> None:
+    """Say what was chosen, where that is not simply the first trial, and how it stands to the runner-up."""
+    chosen, compared = metrics["selected"], metrics.get("comparison")
+    if chosen["head"] == "ensemble":
+        shares = ", ".join(f"{member['weight']:.2f} {member['head'].rpartition('.')[2]}" for member in chosen["members"])
+        out.print(Text(f"ensemble of {len(chosen['members'])}: {shares}"))
+    if "nested" in metrics:
+        values = ", ".join(
+            f"{name} {score['mean']:.4f} ± {score['deviation']:.4f}" for name, score in metrics["nested"].items()
+        )
+        out.print(Text(f"choosing by validation is worth, by nested folds: {values}"))
+    if compared is not None:
+        test, other = compared["test"], compared["runner_up"]
+        p = "" if compared["mcnemar"] is None else f", McNemar p = {compared['mcnemar']['p_exact']:.3g}"
+        against = f"{other['head'].rpartition('.')[2]} on {shorten(other['output'].split('+'))}"
+        out.print(Text(f"on test, against {against}: {test['mean']:+.4f} ({test['low']:+.4f} to {test['high']:+.4f}{p})"))
+    if "prediction_sets" in metrics:
+        held, size = metrics["prediction_sets"]["coverage"], metrics["prediction_sets"]["size"]
+        out.print(Text(f"prediction sets hold the truth for {held['value']:.4f} of the test samples; mean size {size:.2f}"))
 
 
 def describe(params: dict[str, Any]) -> str:
@@ -192,10 +216,16 @@ def show_predictions(predictions: Sequence[dict[str, Any]]) -> None:
     for prediction in predictions:
         text = " ".join(str(prediction["input"]).split())
         label, probabilities = prediction["label"], prediction["probabilities"]
-        sure = "" if not probabilities else f"{probabilities[label]:.3f}"
-        shown = Text(label, "bold") if label is not None else Text(prediction.get("reason", ""), "red")
+        sure = f"{probabilities[label]:.3f}" if probabilities and isinstance(label, str) else ""
+        shown = Text(_answer(label), "bold") if label is not None else Text(prediction.get("reason", ""), "red")
         rows.append((shown, sure, text[:100] + ("…" if len(text) > 100 else "")))
     out.print(table(("label", "probability", "text"), rows, right=(1,)))
+
+
+def _answer(label: Any) -> str:
+    if isinstance(label, list):
+        return ", ".join(label) or "none"
+    return f"{label:g}" if isinstance(label, float) else str(label)
 
 
 def show_holdings(store: str, holdings: Sequence[Any]) -> None:

@@ -52,7 +52,8 @@ def run_experiment(
     from pipelines.report import write_report
     from pipelines.run import choose_run_folder, write_run
     from pipelines.task import make_task
-    from pipelines.train import check_heads, count_trials, train
+    from pipelines.train import train
+    from pipelines.trials import check_heads, count_trials
 
     check_heads(config)
     folder = choose_run_folder(config, run)
@@ -65,6 +66,8 @@ def run_experiment(
         result = train(config, extraction, task, bars.advance_trial)
     finally:
         bars.finish()
+    for line in result.notes:
+        note(line)
     seconds = {"extract": extraction.seconds, "sweep": result.seconds, "total": time.monotonic() - began}
     metrics = write_run(
         folder, config, extraction, task, result, store or config.store, seconds,

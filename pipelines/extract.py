@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache import FeatureStore
-from extract import BackboneSpec, Columns, Features, Samples, Skipped, extract, load_samples
+from extract import BackboneSpec, Columns, Features, Samples, Skipped, extract, find_backbone, load_samples
 from pipelines.config import Backbone, Config, Data
+
+MOST_SAMPLES_WITH_LAYERS = 100_000
+"""Up to so many samples every layer is kept unasked: with 13 layers of width 768 that is 4 GB at most."""
+
+_TEXT = ("hf", "st")
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,16 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
     began = time.monotonic()
     samples = load_data(config.data)
     place = FeatureStore(store or config.store)
-    outputs = None if config.outputs is None else [choice.model_dump() for choice in config.outputs]
     features = [
-        extract(samples, spec_of(backbone), place, outputs, device=config.device, strict=strict, progress=progress)
+        extract(
+            samples,
+            spec_of(backbone),
+            place,
+            _outputs(config, backbone.name, len(samples)),
+            device=config.device,
+            strict=strict,
+            progress=progress,
+        )
         for backbone in config.backbones
     ]
     return Extraction(samples, features, time.monotonic() - began)
@@ -63,10 +75,22 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
 def load_data(data: Data) -> Samples:
     """Load the samples that a config's `data` describes."""
     source = data.path if data.path is not None else f"hub:{data.hub}"
-    columns = Columns(data.text, data.label, data.split, data.group, data.id)
+    label = tuple(data.label) if isinstance(data.label, list) else data.label
+    columns = Columns(data.text, label, data.split, data.group, data.id)
     return load_samples(source, columns, encoding=data.encoding, hub_config=data.config, hub_revision=data.revision)
 
 
 def spec_of(backbone: Backbone) -> BackboneSpec:
     """Turn a config's backbone into the extraction's."""
     return BackboneSpec(backbone.name, backbone.max_length, backbone.prompt, backbone.precision, backbone.dtype)
+
+
+def _outputs(config: Config, backbone: str, samples: int) -> list[dict[str, Any]] | None:
+    """Return what to keep of a backbone; `layers` means its usual output first, then every layer's mean."""
+    if config.outputs is None or isinstance(config.outputs, list):
+        return None if config.outputs is None else [choice.model_dump() for choice in config.outputs]
+    checkpoint = find_backbone(backbone)
+    if checkpoint.scheme not in _TEXT or samples > MOST_SAMPLES_WITH_LAYERS:
+        return None
+    usual = {"pooling": "pooled" if checkpoint.scheme == "st" else "mean"}
+    return [usual, {"layer": "all", "pooling": "mean"}]

@@ -1,25 +1,28 @@
-"""Classify new texts with a run's head, through the feature cache."""
+"""Answer for new texts with a run's heads, through the feature cache."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from extract import Columns, Samples, extract, load_samples
+import numpy as np
+
+from extract import Columns, Features, Samples, extract, load_samples
+from pipelines.columns import read_columns
 from pipelines.errors import RunError, UsageError
-from pipelines.run import read_run
+from pipelines.run import SavedMember, SavedRun, read_run
 
 
 def predict(
     run: Path, texts: Sequence[str] = (), file: Path | None = None, store: str | None = None, progress: Any = None
 ) -> list[dict[str, Any]]:
-    """Predict the class of every text, in order.
+    """Answer for every text, in order.
 
     Parameters
     ----------
     run
         A run folder.
     texts, file
-        What to classify: texts, or a file of them (`.txt`: one a line; CSV, TSV, JSONL, Parquet: the run's text column).
+        What to answer for: texts, or a file of them (`.txt`: one a line; CSV, TSV, JSONL, Parquet: the run's text column).
     store
         Feature store to use instead of the run's.
     progress
@@ -28,8 +31,9 @@ def predict(
     Returns
     -------
     list of dict
-        `input`, `label` and `probabilities` (class -> probability; None if the head has none) of every text. For a text that
-        cannot be used, `label` is None and `reason` says why.
+        `input`, `label` and `probabilities` (class -> probability; None if the head has none) of every text. Where a text may
+        have several labels, `label` is a list; where numbers are predicted, a number. With prediction sets, `set` is the
+        classes in it, or `interval` the ends. For a text that cannot be used, `label` is None and `reason` says why.
 
     Raises
     ------
@@ -40,26 +44,68 @@ def predict(
     if bool(texts) == (file is not None):
         raise UsageError("give texts to classify, or a file of them with --file")
     samples = Samples.of(texts, "command line") if file is None else _read(file, saved.text_column)
-    place = store or saved.store
-    features = extract(samples, saved.backbone, place, [saved.output], device=saved.device, keep_table=False, progress=progress)
-    if features.recipe.id != saved.recipe:
-        raise RunError(
-            f"{run}: its head expects features of recipe {saved.recipe[:12]}, and {saved.backbone.backbone} now gives "
-            f"{features.recipe.id[:12]}: weights, settings or precision have changed; train again"
-        )
+    features = [_features(run, saved, member, samples, store or saved.store, progress) for member in saved.members]
     predictions: list[dict[str, Any]] = [{"input": text, "label": None, "probabilities": None} for text in samples.inputs]
-    for skipped in features.skipped:
+    for skipped in (skipped for found in features for skipped in found.skipped):
         predictions[skipped.row]["reason"] = skipped.reason
-    if len(features.rows):
-        X = features.array()
-        labels = saved.head.predict(X)
-        probabilities = saved.head.predict_proba(X) if hasattr(saved.head, "predict_proba") else None
-        names = [str(name) for name in saved.head.classes_]
-        for number, row in enumerate(features.rows.tolist()):
-            predictions[row]["label"] = str(labels[number])
-            if probabilities is not None:
-                predictions[row]["probabilities"] = dict(zip(names, probabilities[number].tolist(), strict=True))
+    rows = features[0].rows
+    for found in features[1:]:
+        rows = np.intersect1d(rows, found.rows)
+    if len(rows):
+        for row, answer in zip(rows.tolist(), _answer(saved, features, rows), strict=True):
+            predictions[row] |= answer
     return predictions
+
+
+def _features(run: Path, saved: SavedRun, member: SavedMember, samples: Samples, store: str, progress: Any) -> Features:
+    found = extract(
+        samples, member.backbone, store, list(member.outputs), device=saved.device, keep_table=False, progress=progress
+    )
+    if found.recipe.id != member.recipe:
+        raise RunError(
+            f"{run}: its head expects features of recipe {member.recipe[:12]}, and {member.backbone.backbone} now gives "
+            f"{found.recipe.id[:12]}: weights, settings or precision have changed; train again"
+        )
+    return found
+
+
+def _answer(saved: SavedRun, features: Sequence[Features], rows: np.ndarray) -> list[dict[str, Any]]:
+    """Return what is said of every usable sample: the heads' mean, made an answer by the run's decision."""
+    from heads import class_probabilities, gives_probabilities, label_probabilities, mean_prediction
+
+    raw = []
+    for member, found in zip(saved.members, features, strict=True):
+        X = read_columns(found, member.outputs, rows).X
+        if saved.task == "classification":
+            raw.append(class_probabilities(member.head, X, saved.names))
+        else:
+            raw.append(label_probabilities(member.head, X) if saved.names else np.asarray(member.head.predict(X), dtype=float))
+    mean = mean_prediction(raw, np.array([member.weight for member in saved.members]))
+    sure = len(saved.members) > 1 or gives_probabilities(saved.members[0].head)
+    decision, names = saved.decision, saved.names
+    if saved.task == "regression":
+        ends = None if decision.intervals is None else np.stack(decision.intervals.intervals(mean), axis=1)
+        return [
+            {"label": value} | ({} if ends is None else {"interval": ends[number].tolist()})
+            for number, value in enumerate(mean.tolist())
+        ]
+    if saved.task == "multilabel":
+        probabilities = decision.label_probabilities(mean)
+        labels: list[Any] = [_chosen(row, names) for row in decision.labels(probabilities)]
+        sets = None
+    else:
+        probabilities = decision.class_probabilities(mean)
+        labels = [names[code] for code in decision.classes(probabilities).tolist()]
+        sets = None if decision.sets is None else [_chosen(row, names) for row in decision.sets.sets(probabilities)]
+    return [
+        {"label": label, "probabilities": dict(zip(names, row, strict=True)) if sure else None}
+        | ({} if sets is None else {"set": sets[number]})
+        for number, (label, row) in enumerate(zip(labels, probabilities.tolist(), strict=True))
+    ]
+
+
+def _chosen(row: np.ndarray, names: Sequence[str]) -> list[str]:
+    return [names[column] for column in np.flatnonzero(row).tolist()]
 
 
 def _read(file: Path, column: str) -> Samples:

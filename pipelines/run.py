@@ -4,9 +4,10 @@
     environment.json          versions, machine, command
     trials.parquet            every trial with its scores, best first
     metrics.json              what `headstart train --json` prints, the classes, the confusion matrix, notes
-    test_predictions.parquet  id, true and predicted class and probabilities of every test sample
+    test_predictions.parquet  id, truth, prediction and probabilities of every test sample
     skipped.jsonl             samples that could not be used, and why
-    head/                     the chosen head (heads/saving.py)
+    head/                     the chosen head (heads/saving.py); of an ensemble head-1, head-2, ..., the largest share first
+    answers.json              the heads' folders and shares, and how their predictions become answers (heads/decision.py)
     figures/                  pictures, as PNG
     report.html               all of it for a person, in one file
 
@@ -22,15 +23,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cache import HeadstartError
 from extract import BackboneSpec
-from heads import save_head
+from heads import Decision, load_head, save_head
 from pipelines.config import Config
 from pipelines.environment import environment
 from pipelines.errors import RunError, UsageError
 from pipelines.extract import Extraction, spec_of
 from pipelines.task import Task
 from pipelines.train import Result
+from pipelines.trials import Trial
 
 
 def choose_run_folder(config: Config, asked: str | None) -> Path:
@@ -86,17 +90,7 @@ def write_run(
         _write_tables(building, extraction, result)
         metrics = summarize(folder, extraction, task, result, seconds)
         _write_json(building / "metrics.json", metrics)
-        backbone = next(
-            spec_of(backbone)
-            for backbone, features in zip(config.backbones, extraction.features, strict=True)
-            if features.recipe.id == result.selected.recipe
-        )
-        expects = {
-            "backbone": dataclasses.asdict(backbone),
-            "recipe": result.selected.recipe,
-            "output": result.selected.output,
-        }
-        save_head(result.head, building / "head", expects)
+        _write_heads(building, config, extraction, result)
         write_report(building, metrics)
         if folder.exists():
             shutil.rmtree(folder)
@@ -110,36 +104,79 @@ def write_run(
 
 def summarize(folder: Path, extraction: Extraction, task: Task, result: Result, seconds: dict[str, float]) -> dict[str, Any]:
     """Return a run's outcome: the fields of `headstart train --json`, and what the report needs besides."""
-    winner = result.selected
-    return {
+    summary = {
         "run": str(folder),
+        "task": task.kind,
         "extract": extraction.to_json(),
         "trials": len(result.trials),
         "failed_trials": sum(trial.error is not None for trial in result.trials),
-        "selected": {
-            "head": winner.head,
-            "params": winner.params,
-            "backbone": winner.backbone,
-            "output": winner.output,
-            "validation": {name: score.mean for name, score in winner.scores.items()},
-        },
+        "selected": _selected(result),
         "test": {name: dataclasses.asdict(estimate) for name, estimate in result.metrics.items()},
         "samples": {"development": len(task.development), "test": int(task.test.sum())},
         "classes": result.classes,
-        "confusion": result.confusion.tolist(),
-        "notes": task.notes,
+        "confusion": result.confusion.tolist() if task.kind == "classification" else None,
+        "decision": result.decision.to_dict(),
+        "notes": [*task.notes, *result.notes],
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
+    outcome, comparison = result.outcome, result.comparison
+    if result.nested is not None:
+        summary["nested"] = {name: score._asdict() for name, score in result.nested.items()}
+    if outcome.coverage is not None:
+        summary["prediction_sets"] = {"coverage": dataclasses.asdict(outcome.coverage), "size": outcome.size}
+    if comparison is not None:
+        parts = {name: getattr(comparison, name) for name in ("test", "mcnemar", "validation")}
+        summary["comparison"] = {"runner_up": _describe(comparison.runner_up)} | {
+            name: None if part is None else dataclasses.asdict(part) for name, part in parts.items()
+        }
+    return summary
+
+
+def _describe(trial: Trial) -> dict[str, Any]:
+    return {"head": trial.head, "params": trial.params, "backbone": trial.backbone, "output": trial.output}
+
+
+def _selected(result: Result) -> dict[str, Any]:
+    if len(result.members) == 1:
+        return {**_describe(result.selected), "validation": result.validation}
+    trials = [member.trial for member in result.members]
+    return {
+        "head": "ensemble",
+        "params": {"members": len(trials)},
+        "backbone": "+".join(dict.fromkeys(trial.backbone for trial in trials)),
+        "output": "+".join(dict.fromkeys(name for trial in trials for name in trial.outputs)),
+        "validation": result.validation,
+        "members": [{**_describe(member.trial), "weight": member.weight} for member in result.members],
     }
 
 
 @dataclasses.dataclass(frozen=True)
-class SavedRun:
-    """What `predict` needs of a run: its head, and the features that the head is for."""
+class SavedMember:
+    """A head of a run, its share, and the features that it is for."""
 
     head: Any
+    weight: float
     backbone: BackboneSpec
     recipe: str
-    output: str
+    outputs: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedRun:
+    """What `predict` needs of a run: the heads that answer together, and how their predictions become an answer.
+
+    Attributes
+    ----------
+    task
+        `classification`, `multilabel` or `regression`.
+    names
+        The classes that were learnt, or the labels; none for numbers.
+    """
+
+    members: list[SavedMember]
+    decision: Decision
+    task: str
+    names: list[str]
     store: str
     device: str
     text_column: str
@@ -153,21 +190,50 @@ def read_run(folder: Path) -> SavedRun:
     UsageError
         If it is no run.
     RunError
-        If its head cannot be read.
+        If its heads cannot be read.
     """
-    from heads import load_head
     from pipelines.config import load_config
 
     if not (folder / "metrics.json").is_file():
         raise UsageError(f"{folder}: is not a run folder (it has no metrics.json); `headstart train` makes one")
     try:
-        saved = load_head(folder / "head")
+        answers = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
+        members = [_read_member(folder, entry) for entry in answers["heads"]]
+        if not members:
+            raise ValueError("answers.json names no head")
+        decision, names = Decision.from_dict(answers["decision"]), [str(name) for name in answers["names"]]
         config = load_config(folder / "config.yaml")
-        backbone = BackboneSpec(**saved.expects["backbone"])
-        recipe, output = str(saved.expects["recipe"]), str(saved.expects["output"])
-    except (ValueError, KeyError, TypeError, HeadstartError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, HeadstartError) as error:
         raise RunError(f"{folder}: cannot be used: {error}") from error
-    return SavedRun(saved.head, backbone, recipe, output, config.store, config.device, config.data.text)
+    return SavedRun(members, decision, config.kind, names, config.store, config.device, config.data.text)
+
+
+def _read_member(folder: Path, entry: dict[str, Any]) -> SavedMember:
+    name = str(entry["folder"])
+    if Path(name).name != name:
+        raise ValueError(f"answers.json names a head outside the run: {name!r}")
+    saved = load_head(folder / name)
+    outputs = tuple(str(output) for output in saved.expects["outputs"])
+    backbone = BackboneSpec(**saved.expects["backbone"])
+    return SavedMember(saved.head, float(entry["weight"]), backbone, str(saved.expects["recipe"]), outputs)
+
+
+def _write_heads(folder: Path, config: Config, extraction: Extraction, result: Result) -> None:
+    specs = {
+        features.recipe.id: spec_of(backbone) for backbone, features in zip(config.backbones, extraction.features, strict=True)
+    }
+    heads = []
+    for number, member in enumerate(result.members, 1):
+        name = "head" if len(result.members) == 1 else f"head-{number}"
+        expects = {
+            "backbone": dataclasses.asdict(specs[member.trial.recipe]),
+            "recipe": member.trial.recipe,
+            "outputs": member.trial.outputs,
+        }
+        save_head(member.head, folder / name, expects)
+        heads.append({"folder": name, "weight": member.weight})
+    learnt = result.classes[: result.learnt]
+    _write_json(folder / "answers.json", {"heads": heads, "decision": result.decision.to_dict(), "names": learnt})
 
 
 def _write_tables(folder: Path, extraction: Extraction, result: Result) -> None:
@@ -189,14 +255,34 @@ def _write_tables(folder: Path, extraction: Extraction, result: Result) -> None:
         for rank, trial in enumerate(result.trials, 1)
     ]
     pq.write_table(pa.Table.from_pylist(trials), folder / "trials.parquet")
-    predictions: dict[str, Any] = {
-        "id": [extraction.samples.ids[row] for row in result.rows.tolist()],
-        "label": [result.classes[code] for code in result.true],
-        "predicted": [result.classes[code] for code in result.predicted],
-    }
-    if result.probabilities is not None:
-        predictions |= {f"probability:{name}": result.probabilities[:, code] for code, name in enumerate(result.classes)}
-    pq.write_table(pa.table(predictions), folder / "test_predictions.parquet")
+    pq.write_table(pa.table(_predictions(extraction, result)), folder / "test_predictions.parquet")
+
+
+def _predictions(extraction: Extraction, result: Result) -> dict[str, Any]:
+    """Return the columns of `test_predictions.parquet`."""
+    outcome, classes = result.outcome, result.classes
+    table: dict[str, Any] = {"id": [extraction.samples.ids[row] for row in outcome.rows.tolist()]}
+    if not classes:
+        table |= {"label": outcome.true, "predicted": outcome.predicted}
+    elif outcome.true.ndim == 2:
+        table |= {"label": _names_of(outcome.true, classes), "predicted": _names_of(outcome.predicted, classes)}
+    else:
+        table |= {"label": _named(outcome.true, classes), "predicted": _named(outcome.predicted, classes)}
+    if outcome.probabilities is not None:
+        table |= {f"probability:{name}": outcome.probabilities[:, code] for code, name in enumerate(classes)}
+    if outcome.sets is not None:
+        ends = {"low": outcome.sets[:, 0], "high": outcome.sets[:, 1]}
+        table |= {"set": _names_of(outcome.sets, classes)} if classes else ends
+    return table
+
+
+def _named(codes: np.ndarray, names: list[str]) -> list[str]:
+    return [names[code] for code in codes.tolist()]
+
+
+def _names_of(chosen: np.ndarray, names: list[str]) -> list[list[str]]:
+    """Return the names of the columns that hold in every row of `[n, k]`."""
+    return [[names[column] for column in np.flatnonzero(row).tolist()] for row in chosen]
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -1,9 +1,13 @@
-"""The classification task in a data set: which samples train, validate and test, and what was left out and why."""
+"""The task in a data set: which samples train, validate and test, their targets, and what was left out and why."""
 
+import dataclasses
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from extract import LABEL_SEPARATOR, Samples
 from heads import choose_splitter, hold_out
 from pipelines.config import Config
 from pipelines.errors import TrainingError
@@ -18,10 +22,14 @@ class Task:
 
     Attributes
     ----------
+    kind
+        `classification`, `multilabel` or `regression`.
     rows
         `[n]`, positions in the source of the samples that take part.
     labels
-        `[n]` of str.
+        `[n]` of str; for several labels a sample `[n, k]` of 0 and 1; for numbers `[n]` of float.
+    names
+        The labels' names `[k]` where there are several a sample, else none.
     groups
         `[n]` of str, or None.
     validation, test
@@ -30,8 +38,10 @@ class Task:
         What the user should know about the data, a line each.
     """
 
+    kind: str
     rows: np.ndarray
     labels: np.ndarray
+    names: tuple[str, ...]
     groups: np.ndarray | None
     validation: np.ndarray | None
     test: np.ndarray
@@ -54,6 +64,17 @@ class Task:
         validation = None if self.validation is None else self.validation[chosen]
         splitter = choose_splitter(self.labels[chosen], groups, validation, folds, seed)
         return list(splitter.split(chosen, self.labels[chosen], groups))
+
+    def within(self, rows: np.ndarray, test: np.ndarray) -> "Task":
+        """Return the task of some samples alone, cross-validated: positions `rows [m]` and their test mask `[m]`."""
+        return dataclasses.replace(
+            self,
+            rows=self.rows[rows],
+            labels=self.labels[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            validation=None,
+            test=test,
+        )
 
 
 def make_task(extraction: Extraction, config: Config) -> Task:
@@ -79,7 +100,7 @@ def make_task(extraction: Extraction, config: Config) -> Task:
         notes.append(f"{unplaced:,} samples have no split and take no part")
     if not placed:
         raise TrainingError(f"{samples.name}: no usable sample has a label in column `{config.data.label}`")
-    labels = np.array([samples.labels[row] for row in placed])
+    labels, names = _targets(samples, placed, config)
     groups = None
     if samples.groups is not None:  # a sample without a group is a group of its own
         groups = np.array([samples.groups[row] or f"\0{row}" for row in placed])
@@ -87,9 +108,38 @@ def make_task(extraction: Extraction, config: Config) -> Task:
     test, validation = parts == "test", parts == "validation"
     if not test.any():
         test = _hold_out(labels, groups, ~validation, config, notes)
-    task = Task(np.array(placed), labels, groups, validation if validation.any() else None, test, notes)
-    _check(task, samples.name, notes)
+    task = Task(
+        config.kind, np.array(placed), labels, names, groups, validation if validation.any() else None, test, notes
+    )  # fmt: skip
+    {"classification": _check_classes, "multilabel": _check_labels, "regression": _check_numbers}[task.kind](task, samples.name)
     return task
+
+
+def _targets(samples: Samples, rows: Sequence[int], config: Config) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the targets of some samples, and the labels' names where there are several a sample."""
+    values = [(samples.labels or ())[row] or "" for row in rows]
+    if config.kind == "classification":
+        return np.array(values), ()
+    if config.kind == "regression":
+        return np.array([_number(value, samples.ids[row]) for value, row in zip(values, rows, strict=True)]), ()
+    separator = config.data.multilabel or LABEL_SEPARATOR
+    several = [{part.strip() for part in value.split(separator)} - {""} for value in values]
+    names = tuple(config.data.label) if isinstance(config.data.label, list) else tuple(sorted(set().union(*several)))
+    place = {name: number for number, name in enumerate(names)}
+    table = np.zeros((len(rows), len(names)), int)
+    for number, labels in enumerate(several):
+        table[number, [place[name] for name in labels]] = 1
+    return table, names
+
+
+def _number(value: str, place: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise TrainingError(f"{place}: the label `{value[:40]}` is no number, as `task: regression` needs")
+    return number
 
 
 def _hold_out(labels: np.ndarray, groups: np.ndarray | None, among: np.ndarray, config: Config, notes: list[str]) -> np.ndarray:
@@ -105,15 +155,21 @@ def _hold_out(labels: np.ndarray, groups: np.ndarray | None, among: np.ndarray, 
     return test
 
 
-def _check(task: Task, name: str, notes: list[str]) -> None:
-    training = ~task.test if task.validation is None else ~task.test & ~task.validation
+def _training(task: Task) -> np.ndarray:
+    return ~task.test if task.validation is None else ~task.test & ~task.validation
+
+
+def _check_classes(task: Task, name: str) -> None:
+    training, notes = _training(task), task.notes
     classes, counts = np.unique(task.labels[training], return_counts=True)
     if len(classes) < 2:
         held = f"only the class `{classes[0]}`" if len(classes) else "no samples"
         raise TrainingError(f"{name}: the training split holds {held}; a classifier needs at least two classes")
     if len(classes) > training.sum() / 2 and counts.max() < SMALL_CLASS:
         what = f"{len(classes):,} different values in {training.sum():,} training samples"
-        raise TrainingError(f"{name}: the label column holds {what}; is it a number, a text or an id?")
+        raise TrainingError(
+            f"{name}: the label column holds {what}; is it a number (then say `task: regression`), a text or an id?"
+        )
     if rare := [str(c) for c in classes[counts == 1]]:
         notes.append(f"{_classes(rare)} a single training sample: too few to learn from or to validate on")
     unseen = sorted(set(task.labels[task.test]) - set(task.labels[~task.test]))
@@ -121,6 +177,22 @@ def _check(task: Task, name: str, notes: list[str]) -> None:
         notes.append(f"{_classes(unseen)} test samples and no training sample: those count as mistakes")
 
 
-def _classes(names: list[str]) -> str:
+def _check_labels(task: Task, name: str) -> None:
+    counts = task.labels[_training(task)].sum(axis=0)
+    if not len(counts) or not counts.any():
+        raise TrainingError(f"{name}: no training sample has any label")
+    if unseen := [label for label, count in zip(task.names, counts.tolist(), strict=True) if not count]:
+        task.notes.append(f"{_classes(unseen, 'label')} no training sample: never predicted")
+
+
+def _check_numbers(task: Task, name: str) -> None:
+    numbers = task.labels[_training(task)]
+    if len(np.unique(numbers)) < 2:
+        held = f"only the number {numbers[0]:g}" if len(numbers) else "no samples"
+        raise TrainingError(f"{name}: the training split holds {held}; there is nothing to learn")
+
+
+def _classes(names: list[str], what: str = "class") -> str:
     shown = ", ".join(f"`{name}`" for name in names[:5]) + (" and others" if len(names) > 5 else "")
-    return f"class {shown} has" if len(names) == 1 else f"classes {shown} have"
+    several = "classes" if what == "class" else f"{what}s"
+    return f"{what} {shown} has" if len(names) == 1 else f"{several} {shown} have"

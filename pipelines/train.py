@@ -1,62 +1,41 @@
-"""Stage 2: sweep heads over cached features, choose one by validation, test it once."""
+"""Stage 2: sweep heads over cached features, choose by validation, fit what was chosen, test it once."""
 
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
-from sklearn.model_selection import ParameterGrid
 
-from extract import Features
 from heads import (
+    Decision,
     Estimate,
-    SweepCV,
-    classification_metrics,
     confusion_matrix,
-    head_class,
-    make_head,
+    fit_decision,
+    gives_probabilities,
+    greedy_weights,
+    mean_prediction,
+    score_predictions,
 )
+from pipelines.choice import candidates, choose, nested_scores, rank, runner_up
 from pipelines.config import Config
-from pipelines.errors import TrainingError, UsageError
+from pipelines.errors import TrainingError
 from pipelines.extract import Extraction
+from pipelines.held_out import HeldOut, fit_on_development, hold_out_predictions, predict_raw
+from pipelines.outcome import Comparison, Outcome, answer_test, compare
 from pipelines.task import Task
-
-SCORES = ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
-
-
-class Score(NamedTuple):
-    """A trial's mean and standard deviation over the folds; NaN where it failed."""
-
-    mean: float
-    deviation: float
+from pipelines.trials import Score, Trial, columns_of, run_trials
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One head configuration on one output of one backbone, validated.
+class Member:
+    """A trial with its head, fitted on all samples that are not test, and its share in the ensemble (1 if it is alone)."""
 
-    Attributes
-    ----------
-    scores
-        Metric -> score.
-    fit_seconds
-        Mean over the folds.
-    error
-        Why it failed, or None.
-    """
-
-    head: str
-    params: dict[str, Any]
-    backbone: str
-    recipe: str
-    output: str
-    scores: dict[str, Score]
-    fit_seconds: float
-    error: str | None = None
+    trial: Trial
+    head: BaseEstimator
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -67,67 +46,63 @@ class Result:
     ----------
     trials
         Best first.
-    head
-        The winner, fitted on all samples that are not test.
+    selected
+        The trial chosen; of an ensemble, the one with the largest share.
+    members
+        The fitted heads that answer together, the largest share first.
+    decision
+        How their mean prediction becomes an answer.
     classes
-        Names of the classes: the head's, then any that only the test split has.
-    true, predicted
-        Class codes `[t]` of the test samples.
-    probabilities
-        `[t, c]`, or None.
-    rows
-        `[t]`, where the test samples are in the source.
+        Names of the classes: those learnt, then any that only the test split has. Of the labels where there are several a
+        sample; none for numbers.
+    outcome
+        What was said of the test samples.
+    validation
+        Metric -> score of what was chosen, on development samples.
+    nested
+        What choosing is worth by nested folds, if asked for.
+    comparison
+        With the best trial of another head or on other outputs, if there is one.
+    notes
+        What the user should know about the trials, a line each.
     """
 
     trials: list[Trial]
-    head: BaseEstimator
+    selected: Trial
+    members: list[Member]
+    decision: Decision
     classes: list[str]
-    true: np.ndarray
-    predicted: np.ndarray
-    probabilities: np.ndarray | None
-    rows: np.ndarray
-    metrics: dict[str, Estimate]
+    outcome: Outcome
+    validation: dict[str, float]
+    nested: dict[str, Score] | None
+    comparison: Comparison | None
+    notes: list[str]
     seconds: float
 
     @property
-    def selected(self) -> Trial:
-        """The winner."""
-        return self.trials[0]
+    def head(self) -> BaseEstimator:
+        """The head with the largest share."""
+        return self.members[0].head
+
+    @property
+    def learnt(self) -> int:
+        """How many of the classes or labels can be predicted."""
+        head = self.members[0].head
+        return len(head.classes_) if self.outcome.true.ndim == 1 and self.classes else len(self.classes)
+
+    @property
+    def metrics(self) -> dict[str, Estimate]:
+        """Metric -> value and interval on the test samples."""
+        return self.outcome.metrics
 
     @property
     def confusion(self) -> np.ndarray:
-        """`[c, c]`, rows true and columns predicted."""
-        return confusion_matrix(self.true, self.predicted, len(self.classes))
-
-
-def check_heads(config: Config) -> None:
-    """See that every head in a config exists and has the parameters named, before anything costs time.
-
-    Raises
-    ------
-    UsageError
-        With the line of the one that does not.
-    """
-    for number, head in enumerate(config.heads):
-        try:
-            grid = head.grid()
-        except ValueError as error:
-            raise UsageError(f"{config.where('heads', number)}: the values of {head.kind} cannot be spread: {error}") from error
-        try:
-            head_class(head.kind)
-        except ValueError as error:
-            raise UsageError(f"{config.where('heads', number, 'kind')}: {error}") from error
-        for name, values in grid.items():
-            try:
-                make_head(head.kind, **{name: values[0] if values else None})
-            except ValueError as error:
-                raise UsageError(f"{config.where('heads', number, name)}: {error}") from error
-            if not values:
-                raise UsageError(f"{config.where('heads', number, name)}: `{name}` has no value to try")
+        """`[c, c]`, rows true and columns predicted; of a classification."""
+        return confusion_matrix(self.outcome.true, self.outcome.predicted, len(self.classes))
 
 
 def train(config: Config, extraction: Extraction, task: Task, on_trial: Callable[[float], None] | None = None) -> Result:
-    """Run every trial, choose the best by its validation score, refit it and test it once.
+    """Run every trial, choose by validation scores, fit what was chosen on all development samples and test it once.
 
     Parameters
     ----------
@@ -139,7 +114,8 @@ def train(config: Config, extraction: Extraction, task: Task, on_trial: Callable
     Raises
     ------
     TrainingError
-        If trials cannot be validated or none succeeded, with the first one's reason.
+        If trials cannot be validated or none succeeded, with the first one's reason; or if the config asks for something
+        that does not go with the data.
     """
     began = time.monotonic()
     with warnings.catch_warnings():
@@ -147,89 +123,103 @@ def train(config: Config, extraction: Extraction, task: Task, on_trial: Callable
             warnings.simplefilter("ignore", expected)
         for told in ("The least populated class", "y_pred contains classes", "The number of unique classes"):
             warnings.filterwarnings("ignore", told)  # the task's notes say what matters of these
-        trials = _run_trials(config, extraction, task, on_trial)
-        metric = config.selection.metric
-        trials.sort(key=lambda trial: -np.nan_to_num(trial.scores[metric].mean, nan=-np.inf))
-        if not np.isfinite(trials[0].scores[metric].mean):
-            raise TrainingError(f"no trial succeeded; the first failed with {trials[0].error}")
-        features = next(f for f in extraction.features if f.recipe.id == trials[0].recipe)
-        X = _features(features, trials[0].output, task)
-        head = make_head(trials[0].head, **trials[0].params).fit(X[~task.test], task.labels[~task.test])
-    return _test(head, X[task.test], task, trials, config.selection.seed, began)
+        trials = rank(run_trials(config, extraction, task, on_trial), config.metric)
+        chosen = choose(trials, config)
+        shares, held = _shares(trials, chosen, config, extraction, task)
+        decision = _decide(shares, held, config, task)
+        nested = nested_scores(config, extraction, task) if config.selection.nested else None
+        members, raw = [], []
+        for trial, weight in shares:
+            columns = columns_of(trial, extraction, task)
+            members.append(Member(trial, fit_on_development(trial, columns, task), weight))
+            raw.append(predict_raw(members[-1].head, columns.X[task.test], task))
+        mean = mean_prediction(raw, np.array([member.weight for member in members]))
+        sure = len(members) > 1 or gives_probabilities(members[0].head)
+        classes, outcome = answer_test(mean, sure, decision, task, config.selection.seed)
+        comparison = _compare(trials, chosen, members, outcome, config, extraction, task)
+    return Result(
+        trials=trials,
+        selected=members[0].trial,
+        members=members,
+        decision=decision,
+        classes=classes,
+        outcome=outcome,
+        validation=_validation(shares, held, config, task),
+        nested=nested,
+        comparison=comparison,
+        notes=_notes(trials, task),
+        seconds=time.monotonic() - began,
+    )
 
 
-def count_trials(config: Config, extraction: Extraction) -> int:
-    """Count the trials that `train` will run."""
-    outputs = sum(len(features.outputs) for features in extraction.features)
-    return outputs * sum(len(ParameterGrid(head.grid())) for head in config.heads)
+Shares = list[tuple[Trial, float]]
 
 
-def _run_trials(config: Config, extraction: Extraction, task: Task, on_trial: Callable[[float], None] | None) -> list[Trial]:
-    chosen, metric = task.development, config.selection.metric
+def _shares(
+    trials: list[Trial], chosen: Trial, config: Config, extraction: Extraction, task: Task
+) -> tuple[Shares, HeldOut | None]:
+    """Decide which trials answer, with which weight; and what they said of held-out samples, if anything needs that."""
+    if config.ensemble is not None:
+        asked = candidates(trials, config.metric)
+        held = hold_out_predictions(asked, config, extraction, task)
+        weights = greedy_weights(
+            held.predictions, lambda mean: score_predictions(mean, held.true, config.metric), config.ensemble
+        ).tolist()
+        order = sorted((n for n in range(len(asked)) if weights[n] > 0), key=lambda n: -weights[n])
+        return [(asked[n], weights[n]) for n in order], HeldOut([held.predictions[n] for n in order], held.true)
+    if config.calibrate or config.thresholds or config.conformal:
+        return [(chosen, 1.0)], hold_out_predictions([chosen], config, extraction, task)
+    return [(chosen, 1.0)], None
+
+
+def _decide(shares: Shares, held: HeldOut | None, config: Config, task: Task) -> Decision:
+    if held is None:
+        return Decision()
     try:
-        folds = task.folds(config.selection.folds, config.selection.seed)
-    except ValueError as error:
-        raise TrainingError(f"trials cannot be validated: {error}; set `selection.folds` lower") from error
-    trials: list[Trial] = []
-    for features in extraction.features:
-        for output in features.outputs:
-            X = _features(features, output, task)[chosen]
-            for head in config.heads:
-                sweep = SweepCV(
-                    make_head(head.kind),
-                    head.grid(),
-                    scoring=sorted({*SCORES, metric}),
-                    cv=folds,
-                    refit=False,
-                    on_trial=on_trial and (lambda scores: on_trial(scores[metric])),
-                )
-                try:
-                    sweep.fit(X, task.labels[chosen])
-                except Exception as error:  # every trial of this head failed; others may not
-                    if not hasattr(sweep, "cv_results_"):
-                        raise TrainingError(f"{head.kind}: {error}") from error
-                trials += _read_trials(sweep.cv_results_, head.kind, features, output)
-    return trials
-
-
-def _read_trials(results: dict[str, Any], kind: str, features: Features, output: str) -> list[Trial]:
-    names = [key.removeprefix("mean_test_") for key in results if key.startswith("mean_test_")]
-    return [
-        Trial(
-            head=kind,
-            params=params,
-            backbone=features.recipe.backbone,
-            recipe=features.recipe.id,
-            output=output,
-            scores={
-                name: Score(float(results[f"mean_test_{name}"][number]), float(results[f"std_test_{name}"][number]))
-                for name in names
-            },
-            fit_seconds=float(results["mean_fit_time"][number]),
-            error=results["error"][number],
+        return fit_decision(
+            mean_prediction(held.predictions, np.array([weight for _, weight in shares])),
+            held.true,
+            temperature=config.calibrate == "temperature",
+            thresholds=config.thresholds,
+            coverage=config.conformal,
         )
-        for number, params in enumerate(results["params"])
+    except ValueError as error:
+        asked = next(key for key in ("thresholds", "conformal", "calibrate") if getattr(config, key) is not None)
+        raise TrainingError(f"{config.where(asked)}: {error}") from error
+
+
+def _validation(shares: Shares, held: HeldOut | None, config: Config, task: Task) -> dict[str, float]:
+    if len(shares) == 1 or held is None:
+        return {name: score.mean for name, score in shares[0][0].scores.items()}
+    mean = mean_prediction(held.predictions, np.array([weight for _, weight in shares]))
+    return {name: score_predictions(mean, held.true, name) for name in shares[0][0].scores}
+
+
+def _compare(
+    trials: list[Trial],
+    chosen: Trial,
+    members: list[Member],
+    outcome: Outcome,
+    config: Config,
+    extraction: Extraction,
+    task: Task,
+) -> Comparison | None:
+    """Compare what was chosen with the runner-up: an ensemble with the best trial alone."""
+    other = chosen if len(members) > 1 else runner_up(trials, chosen, config.metric)
+    if other is None:
+        return None
+    columns = columns_of(other, extraction, task)
+    raw = predict_raw(fit_on_development(other, columns, task), columns.X[task.test], task)
+    return compare(outcome, raw, None if len(members) > 1 else members[0].trial, other, config.metric, task)
+
+
+def _notes(trials: list[Trial], task: Task) -> list[str]:
+    samples = len(task.development)
+    wide = [trial for trial in trials if trial.width > samples]
+    if not wide:
+        return []
+    widest = max(trial.width for trial in wide)
+    return [
+        f"{len(wide):,} of {len(trials):,} trials have more features (up to {widest:,}) than there are samples to train on "
+        f"({samples:,}): any labels could be fitted there, and only the validation scores say anything"
     ]
-
-
-def _features(features: Features, output: str, task: Task) -> Any:
-    """Return one output's features `[n, d]` of the task's samples (tokens ragged)."""
-    place = np.searchsorted(features.rows, task.rows)
-    return features.store.read(features.recipe, features.keys[place], output)
-
-
-def _test(head: Any, X: np.ndarray, task: Task, trials: list[Trial], seed: int, began: float) -> Result:
-    """Let the winner predict the test samples, once."""
-    known = [str(name) for name in head.classes_]
-    truth = task.labels[task.test]
-    classes = known + sorted(set(truth.tolist()) - set(known))
-    code = {name: number for number, name in enumerate(classes)}
-    true = np.array([code[name] for name in truth])
-    predicted = np.array([code[str(name)] for name in head.predict(X)])
-    probabilities = None
-    if hasattr(head, "predict_proba"):
-        probabilities = np.zeros((len(true), len(classes)))
-        probabilities[:, : len(known)] = head.predict_proba(X)
-    metrics = classification_metrics(true, predicted, probabilities, len(classes), seed=seed)
-    rows = task.rows[task.test]
-    return Result(trials, head, classes, true, predicted, probabilities, rows, metrics, time.monotonic() - began)

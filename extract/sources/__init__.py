@@ -1,6 +1,6 @@
 """Where samples come from: files, folders, the hub, memory."""
 
-from extract.sources.columns import Columns
+from extract.sources.columns import LABEL_SEPARATOR, Columns
 from extract.sources.load import load_samples
 
-__all__ = ["Columns", "load_samples"]
+__all__ = ["LABEL_SEPARATOR", "Columns", "load_samples"]

@@ -8,6 +8,10 @@ from typing import Any
 from extract.errors import NoSuchSourceError, SourceError
 from extract.samples import Samples, is_nothing
 
+LABEL_SEPARATOR = "\x1f"
+"""Stands between the names of a sample's labels where they come from several columns."""
+
+_ANSWERS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
 _SPLITS = {
     "train": "train",
     "training": "train",
@@ -29,7 +33,7 @@ class Columns:
     text
         The sample.
     label
-        Its class.
+        Its class; or several columns of 0 and 1, each a label that the sample has or not.
     split
         `train`, `validation` or `test` (also `training`, `valid`, `val`, `dev`, `testing`).
     group
@@ -39,7 +43,7 @@ class Columns:
     """
 
     text: str = "text"
-    label: str | None = None
+    label: str | tuple[str, ...] | None = None
     split: str | None = None
     group: str | None = None
     id: str | None = None
@@ -77,13 +81,19 @@ def samples_from_columns(
     """
     picked: dict[str, Sequence[Any]] = {}
     for field in fields(columns):
-        column = getattr(columns, field.name)
-        if column is not None:
+        wanted = getattr(columns, field.name)
+        for column in wanted if isinstance(wanted, tuple) else (wanted,):
+            if column is None:
+                continue
             if column not in table:
                 raise NoSuchSourceError(f"{name}: there is no column `{column}` (for {field.name}); {_suggest(column, table)}")
             picked[field.name] = table[column]
     faults = dict(faults)
-    labels = [_as_name(value) for value in picked["label"]] if "label" in picked else None
+    labels: list[str | None] | None = None
+    if isinstance(columns.label, tuple):
+        labels = _join_labels(columns.label, table, places)
+    elif "label" in picked:
+        labels = [_as_name(value) for value in picked["label"]]
     for row, label in enumerate(labels or ()):
         if label is not None and not _is_unicode(label):
             faults.setdefault(row, "the label is not valid UTF-8")
@@ -108,6 +118,26 @@ def _as_name(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # pandas makes whole numbers floats where one is missing
     return str(value)
+
+
+def _join_labels(columns: tuple[str, ...], table: Mapping[str, Sequence[Any]], places: Sequence[str]) -> list[str | None]:
+    """Join the names of the columns that say yes; a row where one says nothing has no label."""
+    joined: list[str | None] = []
+    for row, values in enumerate(zip(*(table[column] for column in columns), strict=True)):
+        answers = [_yes_or_no(value, column, places[row]) for column, value in zip(columns, values, strict=True)]
+        names = [column for column, yes in zip(columns, answers, strict=True) if yes]
+        joined.append(None if None in answers else LABEL_SEPARATOR.join(names))
+    return joined
+
+
+def _yes_or_no(value: Any, column: str, place: str) -> bool | None:
+    name = _as_name(value)
+    if name is None:
+        return None
+    known = _ANSWERS.get(name.strip().lower())
+    if known is None:
+        raise SourceError(f"{place}: `{column}` is one of several label columns, which hold 0 or 1, not `{name}`")
+    return known
 
 
 def _split_of(value: Any, place: str, faulty: bool) -> str | None:

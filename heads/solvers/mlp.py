@@ -11,16 +11,41 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
-from heads.mlp import MLPHead, _standardiser
+from heads.callbacks import History
+from heads.held_out import choose_held_out
+from heads.mlp import MLPHead
+from heads.scaling import fit_scaling
 from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.stacked_mlp import Member, Schedule, StackData, Trained, stacked_logits, train_stack
-from heads.training import History
 
 MEMBER = ("hidden", "dropout", "lr", "weight_decay")
 """Settings that may differ within a stack."""
 SHARED = ("batch_size", "max_epochs", "patience", "validation_fraction", "class_weight", "device", "random_state")
 """Settings that decide which batches a trial sees: trials that share them are one stack."""
 AT_ONCE = 8192
+USUAL = {
+    "activation": "relu",
+    "norm": None,
+    "residual": False,
+    "metric": None,
+    "optimizer": "adamw",
+    "momentum": 0.9,
+    "schedule": "cosine",
+    "warmup": 0.0,
+    "factor": 0.1,
+    "every": 10,
+    "clip_norm": None,
+    "accumulate": 1,
+    "mixup": 0.0,
+    "ema": 0.0,
+    "standardize": True,
+    "callbacks": (),
+    "checkpoint": None,
+    "block_rows": None,
+    "label_smoothing": 0.0,
+    "focal": 0.0,
+}
+"""Settings that a stack does not know, and the values at which it need not: trials with others are fitted one by one."""
 
 
 class MLPEngine:
@@ -30,7 +55,8 @@ class MLPEngine:
         """Whether all parameters are ones that a stack knows, and their values usable."""
         named = set(head.class_weight) if isinstance(head.class_weight, dict) else set()
         return (
-            set(head.get_params()) == {*MEMBER, *SHARED}
+            set(head.get_params()) == {*MEMBER, *SHARED, *USUAL}
+            and all(getattr(head, name) == value for name, value in USUAL.items())
             and all(isinstance(width, int | np.integer) and width > 0 for width in _widths(head.hidden))
             and _between(head.dropout, 0, 1)
             and all(_between(value, 0, np.inf) for value in (head.lr, head.weight_decay))
@@ -57,16 +83,19 @@ class MLPEngine:
 
 def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solved]:
     """Train heads that share their batches on one fold."""
-    head, (train, test) = clone(heads[0]), task.folds[fold]
+    head, (train, test) = heads[0], task.folds[fold]
     X, present = task.features[train], np.array(task.fold_classes[fold])
     codes = np.searchsorted(present, task.codes[train])
     weight = np.ones(len(train), X.dtype) if task.weight is None else task.weight[train].astype(X.dtype)
     if head.class_weight is not None:
         weight = weight * compute_sample_weight(head.class_weight, task.classes[task.codes[train]]).astype(X.dtype)
-    mean, scale = _standardiser(X, weight)
+    scaling = fit_scaling(X, weight)
+    mean, scale = scaling.mean, scaling.scale
     seed = int(check_random_state(head.random_state).randint(2**31 - 1))
-    head.classes_ = task.classes[present]
-    device, held_out = torch.device(head._device()), head._hold_out(codes, seed)
+    device = (
+        torch.device("cuda" if torch.cuda.is_available() else "cpu") if head.device == "auto" else torch.device(head.device)
+    )
+    held_out = choose_held_out(len(train), codes, None, head.validation_fraction, seed)
     X = (X - mean) / scale
 
     def data(rows: np.ndarray) -> StackData:
@@ -111,7 +140,8 @@ def _fitted(
     flat = [tensor for layer in trained.weights for tensor in layer]
     head.module_.load_state_dict(dict(zip(head.module_.state_dict(), flat, strict=True)))
     head.module_.eval()
-    head.history_ = History(trained.train_loss, trained.validation_loss, trained.best_epoch)
+    head.multilabel_, head.callbacks_ = False, []
+    head.history_ = History(trained.train_loss, trained.validation_loss, lr=trained.lr, best_epoch=trained.best_epoch)
     head.n_iter_ = len(trained.train_loss)
     return head
 

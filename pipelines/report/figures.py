@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipelines.train import Trial
+from pipelines.trials import Trial
 
 _INK, _ACCENT = "#1f2430", "#2f6fdb"
 
@@ -31,6 +31,19 @@ def confusion_figure(counts: np.ndarray, classes: Sequence[str]) -> Figure:
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.55 else _INK
             axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=9)
+    return figure
+
+
+def predictions_figure(true: np.ndarray, predicted: np.ndarray) -> Figure:
+    """Draw predicted against true numbers `[t]`."""
+    figure = Figure(figsize=(5.2, 5.0), layout="constrained")
+    axes = figure.add_subplot()
+    ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
+    axes.plot(ends, ends, color=_ACCENT, lw=1, ls=":", label="equal")
+    axes.scatter(true, predicted, s=9, alpha=0.5, color=_INK, linewidths=0)
+    axes.set(xlabel="true", ylabel="predicted")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
     return figure
 
 

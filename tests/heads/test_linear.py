@@ -2,6 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from heads import LinearHead
 
@@ -57,3 +59,24 @@ def test_real_features_of_reuters_reach_the_stated_accuracy_and_scikit_learn_s_c
     )
     head = LinearHead(C=1.0).fit(X[train], y[train])
     assert np.linalg.norm(head.coef_ - reference.coef_) < 1e-3 * np.linalg.norm(reference.coef_)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_standardised_features_are_scikit_learn_s_pipeline_with_coefficients_of_the_raw_features(blobs, classes):
+    X, y = blobs
+    X, y = (X[y != "neu"], y[y != "neu"]) if classes == 2 else (X, y)
+    X = X * np.geomspace(0.01, 100, X.shape[1]).astype(np.float32) + 3
+    reference = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, tol=1e-10, max_iter=10_000)).fit(X.astype(float), y)
+    head = LinearHead(C=0.3, standardize=True).fit(X, y)
+    np.testing.assert_allclose(head.predict_proba(X), reference.predict_proba(X), atol=1e-3)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_with_more_features_than_samples_the_minimum_is_the_same(blobs, standardize):
+    X, y = np.tanh(blobs[0] @ np.random.default_rng(1).normal(size=(20, 300))), blobs[1]
+    few, rest = slice(0, 60), slice(60, None)
+    pipeline = make_pipeline(StandardScaler() if standardize else "passthrough", LogisticRegression(tol=1e-10, max_iter=10_000))
+    reference = pipeline.fit(X[few], y[few])
+    head = LinearHead(standardize=standardize).fit(X[few], y[few])
+    assert head.coef_.shape == (3, 300)
+    np.testing.assert_allclose(head.predict_proba(X[rest]), reference.predict_proba(X[rest]), atol=1e-5)

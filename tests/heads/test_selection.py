@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heads import choose_splitter, hold_out
+from heads import choose_splitter, hold_out, one_standard_error
 
 
 @settings(max_examples=30, deadline=None)
@@ -46,3 +46,23 @@ def test_too_few_samples_or_groups_say_so():
         choose_splitter(np.array(list("aba")))
     with pytest.raises(ValueError, match="2 groups cannot be split"):
         choose_splitter(np.array(list("ababab")), np.array([0, 1] * 3))
+
+
+def test_numbers_and_several_labels_are_split_without_strata():
+    for y in (np.linspace(0, 1, 20), np.eye(4, dtype=int)[np.arange(20) % 4]):
+        assert len(list(choose_splitter(y).split(y))) == 5
+        assert hold_out(y, None, 0.25).sum() == 5
+
+
+def test_the_simplest_trial_within_one_standard_error_is_taken():
+    means, deviations = np.array([0.90, 0.91, 0.87, np.nan, 0.90]), np.full(5, 0.04)
+    assert one_standard_error(means, deviations, 5, [2, 3, 1, 0, 2]) == 0
+    assert one_standard_error(means, np.full(5, 0.001), 5, [2, 3, 1, 0, 2]) == 1
+    assert one_standard_error(means, np.full(5, 0.1), 5, [2, 3, 1, 0, 2]) == 2
+
+
+def test_the_rule_needs_folds_and_a_trial_that_succeeded():
+    with pytest.raises(ValueError, match="at least 2 folds"):
+        one_standard_error(np.ones(2), np.zeros(2), 1, [0, 1])
+    with pytest.raises(ValueError, match="no trial"):
+        one_standard_error(np.full(2, np.nan), np.zeros(2), 5, [0, 1])

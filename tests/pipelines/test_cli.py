@@ -32,7 +32,7 @@ def test_extract_train_predict_and_look_into_the_cache(headstart, project):
     run = project / "runs" / "first"
     assert {file.name for file in run.iterdir()} == {
         "config.yaml", "environment.json", "trials.parquet", "metrics.json", "test_predictions.parquet", "skipped.jsonl",
-        "head", "figures", "report.html",
+        "head", "answers.json", "figures", "report.html",
     }  # fmt: skip
     assert json.loads((run / "metrics.json").read_text()) == trained
 

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from extract import Samples
-from heads import Estimate, LinearHead
+from heads import Decision, Estimate, LinearHead
 from pipelines.config import Config
+from pipelines.outcome import Outcome
 from pipelines.report import write_report
-from pipelines.train import Result, Score, Trial
+from pipelines.train import Member, Result
+from pipelines.trials import Score, Trial
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -25,14 +27,16 @@ def report(tmp_path):
     count = len(HOSTILE)
     config = Config.model_validate({"name": "hostile", "data": {"path": "x"}, "backbones": ["b"]})
     X, y = np.eye(count), np.array(["<b>a</b>", "b"] * (count // 2))
-    trial = Trial("linear", {"C": 1.0}, "hf:<i>x</i>", "0" * 32, "pooled", {"accuracy": Score(0.5, 0.1)}, 0.1)
-    failed = Trial(
-        "linear", {"C": -1.0}, "hf:x", "0" * 32, "pooled", {"accuracy": Score(float("nan"), float("nan"))}, 0.1, "<u>why</u>"
-    )
+    trial = Trial("linear", {"C": 1.0}, "hf:<i>x</i>", "0" * 32, ("pooled",), 6, {"accuracy": Score(0.5, 0.1)}, {}, 0.1)
+    nothing = Score(float("nan"), float("nan"))
+    failed = Trial("linear", {"C": -1.0}, "hf:x", "0" * 32, ("pooled",), 6, {"accuracy": nothing}, {}, 0.1, "<u>why</u>")
     codes = np.arange(count) % 2
+    outcome = Outcome(
+        codes, 1 - codes, np.full((count, 2), 0.5), np.arange(count), {"accuracy": Estimate(0.0, 0.0, 0.0)}
+    )  # fmt: skip
     result = Result(
-        [trial, failed], LinearHead().fit(X, y), ["<b>a</b>", "b"], codes, 1 - codes, np.full((count, 2), 0.5), np.arange(count),
-        {"accuracy": Estimate(0.0, 0.0, 0.0)}, 1.0,
+        [trial, failed], trial, [Member(trial, LinearHead().fit(X, y), 1.0)], Decision(), ["<b>a</b>", "b"], outcome,
+        {"accuracy": 0.5}, None, None, [], 1.0,
     )  # fmt: skip
     metrics = {
         "run": "r", "trials": 2, "notes": ["<s>note</s>"], "samples": {"development": 4, "test": count}, "test": {},

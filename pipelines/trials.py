@@ -1,0 +1,214 @@
+"""Trials: every head with every choice of its parameters, on every combination of outputs, validated."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import ParameterGrid
+
+from extract import Features
+from heads import SweepCV, head_class, make_head
+from pipelines.columns import Columns, read_columns
+from pipelines.combinations import Combination, combine
+from pipelines.config import Config, Head
+from pipelines.errors import TrainingError, UsageError
+from pipelines.extract import Extraction
+from pipelines.task import Task
+
+SCORES = {
+    "classification": ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted"),
+    "multilabel": ("f1_macro", "f1_micro", "accuracy"),
+    "regression": ("r2", "neg_mean_absolute_error", "neg_root_mean_squared_error"),
+}
+"""What every trial is scored by, besides the metric that decides."""
+
+
+class Score(NamedTuple):
+    """A trial's mean and standard deviation over the folds; NaN where it failed."""
+
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One head configuration on one combination of outputs of one backbone, validated.
+
+    Attributes
+    ----------
+    outputs
+        Their features stand side by side.
+    width
+        How many features that makes.
+    scores
+        Metric -> score.
+    folds
+        Metric -> score on each fold.
+    fit_seconds
+        Mean over the folds.
+    error
+        Why it failed, or None.
+    """
+
+    head: str
+    params: dict[str, Any]
+    backbone: str
+    recipe: str
+    outputs: Combination
+    width: int
+    scores: dict[str, Score]
+    folds: dict[str, tuple[float, ...]]
+    fit_seconds: float
+    error: str | None = None
+
+    @property
+    def output(self) -> str:
+        """The outputs' names, with `+` between them."""
+        return "+".join(self.outputs)
+
+
+def check_heads(config: Config) -> None:
+    """See that every head in a config exists and has the parameters named, before anything costs time.
+
+    Raises
+    ------
+    UsageError
+        With the line of the one that does not.
+    """
+    for number, head in enumerate(config.heads):
+        try:
+            grid = head.grid()
+        except ValueError as error:
+            raise UsageError(f"{config.where('heads', number)}: the values of {head.kind} cannot be spread: {error}") from error
+        try:
+            head_class(head.kind, family(config.kind))
+        except ValueError as error:
+            raise UsageError(f"{config.where('heads', number, 'kind')}: {error}") from error
+        for name, values in grid.items():
+            try:
+                make_head(head.kind, family(config.kind), **{name: values[0] if values else None})
+            except ValueError as error:
+                raise UsageError(f"{config.where('heads', number, name)}: {error}") from error
+            if not values:
+                raise UsageError(f"{config.where('heads', number, name)}: `{name}` has no value to try")
+
+
+def count_trials(config: Config, extraction: Extraction) -> int:
+    """Count the trials that `run_trials` will run.
+
+    Raises
+    ------
+    UsageError
+        With the line of a head whose outputs no backbone has.
+    """
+    return sum(len(ParameterGrid(head.grid())) for _, _, heads in _plan(config, extraction) for head in heads)
+
+
+def run_trials(
+    config: Config, extraction: Extraction, task: Task, on_trial: Callable[[float], None] | None = None
+) -> list[Trial]:
+    """Validate every trial on the task's development samples; return them in the order tried.
+
+    Parameters
+    ----------
+    config, extraction, task
+        What to do, on what.
+    on_trial
+        Told after every trial its score on the metric that decides.
+
+    Raises
+    ------
+    TrainingError
+        If trials cannot be validated.
+    """
+    metric = config.metric
+    try:
+        folds = task.folds(config.selection.folds, config.selection.seed)
+    except ValueError as error:
+        raise TrainingError(f"trials cannot be validated: {error}; set `selection.folds` lower") from error
+    trials: list[Trial] = []
+    for features, outputs, heads in _plan(config, extraction):
+        columns = read_columns(features, outputs, task.rows)
+        X, y = columns.X[task.development], task.labels[task.development]
+        for head in heads:
+            sweep = SweepCV(
+                build(head.kind, {}, columns.widths, task.kind),
+                head.grid(),
+                scoring=sorted({*SCORES[task.kind], metric}),
+                cv=folds,
+                refit=False,
+                on_trial=on_trial and (lambda scores: on_trial(scores[metric])),
+            )
+            try:
+                sweep.fit(X, y)
+            except Exception as error:  # every trial of this head failed; others may not
+                if not hasattr(sweep, "cv_results_"):
+                    raise TrainingError(f"{head.kind}: {error}") from error
+            trials += _read_trials(sweep.cv_results_, head.kind, features, outputs, sum(columns.widths))
+    return trials
+
+
+def columns_of(trial: Trial, extraction: Extraction, task: Task) -> Columns:
+    """Read the features that a trial is on."""
+    features = next(features for features in extraction.features if features.recipe.id == trial.recipe)
+    return read_columns(features, trial.outputs, task.rows)
+
+
+def build(kind: str, params: dict[str, Any], widths: tuple[int, ...], task: str) -> BaseEstimator:
+    """Build an unfitted head for a kind of task; a kind of head that works on blocks of columns is told how wide they are."""
+    blocks = {"blocks": list(widths)} if _takes_blocks(kind, task) else {}
+    return make_head(kind, family(task), **params, **blocks)
+
+
+def family(task: str) -> str:
+    """Return which heads a kind of task takes: `classification`, also of several labels, or `regression`."""
+    return "regression" if task == "regression" else "classification"
+
+
+def _takes_blocks(kind: str, task: str) -> bool:
+    return "blocks" in head_class(kind, family(task))().get_params()
+
+
+def _plan(config: Config, extraction: Extraction) -> Iterator[tuple[Features, Combination, list[Head]]]:
+    """Go through every combination of every backbone, with the heads that are tried on it."""
+    fitting: set[int] = set()
+    faults: dict[int, str] = {}
+    for features in extraction.features:
+        heads: dict[Combination, list[Head]] = {}
+        for number, head in enumerate(config.heads):
+            asked = head.outputs or ("all" if _takes_blocks(head.kind, config.kind) else "each")
+            try:
+                for outputs in combine(asked, features.outputs):
+                    heads.setdefault(outputs, []).append(head)
+                fitting.add(number)
+            except ValueError as error:
+                faults[number] = str(error)
+        yield from ((features, outputs, chosen) for outputs, chosen in heads.items())
+    for number in faults.keys() - fitting:
+        raise UsageError(f"{config.where('heads', number, 'outputs')}: {faults[number]}")
+
+
+def _read_trials(results: dict[str, Any], kind: str, features: Features, outputs: Combination, width: int) -> list[Trial]:
+    names = [key.removeprefix("mean_test_") for key in results if key.startswith("mean_test_")]
+    splits = sum(key.startswith("split") and key.endswith(f"_test_{names[0]}") for key in results)
+    return [
+        Trial(
+            head=kind,
+            params=params,
+            backbone=features.recipe.backbone,
+            recipe=features.recipe.id,
+            outputs=outputs,
+            width=width,
+            scores={
+                name: Score(float(results[f"mean_test_{name}"][number]), float(results[f"std_test_{name}"][number]))
+                for name in names
+            },
+            folds={
+                name: tuple(float(results[f"split{split}_test_{name}"][number]) for split in range(splits)) for name in names
+            },
+            fit_seconds=float(results["mean_fit_time"][number]),
+            error=results["error"][number],
+        )
+        for number, params in enumerate(results["params"])
+    ]

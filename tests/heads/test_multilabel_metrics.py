@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, precision_score, recall_score
+
+from heads.multilabel_metrics import multilabel_metrics, per_label
+
+
+@pytest.fixture
+def predictions():
+    rng = np.random.default_rng(0)
+    p = np.round(rng.beta(1, 2, size=(400, 3)), 2)
+    true = (rng.uniform(size=p.shape) < p).astype(int)
+    return true, (p > 0.4).astype(int), p
+
+
+def test_values_are_scikit_learn_s(predictions):
+    true, predicted, p = predictions
+    found = multilabel_metrics(true, predicted, p)
+    expected = {
+        "f1_macro": f1_score(true, predicted, average="macro"),
+        "f1_micro": f1_score(true, predicted, average="micro"),
+        "precision_macro": precision_score(true, predicted, average="macro"),
+        "recall_macro": recall_score(true, predicted, average="macro"),
+        "accuracy": accuracy_score(true, predicted),
+        "average_precision": average_precision_score(true, p, average="macro"),
+    }
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].value == pytest.approx(value)
+        assert found[name].low < value < found[name].high
+    assert per_label(true, predicted)[1]["f1"] == pytest.approx(f1_score(true[:, 1], predicted[:, 1]))
+
+
+def test_a_label_that_nobody_has_and_a_head_without_probabilities_do_no_harm(predictions):
+    true, predicted, p = predictions
+    true = true * [1, 1, 0]
+    found = multilabel_metrics(true, predicted, p)
+    assert found["average_precision"].value == pytest.approx(average_precision_score(true[:, :2], p[:, :2], average="macro"))
+    assert "average_precision" not in multilabel_metrics(true, predicted, None)

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+from heads.regression_metrics import regression_metrics
+
+
+def test_values_are_those_of_scikit_learn_and_scipy():
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=300)
+    predicted = np.round(true + rng.normal(size=300), 1)
+    found = regression_metrics(true, predicted)
+    expected = {
+        "r2": r2_score(true, predicted),
+        "mean_absolute_error": mean_absolute_error(true, predicted),
+        "root_mean_squared_error": root_mean_squared_error(true, predicted),
+        "pearson": pearsonr(true, predicted).statistic,
+        "spearman": spearmanr(true, predicted).statistic,
+    }
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].value == pytest.approx(value)
+        assert found[name].low < value < found[name].high
+
+
+def test_numbers_that_are_all_the_same_do_no_harm():
+    found = regression_metrics(np.ones(10), np.linspace(0, 1, 10))
+    assert found["r2"].value == found["spearman"].value == 0

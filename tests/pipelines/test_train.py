@@ -1,0 +1,164 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.console import Bars
+from pipelines.errors import TrainingError, UsageError
+from pipelines.experiment import run_experiment
+from pipelines.predict import predict
+
+LAYERS = ["layer0.mean", "layer1.mean", "layer2.mean", "layer3.mean"]
+TEXTS = ["good great loved", "bad awful hated"]
+
+
+@pytest.fixture
+def train(project):
+    """Train on the project's reviews with changes to its config, in this process; return the metrics."""
+
+    def run(**changes):
+        content = yaml.safe_load((project / "config.yaml").read_text()) | changes
+        (project / "changed.yaml").write_text(yaml.safe_dump({key: part for key, part in content.items() if part is not None}))
+        done = run_experiment(Path("changed.yaml"), None, "run", (), False, Bars(quiet=True), lambda note: None)
+        return done.metrics
+
+    return run
+
+
+def labels():
+    return [entry["label"] for entry in predict(Path("run"), TEXTS, progress=Bars(quiet=True))]
+
+
+def test_without_heads_and_outputs_layers_are_tried_beside_the_usual_output(train, project):
+    metrics = train(heads=None)
+    assert metrics["extract"]["recipes"][0]["outputs"] == ["layer3.mean", "layer0.mean", "layer1.mean", "layer2.mean"]
+    assert metrics["trials"] == 11 + 7
+    tried = {trial["output"] for trial in trials(project)}
+    assert tried == {"layer3.mean", "layer3.mean+layer0.mean+layer1.mean+layer2.mean"}
+    assert labels() == ["good", "bad"]
+
+
+def test_single_outputs_all_together_and_chosen_ones_stand_in_one_leaderboard(train, project):
+    head = {
+        "kind": "linear",
+        "C": [0.1],
+        "standardize": [True, False],
+        "outputs": ["each", "all", ["layer1.mean", "layer3.mean"]],
+    }
+    metrics = train(heads=[head], outputs=[{"layer": "all"}])
+    assert metrics["trials"] == 2 * (4 + 1 + 1)
+    assert {trial["output"] for trial in trials(project)} == {*LAYERS, "+".join(LAYERS), "layer1.mean+layer3.mean"}
+    assert metrics["comparison"]["runner_up"]["output"] != metrics["selected"]["output"]
+    assert metrics["comparison"]["mcnemar"].keys() == {"only_first", "only_second", "p_exact", "p_mid"}
+
+
+def test_a_run_on_several_outputs_predicts(train):
+    metrics = train(heads=[{"kind": "linear", "outputs": "all", "C": [1.0]}], outputs=[{"layer": "all"}])
+    assert metrics["selected"]["output"] == "+".join(LAYERS)
+    assert "comparison" not in metrics
+    assert labels() == ["good", "bad"]
+    assert "more features (up to 128) than there are samples to train on (96)" in metrics["notes"][-1]
+
+
+def test_an_output_that_does_not_exist_is_one_line_with_its_place(train):
+    with pytest.raises(UsageError, match=r"changed.yaml:\d+: no output is called `layer9.mean`; did you mean"):
+        train(heads=[{"kind": "linear", "outputs": ["layer9.mean"]}], outputs=[{"layer": "all"}])
+
+
+def test_an_ensemble_with_everything_asked_of_it_predicts_as_it_tested(train, project):
+    heads = [{"kind": "linear", "C": [0.01, 1.0]}, {"kind": "sklearn.neighbors.KNeighborsClassifier"}]
+    metrics = train(
+        heads=heads, outputs=[{"layer": "all"}], ensemble=4, calibrate="temperature", thresholds="f1", conformal=0.8
+    )
+    selected = metrics["selected"]
+    if len(metrics["selected"].get("members", [])) > 1:
+        assert selected["head"] == "ensemble"
+        assert sum(member["weight"] for member in selected["members"]) == pytest.approx(1)
+    assert metrics["decision"]["temperature"] > 0
+    assert len(metrics["decision"]["thresholds"]) == 1
+    assert metrics["prediction_sets"]["coverage"]["value"] > 0.5
+    tested = read(project / "run" / "test_predictions.parquet")
+    texts = {f"reviews.csv:{n}": line for n, line in enumerate((project / "reviews.csv").read_text().splitlines(), 1)}
+    again = predict(Path("run"), [texts[row["id"]].partition(",")[0] for row in tested], progress=Bars(quiet=True))
+    assert [entry["label"] for entry in again] == [row["predicted"] for row in tested]
+    assert [entry["set"] for entry in again] == [row["set"] for row in tested]
+    assert again[0]["probabilities"]["good"] == pytest.approx(tested[0]["probability:good"], rel=1e-4)
+
+
+def test_the_simplest_trial_within_one_standard_error_is_used_and_nested_folds_say_what_choosing_is_worth(train, project):
+    head = {"kind": "linear", "C": [1e-6, 1.0, 1.1], "outputs": ["layer3.mean", "all"]}
+    selection = {"folds": 3, "rule": "one_standard_error", "nested": True}
+    metrics = train(heads=[head], outputs=[{"layer": "all"}], selection=selection)
+    best = trials(project)[0]
+    error = best["accuracy_std"] / 2**0.5
+    assert metrics["selected"]["validation"]["accuracy"] >= best["accuracy"] - error
+    assert metrics["selected"]["output"] == "layer3.mean"
+    assert metrics["nested"].keys() >= {"accuracy", "f1_macro"}
+    assert 0.5 < metrics["nested"]["accuracy"]["mean"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"conformal": 0.999}, "samples cannot promise a coverage of 0.999"),
+        ({"data": {"path": "reviews.csv", "label": "text", "split": "split"}}, "is it a number"),
+        ({"data": {"path": "reviews.csv", "label": "label", "split": "split"}, "task": "regression"}, "is no number"),
+    ],
+)
+def test_what_does_not_go_with_the_data_is_one_line(train, changes, message):
+    with pytest.raises(TrainingError, match=message) as caught:
+        train(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def trials(project):
+    return read(project / "run" / "trials.parquet")
+
+
+def read(path):
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path).to_pylist()
+
+
+def test_numbers_are_predicted_with_intervals(train, project):
+    number_the_reviews(project)
+    data = {"path": "reviews.csv", "label": "stars", "split": "split"}
+    metrics = train(data=data, heads=None, task="regression", conformal=0.8)
+    assert metrics["task"] == "regression"
+    assert metrics["test"]["r2"]["value"] > 0.5
+    assert metrics["test"].keys() == {"r2", "mean_absolute_error", "root_mean_squared_error", "pearson", "spearman"}
+    assert 0.5 < metrics["prediction_sets"]["coverage"]["value"] <= 1
+    good, bad = predict(Path("run"), TEXTS, progress=Bars(quiet=True))
+    assert good["label"] > bad["label"]
+    assert good["interval"][0] < good["label"] < good["interval"][1]
+    assert "Largest errors" in (project / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("form", ["columns", "separator"])
+def test_several_labels_a_sample_come_from_columns_or_from_one_column(train, project, form):
+    number_the_reviews(project)
+    label = {"label": ["is_good", "is_long"]} if form == "columns" else {"label": "tags", "multilabel": ";"}
+    head = {"kind": "sklearn.neighbors.KNeighborsClassifier", "n_neighbors": [3, 9]}
+    metrics = train(data={"path": "reviews.csv", "split": "split", **label}, heads=[head], thresholds="f1")
+    assert metrics["task"] == "multilabel"
+    assert metrics["classes"] == ["is_good", "is_long"]
+    assert metrics["test"]["f1_macro"]["value"] > 0.4
+    assert len(metrics["decision"]["thresholds"]) == 2
+    good, bad = predict(Path("run"), TEXTS, progress=Bars(quiet=True))
+    assert "is_good" in good["label"]
+    assert "is_good" not in bad["label"]
+    assert good["probabilities"].keys() == {"is_good", "is_long"}
+    assert "By class" in (project / "run" / "report.html").read_text()
+
+
+def number_the_reviews(project):
+    """Give the reviews columns `stars`, `is_good`, `is_long` and `tags`."""
+    lines = (project / "reviews.csv").read_text().splitlines()
+    rows = [lines[0] + ",stars,is_good,is_long,tags"]
+    for line in lines[1:]:
+        _, label, length, _ = line.split(",")
+        good, long = label == "good", length == "long"
+        tags = ";".join(["is_good"] * good + ["is_long"] * long + ["neither"] * (not good and not long))
+        rows.append(f"{line},{3 + 2 * good - 0.5 * long:g},{int(good)},{int(long)},{tags.replace('neither', '')}")
+    (project / "reviews.csv").write_text("\n".join(rows) + "\n")
