@@ -5,7 +5,7 @@ from typing import Protocol
 
 import torch
 
-WIDTH = 512
+WIDTH = 256
 """Leading principal axes that a dense block covers; beyond them the diagonal is enough."""
 
 
