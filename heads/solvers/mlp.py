@@ -23,29 +23,6 @@ MEMBER = ("hidden", "dropout", "lr", "weight_decay")
 SHARED = ("batch_size", "max_epochs", "patience", "validation_fraction", "class_weight", "device", "random_state")
 """Settings that decide which batches a trial sees: trials that share them are one stack."""
 AT_ONCE = 8192
-USUAL = {
-    "activation": "relu",
-    "norm": None,
-    "residual": False,
-    "metric": None,
-    "optimizer": "adamw",
-    "momentum": 0.9,
-    "schedule": "cosine",
-    "warmup": 0.0,
-    "factor": 0.1,
-    "every": 10,
-    "clip_norm": None,
-    "accumulate": 1,
-    "mixup": 0.0,
-    "ema": 0.0,
-    "standardize": True,
-    "callbacks": (),
-    "checkpoint": None,
-    "block_rows": None,
-    "label_smoothing": 0.0,
-    "focal": 0.0,
-}
-"""Settings that a stack does not know, and the values at which it need not: trials with others are fitted one by one."""
 
 
 class MLPEngine:
@@ -55,8 +32,7 @@ class MLPEngine:
         """Whether all parameters are ones that a stack knows, and their values usable."""
         named = set(head.class_weight) if isinstance(head.class_weight, dict) else set()
         return (
-            set(head.get_params()) == {*MEMBER, *SHARED, *USUAL}
-            and all(getattr(head, name) == value for name, value in USUAL.items())
+            _others_are_default(head)
             and all(isinstance(width, int | np.integer) and width > 0 for width in _widths(head.hidden))
             and _between(head.dropout, 0, 1)
             and all(_between(value, 0, np.inf) for value in (head.lr, head.weight_decay))
@@ -81,6 +57,13 @@ class MLPEngine:
                 yield number, [solved[at] for solved in by_fold]
 
 
+def _others_are_default(head: MLPHead) -> bool:
+    """Whether nothing is asked for of the training, or of the layers, that a stack does not do."""
+    defaults = MLPHead().get_params()
+    others = {name: value for name, value in head.get_params().items() if name not in {*MEMBER, *SHARED}}
+    return all(name in defaults and value == defaults[name] for name, value in others.items())
+
+
 def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solved]:
     """Train heads that share their batches on one fold."""
     head, (train, test) = heads[0], task.folds[fold]
@@ -92,10 +75,7 @@ def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solve
     scaling = fit_scaling(X, weight)
     mean, scale = scaling.mean, scaling.scale
     seed = int(check_random_state(head.random_state).randint(2**31 - 1))
-    device = (
-        torch.device("cuda" if torch.cuda.is_available() else "cpu") if head.device == "auto" else torch.device(head.device)
-    )
-    held_out = choose_held_out(len(train), codes, None, head.validation_fraction, seed)
+    device, held_out = torch.device(head._device()), choose_held_out(len(codes), codes, None, head.validation_fraction, seed)
     X = (X - mean) / scale
 
     def data(rows: np.ndarray) -> StackData:
