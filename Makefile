@@ -40,6 +40,7 @@ data: .venv/.installed  ## rebuild the demo data from the checksummed source dis
 benchmarks: .venv/.developing  ## run every benchmark and print its table
 	$(BIN)/python -m benchmarks.extract
 	$(BIN)/python -m benchmarks.warm
+	$(BIN)/python -m benchmarks.heads
 
 pictures: .venv/.installed  ## make the README's pictures from a fresh run of the demo
 	$(BIN)/python docs/make_pictures.py

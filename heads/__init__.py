@@ -10,6 +10,7 @@ from heads.comparison import McNemar, PairedDifference, bootstrap_difference, co
 from heads.conformal import ConformalIntervals, ConformalSets, conformal_intervals, conformal_sets
 from heads.decision import Decision, fit_decision
 from heads.ensemble import greedy_weights, mean_prediction, top_weights
+from heads.few_shot import FewShotCurve, few_shot_curve
 from heads.gradients import GradientMonitor, GradientReport
 from heads.inputs import Tokens
 from heads.lda import LDAHead
@@ -24,6 +25,7 @@ from heads.predictions import class_probabilities, gives_probabilities, label_pr
 from heads.regression_metrics import regression_metrics
 from heads.ridge import RidgeHead, RidgeRegressor
 from heads.saving import SavedHead, load_head, save_head
+from heads.search import RandomSweepCV
 from heads.selection import choose_splitter, hold_out, one_standard_error
 from heads.sweep import SweepCV
 from heads.targets import Targets, encode_targets, plain_labels
@@ -46,6 +48,7 @@ __all__ = [
     "ConformalSets",
     "Decision",
     "Estimate",
+    "FewShotCurve",
     "GatedAttentionClassifier",
     "GradientMonitor",
     "GradientReport",
@@ -61,6 +64,7 @@ __all__ = [
     "McNemar",
     "NearestMeanHead",
     "PairedDifference",
+    "RandomSweepCV",
     "RidgeHead",
     "RidgeRegressor",
     "SavedHead",
@@ -84,6 +88,7 @@ __all__ = [
     "corrected_resampled_t",
     "encode_targets",
     "export_onnx",
+    "few_shot_curve",
     "fit_decision",
     "fit_temperature",
     "gives_probabilities",

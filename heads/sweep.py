@@ -91,7 +91,7 @@ class SweepCV(GridSearchCV):
         self.multimetric_ = isinstance(self.scoring, list | tuple | set | dict)
         folds = list(check_cv(self.cv, y, classifier=is_classifier(self.estimator)).split(X, y, groups))
         self.n_splits_ = len(folds)
-        trials = list(ParameterGrid(self.param_grid))
+        trials = self._trials()
         scores = self._run(trials, X, y, weight, folds)
         self.cv_results_ = _tabulate(trials, scores)
         self._choose(trials, scores)
@@ -102,6 +102,9 @@ class SweepCV(GridSearchCV):
             if hasattr(self.best_estimator_, "feature_names_in_"):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_
         return self
+
+    def _trials(self) -> list[dict[str, Any]]:
+        return list(ParameterGrid(self.param_grid))
 
     def _run(
         self, trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, folds: Sequence[Any]

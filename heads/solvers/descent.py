@@ -2,22 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
 
+from heads.solvers.curvature import Curvature
+
 MEMORY = 8
 SUFFICIENT_DECREASE = 1e-4
 SMALLEST_STEP = 1e-4
-FALL_SHARE = 0.1
+FALL_SHARE = 0.02
 
 
 class Evaluation(NamedTuple):
-    """Objectives `[b]` (float64), gradients `[b, ...]` and, where asked for, the Hessians' diagonals."""
+    """Objectives `[b]` (float64) and gradients `[b, c, r]`."""
 
     value: torch.Tensor
     gradient: torch.Tensor
-    diagonal: torch.Tensor | None
 
 
 class Objective(Protocol):
@@ -26,11 +28,11 @@ class Objective(Protocol):
     baseline: torch.Tensor
 
     def project(self, points: torch.Tensor) -> torch.Tensor:
-        """Drop from points `[b, ...]` what no minimum holds."""
+        """Drop from points `[b, c, r]` what no minimum holds."""
         ...
 
-    def __call__(self, problems: torch.Tensor, points: torch.Tensor, diagonal: bool = False) -> Evaluation:
-        """Evaluate some problems (their numbers `[b]`) at points `[b, ...]`."""
+    def __call__(self, problems: torch.Tensor, points: torch.Tensor) -> Evaluation:
+        """Evaluate some problems (their numbers `[b]`) at points `[b, c, r]`."""
         ...
 
 
@@ -69,10 +71,8 @@ class _Pairs:
     def take(self, kept: torch.Tensor) -> None:
         self.steps, self.changes = [s[kept] for s in self.steps], [c[kept] for c in self.changes]
 
-    def direction(
-        self, gradient: torch.Tensor, diagonal: torch.Tensor, project: Callable[[torch.Tensor], torch.Tensor]
-    ) -> torch.Tensor:
-        """Apply the two-loop recursion (Nocedal 1980) with the diagonal as the first guess of the Hessian."""
+    def direction(self, gradient: torch.Tensor, solve: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Apply the two-loop recursion (Nocedal 1980), with a model of the Hessian to `solve` for as the first guess."""
         towards, passed = -gradient, []
         for step, change in zip(reversed(self.steps), reversed(self.changes), strict=True):
             bend = _dot(step, change)
@@ -80,7 +80,7 @@ class _Pairs:
             share = scale * _dot(step, towards)
             towards = towards - _spread(share) * change
             passed.append((share, scale))
-        towards = project(towards / diagonal)
+        towards = solve(towards)
         for (share, scale), step, change in zip(reversed(passed), self.steps, self.changes, strict=True):
             towards = towards + _spread(share - scale * _dot(change, towards)) * step
         return towards
@@ -89,6 +89,7 @@ class _Pairs:
 def minimise(
     objective: Objective,
     start: torch.Tensor,
+    curvature: Curvature,
     gap: float,
     tolerance: torch.Tensor | None = None,
     max_iter: int = 1000,
@@ -96,7 +97,7 @@ def minimise(
 ) -> Descent:
     """Minimise every problem of a stack from its own starting point.
 
-    The Hessians' diagonals at the starting points precondition. A problem is done when the decrease that the model of its
+    A problem is done when the decrease that the model of its
     Hessian promises is below `gap` of its objective, and below a share of `gap` of its objective's distance to the baseline;
     where `tolerance` is not NaN, when its gradient's norm is below that; and in any case when no step along its direction
     decreases it, which is as low as its arithmetic can tell.
@@ -107,6 +108,8 @@ def minimise(
         The problems.
     start
         `[b, c, r]`.
+    curvature
+        Model of the Hessians about the starting points.
     gap
         Relative to the objective; `FALL_SHARE` of it to the distance to the baseline.
     tolerance
@@ -121,11 +124,10 @@ def minimise(
     iterations = torch.zeros(count, dtype=torch.int64, device=start.device)
     converged = torch.zeros(count, dtype=torch.bool, device=start.device)
     active, point = torch.arange(count, device=start.device), start
-    value, gradient, diagonal = objective(active, point, diagonal=True)
-    assert diagonal is not None
+    value, gradient = objective(active, point)
     pairs, stuck = _Pairs([], []), torch.zeros(count, dtype=torch.bool, device=start.device)
     for iteration in range(max_iter + 1):
-        direction = pairs.direction(gradient, diagonal, objective.project)
+        direction = pairs.direction(gradient, partial(_solve_model, objective, curvature, active))
         slope = _dot(gradient, direction).double()
         scale = torch.minimum(value, FALL_SHARE * (objective.baseline[active] - value)).clamp(
             min=torch.finfo(point.dtype).eps * value
@@ -146,7 +148,7 @@ def minimise(
             if not kept.any():
                 break
             active, point, value, gradient = active[kept], point[kept], value[kept], gradient[kept]
-            direction, slope, diagonal = direction[kept], slope[kept], diagonal[kept]
+            direction, slope = direction[kept], slope[kept]
             pairs.take(kept)
         step, value, changed, stuck = _search(objective, active, point, value, gradient, direction, slope)
         pairs.add(step, changed - gradient)
@@ -181,6 +183,10 @@ def _search(
         length[waiting[hopeless]], stuck[waiting[hopeless]] = 0, True
         waiting = waiting[~hopeless]
     return _spread(length.to(point.dtype)) * direction, new_value, new_gradient, stuck
+
+
+def _solve_model(objective: Objective, curvature: Curvature, problems: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+    return objective.project(curvature.solve(problems, gradients))
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

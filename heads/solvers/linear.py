@@ -16,9 +16,10 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from heads.linear import LinearHead
 from heads.solvers.engine import FoldTask, Solved
-from heads.solvers.logistic import ROUGH_GAP, Problems, Solution, solve_logistic
+from heads.solvers.logistic import Solution, solve_logistic
 from heads.solvers.losses import BinaryLoss, SoftmaxLoss
 from heads.solvers.rotation import RotatedFeatures, rotate
+from heads.solvers.stack import Problems
 
 PARAMETERS = {"C", "standardize", "whiten", "class_weight", "tol", "max_iter"}
 FINEST = 1e-6
@@ -79,7 +80,7 @@ def solve_stack(
     features: RotatedFeatures,
     task: FoldTask,
 ) -> dict[tuple[int, int], Solved]:
-    """Fit heads on folds that hold the same classes (codes `[c]`): first on their data together, then on each."""
+    """Fit heads on folds that hold the same classes (codes `[c]`): all in one stack."""
     place = np.zeros(len(task.classes), int)
     place[classes] = np.arange(len(classes))
     codes = torch.as_tensor(place[task.codes])
@@ -89,17 +90,11 @@ def solve_stack(
     weights = np.stack([_weights(kind, fold, classes, task) for kind in kinds for fold in folds]).astype(np.float32)
     C = np.array([float(head.C) for head in heads])
     limit = int(heads[0].max_iter)
-    start = None
-    if len(folds) > 1:
-        everything = weights.reshape(len(kinds), len(folds), -1).mean(axis=1)
-        parents = Problems(C, everything, kind_of, np.zeros(len(heads), int))
-        origin = torch.zeros(len(heads), loss.columns, features.values.shape[1], dtype=features.values.dtype)
-        start = solve_logistic(features, loss, parents, origin, gap=ROUGH_GAP, max_iter=limit).rotated
-        start = start.repeat_interleave(len(folds), dim=0)
     weight_of = (kind_of[:, None] * len(folds) + np.arange(len(folds))).ravel()
-    problems = Problems(C.repeat(len(folds)), weights, weight_of, np.zeros(len(weight_of), int))
+    trial_of = np.arange(len(heads)).repeat(len(folds))
+    problems = Problems(C[trial_of], weights, weight_of, np.zeros_like(trial_of), trial_of)
     tolerance = np.repeat([np.nan if head.tol is None else head.tol for head in heads], len(folds))
-    solution = solve_logistic(features, loss, problems, start, tolerance=tolerance, max_iter=limit)
+    solution = solve_logistic(features, loss, problems, tolerance=tolerance, max_iter=limit)
     if not solution.converged.all():
         warnings.warn(
             f"{(~solution.converged).sum()} fits did not converge in {limit} iterations", ConvergenceWarning, stacklevel=2

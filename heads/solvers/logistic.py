@@ -4,60 +4,33 @@ scikit-learn's objective: `C` times the sum of the samples' weighted losses, plu
 intercepts free. All heads of the stack share the features: a pass is one matrix product with all their weights side by
 side, and what a head must not see (the samples of its validation fold) has weight zero. Where the time goes:
 
-- In the features' principal axes (`rotation`) the Hessian is nearly diagonal, so its exact diagonal is a good
-  preconditioner for free.
-- Problems start where similar ones ended, with the curvature there: the folds of a penalty from its solution on all
-  samples. Where there is no such start, the stack is first solved roughly, which serves as one.
+- The folds of a trial are a *group*: they start from the solution of its *centre*, the problem on their data together, and
+  share a dense model of the curvature there (`curvature`). They need a few passes where alone they would need a hundred.
+- The features' principal axes (`rotation`) make what the model leaves out nearly diagonal.
 - Solved problems leave the stack (`descent`).
 """
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from heads.solvers.descent import Descent, Evaluation, minimise
+from heads.solvers.descent import Descent, minimise
 from heads.solvers.losses import Loss
 from heads.solvers.rotation import RotatedFeatures
+from heads.solvers.stack import Problems, Stack
 
-GAP = 3e-5
+GAP = 1e-4
 """Distance to the minimum, relative to the objective, at which a problem of many samples counts as solved."""
 MANY = 5000
 FINEST_GAP = 1e-8
-ROUGH_GAP = 1e-2
-BLOCK = 2**21
-"""Logits in work at a time: what a cache holds."""
+ROUGH_GAP, CLOSE_GAP = 1e-2, 1e-3
+"""Of the centres, before and after there is a model of the curvature."""
 MEMORY_LIMIT = 2 * 2**30
-"""Bytes that the stack's weights and their history may take; larger stacks are solved in parts."""
+"""Bytes that the stack's weights, their history and the curvature may take; larger stacks are solved in parts."""
 COPIES = 24
 """Tensors of the weights' size that a descent holds at once: its pairs, and what stands around them."""
-
-
-@dataclass(frozen=True)
-class Problems:
-    """A stack of problems on the same features.
-
-    Attributes
-    ----------
-    C
-        `[b]`, inverse strengths of the penalty.
-    weights
-        `[w, n]`, sample weights; zero for what is not trained on.
-    weight_of
-        `[b]`, the row of `weights` that a problem uses.
-    target_of
-        `[b]`, the row of 0 and 1 that a problem learns, for `BinaryLoss`; zeros for `SoftmaxLoss`.
-    """
-
-    C: np.ndarray
-    weights: np.ndarray
-    weight_of: np.ndarray
-    target_of: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.C)
 
 
 @dataclass(frozen=True)
@@ -95,7 +68,6 @@ def solve_logistic(
     features: RotatedFeatures,
     loss: Loss,
     problems: Problems,
-    start: torch.Tensor | None = None,
     *,
     gap: float | None = None,
     tolerance: np.ndarray | None = None,
@@ -108,8 +80,6 @@ def solve_logistic(
     ----------
     features, loss, problems
         What to learn from, what, and under which penalties and weights.
-    start
-        `[b, c, r + 1]`, solutions of similar problems.
     gap
         A problem is solved when its objective is within about this share of the minimum; `needed_gap` by default.
     tolerance
@@ -119,104 +89,53 @@ def solve_logistic(
     on_solved
         Told how many problems have just been solved.
     """
-    values = features.values
-    gap = needed_gap(len(values)) if gap is None else gap
-    stack = _Stack(values, loss, problems)
-    shape = (len(problems), loss.columns, values.shape[1])
-    if start is None:
-        rough = _in_parts(
-            stack, torch.zeros(shape, dtype=values.dtype, device=values.device), max(gap, ROUGH_GAP), None, max_iter
-        )
-        start = rough.points
-    asked = None if tolerance is None else torch.as_tensor(tolerance, dtype=values.dtype, device=values.device)
-    found = _in_parts(stack, start, gap, asked, max_iter, on_solved)
-    objective = (found.value * stack.total * stack.C).cpu().numpy()
-    return Solution(found.points, objective, found.iterations.cpu().numpy(), found.converged.cpu().numpy())
+    gap = needed_gap(len(features.values)) if gap is None else gap
+    asked = np.full(len(problems), np.nan) if tolerance is None else tolerance
+    points = Stack(features.values, loss, problems).origin()
+    objective, iterations = np.zeros(len(problems)), np.zeros(len(problems), int)
+    converged = np.zeros(len(problems), bool)
+    for numbers in _parts(features.values, loss, problems):
+        found, scale = _solve_part(features.values, loss, problems.take(numbers), gap, asked[numbers], max_iter, on_solved)
+        points[torch.as_tensor(numbers, device=points.device)] = found.points
+        objective[numbers] = (found.value * scale).cpu().numpy()
+        iterations[numbers], converged[numbers] = found.iterations.cpu().numpy(), found.converged.cpu().numpy()
+    return Solution(points, objective, iterations, converged)
 
 
-class _Stack:
-    """The problems' objectives, divided by `C` and by their weights' sum, as scikit-learn divides them.
-
-    The baseline is what intercepts alone reach. Under a strong penalty the objective hardly falls below it, yet all that the
-    head says lies in that fall, so that the distance to the minimum is measured by both.
-    """
-
-    def __init__(self, values: torch.Tensor, loss: Loss, problems: Problems) -> None:
-        def tensor(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-            return torch.as_tensor(array, dtype=dtype, device=values.device)
-
-        self.values, self.loss, self.project = values, loss, loss.project
-        self.C = tensor(problems.C, torch.float64)
-        self.weights = tensor(problems.weights, values.dtype)
-        self.weight_of, self.target_of = tensor(problems.weight_of, torch.int64), tensor(problems.target_of, torch.int64)
-        self.total = self.weights.sum(dim=1, dtype=torch.float64)[self.weight_of]
-        kinds, kind_of = torch.unique(torch.stack([self.weight_of, self.target_of]), dim=1, return_inverse=True)
-        reached = [loss.without_features(self.weights[weight][None], target[None]) for weight, target in kinds.T]
-        self.baseline = torch.cat(reached)[kind_of]
-
-    def part(self, numbers: torch.Tensor) -> "_Stack":
-        """Return the stack of some of the problems."""
-        part = copy.copy(self)
-        for name in ("C", "weight_of", "target_of", "total", "baseline"):
-            setattr(part, name, getattr(self, name)[numbers])
-        return part
-
-    def __call__(self, problems: torch.Tensor, points: torch.Tensor, diagonal: bool = False) -> Evaluation:
-        """Evaluate some problems at points `[b, c, r + 1]`, block of samples by block."""
-        heads, columns, width = points.shape
-        flat = points.reshape(heads * columns, width)
-        value = torch.zeros(heads, dtype=torch.float64, device=points.device)
-        gradient = torch.zeros_like(flat)
-        bend = torch.zeros_like(flat) if diagonal else None
-        weight_of, target_of = self.weight_of[problems], self.target_of[problems]
-        size = min(max(BLOCK // (heads * columns) // 64 * 64, 256), 8192)
-        for begin in range(0, len(self.values), size):
-            rows = slice(begin, begin + size)
-            block = self.values[rows]
-            logits = (flat @ block.T).view(heads, columns, len(block))
-            found = self.loss(logits, rows, self.weights[:, rows][weight_of], target_of, diagonal)
-            value += found.value
-            gradient.addmm_(found.residual.reshape(heads * columns, -1), block)
-            if bend is not None and found.curvature is not None:
-                bend.addmm_(found.curvature.reshape(heads * columns, -1), block * block)
-        return self._penalised(problems, points, value, gradient.view_as(points), bend)
-
-    def _penalised(
-        self,
-        problems: torch.Tensor,
-        points: torch.Tensor,
-        value: torch.Tensor,
-        gradient: torch.Tensor,
-        bend: torch.Tensor | None,
-    ) -> Evaluation:
-        total = self.total[problems]
-        penalty = 1 / (self.C[problems] * total)
-        share, pull = ((1 / total).to(points.dtype)[:, None, None], penalty.to(points.dtype)[:, None, None])
-        weights = points[..., :-1]
-        value = value / total + penalty / 2 * weights.flatten(1).norm(dim=1).double() ** 2
-        gradient *= share
-        gradient[..., :-1] += pull * weights
-        if bend is None:
-            return Evaluation(value, gradient, None)
-        diagonal = bend.view_as(points) * share
-        diagonal[..., :-1] += pull
-        return Evaluation(value, gradient, diagonal.clamp_(min=1e-12))
-
-
-def _in_parts(
-    stack: _Stack,
-    start: torch.Tensor,
+def _solve_part(
+    values: torch.Tensor,
+    loss: Loss,
+    problems: Problems,
     gap: float,
-    tolerance: torch.Tensor | None,
+    tolerance: np.ndarray,
     max_iter: int,
-    on_solved: Callable[[int], None] | None = None,
-) -> Descent:
-    """Minimise as many problems at a time as memory allows."""
-    size = max(1, MEMORY_LIMIT // (COPIES * start[0].numel() * start.element_size()))
-    parts = []
-    for numbers in torch.arange(len(start), device=start.device).split(size):
-        asked = None if tolerance is None else tolerance[numbers]
-        parts.append(minimise(stack.part(numbers), start[numbers], gap, asked, max_iter, on_solved))
-    return Descent(
-        *(torch.cat([getattr(part, name) for part in parts]) for name in ("points", "value", "iterations", "converged"))
-    )
+    on_solved: Callable[[int], None] | None,
+) -> tuple[Descent, torch.Tensor]:
+    """Solve problems that fit into memory; return also what brings their values to scikit-learn's scale."""
+    centres, members = Stack(values, loss, problems.centres()), Stack(values, loss, problems)
+    start = centres.origin()
+    start = minimise(centres, start, centres.diagonal(start), max(gap, ROUGH_GAP), max_iter=max_iter).points
+    blocks = centres.blocks(start)
+    if len(members) > len(centres):
+        start = minimise(centres, start, blocks, max(gap, CLOSE_GAP), max_iter=max_iter).points
+    asked = torch.as_tensor(tolerance, dtype=values.dtype, device=values.device)
+    group_of = torch.as_tensor(problems.group_of, device=values.device)
+    found = minimise(members, start[group_of], blocks.share(group_of), gap, asked, max_iter, on_solved)
+    return found, members.total * members.C
+
+
+def _parts(values: torch.Tensor, loss: Loss, problems: Problems) -> Iterator[np.ndarray]:
+    """Give the numbers of as many problems at a time as memory allows, groups whole."""
+    stack = Stack(values, loss, problems)
+    weights = COPIES * stack.origin()[0].numel() * values.element_size()
+    part: list[np.ndarray] = []
+    taken = 0
+    for group in range(problems.group_of.max() + 1):
+        members = np.flatnonzero(problems.group_of == group)
+        needed = len(members) * weights + 2 * stack.block_bytes()
+        if part and taken + needed > MEMORY_LIMIT:
+            yield np.concatenate(part)
+            part, taken = [], 0
+        part.append(members)
+        taken += needed
+    yield np.concatenate(part)

@@ -1,4 +1,4 @@
-"""Losses of a stack of linear heads on a block of samples: value, residual and curvature for every head at once."""
+"""Losses of a stack of linear heads on a block of samples: values, residuals and curvatures for every head at once."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -10,11 +10,10 @@ TINY = 1e-30
 
 
 class BlockLoss(NamedTuple):
-    """A block's weighted losses `[b]`, and their first and second derivative by every logit `[b, c, k]`."""
+    """A block's weighted losses `[b]`, and their derivatives by every logit `[b, c, k]`."""
 
     value: torch.Tensor
     residual: torch.Tensor
-    curvature: torch.Tensor | None
 
 
 class Loss(Protocol):
@@ -25,10 +24,12 @@ class Loss(Protocol):
         """Logits of one head."""
         ...
 
-    def __call__(
-        self, logits: torch.Tensor, rows: slice, weight: torch.Tensor, target: torch.Tensor, curvature: bool
-    ) -> BlockLoss:
+    def __call__(self, logits: torch.Tensor, rows: slice, weight: torch.Tensor, target: torch.Tensor) -> BlockLoss:
         """Judge logits `[b, c, k]` of `k` samples (`rows`), with weights `[b, k]`; `target` `[b]` is what each head learns."""
+        ...
+
+    def curvature(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the second derivative by every logit of one head `[c, k]`, of samples of weight one."""
         ...
 
     def project(self, points: torch.Tensor) -> torch.Tensor:
@@ -47,9 +48,7 @@ class SoftmaxLoss:
     codes: torch.Tensor
     columns: int
 
-    def __call__(
-        self, logits: torch.Tensor, rows: slice, weight: torch.Tensor, target: torch.Tensor, curvature: bool
-    ) -> BlockLoss:
+    def __call__(self, logits: torch.Tensor, rows: slice, weight: torch.Tensor, target: torch.Tensor) -> BlockLoss:
         """Judge a block."""
         heads, _, count = logits.shape
         where = self.codes[rows].expand(heads, 1, count)
@@ -59,9 +58,13 @@ class SoftmaxLoss:
         if (found < TINY).any():  # such a probability still has a loss: about the distance to the largest logit
             lost = torch.where(found < TINY, logits.amax(dim=1) - logits.gather(1, where)[:, 0], lost)
         value = (lost * weight).sum(dim=1, dtype=torch.float64)
-        bend = (probability - probability * probability) * weight[:, None] if curvature else None
         probability.scatter_(1, where, (found - 1)[:, None])
-        return BlockLoss(value, probability.mul_(weight[:, None]), bend)
+        return BlockLoss(value, probability.mul_(weight[:, None]))
+
+    def curvature(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return `p (1 - p)` of each class: the diagonal of the Hessian by a sample's logits."""
+        probability = torch.softmax(logits, dim=0)
+        return probability - probability.square()
 
     def project(self, points: torch.Tensor) -> torch.Tensor:
         """Drop what all classes have in common: it changes no probability, and under a penalty no minimum has any."""
@@ -81,17 +84,19 @@ class BinaryLoss:
     targets: torch.Tensor
     columns: int = 1
 
-    def __call__(
-        self, logits: torch.Tensor, rows: slice, weight: torch.Tensor, target: torch.Tensor, curvature: bool
-    ) -> BlockLoss:
+    def __call__(self, logits: torch.Tensor, rows: slice, weight: torch.Tensor, target: torch.Tensor) -> BlockLoss:
         """Judge a block."""
         truth = self.targets[:, rows][target]
         logit = logits[:, 0]
         lost = torch.nn.functional.softplus(logit) - truth * logit
         probability = torch.sigmoid(logit)
         value = (lost * weight).sum(dim=1, dtype=torch.float64)
-        bend = (probability * (1 - probability) * weight)[:, None] if curvature else None
-        return BlockLoss(value, ((probability - truth) * weight)[:, None], bend)
+        return BlockLoss(value, ((probability - truth) * weight)[:, None])
+
+    def curvature(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return `p (1 - p)`."""
+        probability = torch.sigmoid(logits)
+        return probability - probability.square()
 
     def project(self, points: torch.Tensor) -> torch.Tensor:
         """Drop nothing: all weights count."""

@@ -66,7 +66,7 @@ def _others_are_default(head: MLPHead) -> bool:
 
 def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solved]:
     """Train heads that share their batches on one fold."""
-    head, (train, test) = clone(heads[0]), task.folds[fold]
+    head, (train, test) = heads[0], task.folds[fold]
     X, present = task.features[train], np.array(task.fold_classes[fold])
     codes = np.searchsorted(present, task.codes[train])
     weight = np.ones(len(train), X.dtype) if task.weight is None else task.weight[train].astype(X.dtype)
@@ -75,7 +75,6 @@ def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solve
     scaling = fit_scaling(X, weight)
     mean, scale = scaling.mean, scaling.scale
     seed = int(check_random_state(head.random_state).randint(2**31 - 1))
-    head.classes_ = task.classes[present]
     device, held_out = torch.device(head._device()), choose_held_out(len(codes), codes, None, head.validation_fraction, seed)
     X = (X - mean) / scale
 
@@ -121,7 +120,8 @@ def _fitted(
     flat = [tensor for layer in trained.weights for tensor in layer]
     head.module_.load_state_dict(dict(zip(head.module_.state_dict(), flat, strict=True)))
     head.module_.eval()
-    head.history_ = History(trained.train_loss, trained.validation_loss, best_epoch=trained.best_epoch)
+    head.multilabel_, head.callbacks_ = False, []
+    head.history_ = History(trained.train_loss, trained.validation_loss, lr=trained.lr, best_epoch=trained.best_epoch)
     head.n_iter_ = len(trained.train_loss)
     return head
 

@@ -61,8 +61,8 @@ class Trained:
     ----------
     weights
         Weight and bias of each layer, those of the lowest validation loss.
-    train_loss, validation_loss
-        By epoch.
+    train_loss, validation_loss, lr
+        By epoch; the learning rate after it.
     best_epoch
         The epoch, from 0, whose weights these are.
     """
@@ -70,6 +70,7 @@ class Trained:
     weights: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
     train_loss: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
     best_epoch: int = 0
 
 
@@ -100,13 +101,14 @@ def train_stack(
         totals = [torch.zeros(len(block.numbers), dtype=data.X.dtype, device=data.X.device) for block in blocks]
         for rows in torch.randperm(len(data.y), generator=generator).to(data.X.device).split(schedule.batch_size):
             batch = StackData(data.X[rows], data.y[rows], data.weight[rows])
-            share = (1 + math.cos(math.pi * step / steps)) / 2
+            share = _share(step, steps)
             for place, block in enumerate(blocks):
                 totals[place] += block.step(batch, share) * len(rows)
             step += 1
         for block, total in zip(blocks, totals, strict=True):
             for number, loss in zip(block.numbers, (total / len(data.y)).tolist(), strict=True):
                 trained[number].train_loss.append(loss)
+                trained[number].lr.append(members[number].lr * _share(step, steps))
                 trained[number].best_epoch = trained[number].best_epoch if validation is not None else epoch
             if validation is not None:
                 block.validate(validation, epoch, trained, schedule.patience)
@@ -122,6 +124,11 @@ def stacked_logits(weights: Sequence[Sequence[tuple[torch.Tensor, torch.Tensor]]
     """Return logits `[k, n, c]` of `k` perceptrons with the same layers for features `[n, d]`."""
     layers = [(torch.stack([w for w, _ in layer]), torch.stack([b for _, b in layer])) for layer in zip(*weights, strict=True)]
     return _forward(layers, X, [])
+
+
+def _share(step: int, steps: int) -> float:
+    """Return the cosine schedule's share of the learning rate."""
+    return (1 + math.cos(math.pi * step / steps)) / 2
 
 
 def _by_layout(members: Sequence[Member]) -> dict[tuple[tuple[int, ...], float], list[int]]:

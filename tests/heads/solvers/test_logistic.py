@@ -4,9 +4,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from heads.solvers import logistic
-from heads.solvers.logistic import Problems, solve_logistic
+from heads.solvers.logistic import solve_logistic
 from heads.solvers.losses import BinaryLoss, SoftmaxLoss
 from heads.solvers.rotation import rotate
+from heads.solvers.stack import Problems
 
 C = np.array([1e-3, 0.1, 10.0, 1000.0])
 
@@ -41,7 +42,7 @@ def test_every_objective_is_within_a_thousandth_of_the_minimum(shape):
     X, codes = sample(*shape)
     weights = np.random.default_rng(1).uniform(0, 2, size=(2, len(X)))
     features, loss = rotate(X), SoftmaxLoss(torch.as_tensor(codes), 4)
-    problems = Problems(C.repeat(2), weights, np.tile([0, 1], len(C)), np.zeros(8, int))
+    problems = Problems(C.repeat(2), weights, np.tile([0, 1], len(C)), np.zeros(8, int), np.repeat(np.arange(4), 2))
     solution = solve_logistic(features, loss, problems, gap=3e-5)
     coef, intercept = features.to_weights(solution.rotated)
     for number, (strength, row) in enumerate(zip(problems.C, problems.weight_of, strict=True)):
@@ -56,7 +57,7 @@ def test_every_objective_is_within_a_thousandth_of_the_minimum(shape):
 def test_independent_labels_are_binary_problems_of_one_stack():
     X, codes = sample()
     labels = np.stack([codes == 0, codes > 1]).astype(np.float32)
-    problems = Problems(np.tile(C, 2), np.ones((1, len(X))), np.zeros(8, int), np.repeat([0, 1], 4))
+    problems = Problems(np.tile(C, 2), np.ones((1, len(X))), np.zeros(8, int), np.repeat([0, 1], 4), np.arange(8))
     features = rotate(X)
     coef, intercept = features.to_weights(
         solve_logistic(features, BinaryLoss(torch.as_tensor(labels)), problems, gap=1e-7).rotated
@@ -71,7 +72,7 @@ def test_independent_labels_are_binary_problems_of_one_stack():
 def test_double_precision_reaches_scikit_learn_s_converged_coefficients(strength):
     X, codes = sample()
     features = rotate(X.astype(np.float64), torch.float64)
-    problems = Problems(np.array([strength]), np.ones((1, len(X))), np.zeros(1, int), np.zeros(1, int))
+    problems = Problems(np.array([strength]), np.ones((1, len(X))), np.zeros(1, int), np.zeros(1, int), np.zeros(1, int))
     solution = solve_logistic(features, SoftmaxLoss(torch.as_tensor(codes), 4), problems, gap=1e-12)
     coef, _ = features.to_weights(solution.rotated)
     best = reference(X, codes, strength, np.ones(len(X))).coef_
@@ -80,7 +81,7 @@ def test_double_precision_reaches_scikit_learn_s_converged_coefficients(strength
 
 def test_a_tolerance_is_kept_as_the_norm_of_the_mean_gradient():
     X, codes = sample()
-    problems = Problems(C, np.ones((1, len(X))), np.zeros(4, int), np.zeros(4, int))
+    problems = Problems(C, np.ones((1, len(X))), np.zeros(4, int), np.zeros(4, int), np.arange(4))
     features, loss = rotate(X), SoftmaxLoss(torch.as_tensor(codes), 4)
     close = solve_logistic(features, loss, problems, tolerance=np.full(4, 1e-5))
     coef, intercept = features.to_weights(close.rotated)
@@ -93,7 +94,7 @@ def test_a_tolerance_is_kept_as_the_norm_of_the_mean_gradient():
 
 def test_a_stack_that_memory_does_not_hold_is_solved_in_parts_with_the_same_results(monkeypatch):
     X, codes = sample()
-    problems = Problems(C, np.ones((1, len(X))), np.zeros(4, int), np.zeros(4, int))
+    problems = Problems(C, np.ones((1, len(X))), np.zeros(4, int), np.zeros(4, int), np.arange(4))
     features, loss = rotate(X), SoftmaxLoss(torch.as_tensor(codes), 4)
     whole = solve_logistic(features, loss, problems, gap=1e-7)
     parts = []
@@ -105,7 +106,7 @@ def test_a_stack_that_memory_does_not_hold_is_solved_in_parts_with_the_same_resu
 
 def test_iterations_that_run_out_are_told():
     X, codes = sample()
-    problems = Problems(C, np.ones((1, len(X))), np.zeros(4, int), np.zeros(4, int))
+    problems = Problems(C, np.ones((1, len(X))), np.zeros(4, int), np.zeros(4, int), np.arange(4))
     solution = solve_logistic(rotate(X), SoftmaxLoss(torch.as_tensor(codes), 4), problems, gap=1e-7, max_iter=1)
     assert not solution.converged[-1]
     assert solution.iterations.max() == 1

@@ -19,14 +19,15 @@ def summed(logits, loss):
 @pytest.mark.parametrize("loss", [SoftmaxLoss(CODES, 3), BinaryLoss(LABELS.double())], ids=["softmax", "binary"])
 def test_value_and_derivatives_are_autograd_s(loss):
     logits = torch.randn(2, loss.columns, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    found = loss(logits, slice(None), WEIGHT, torch.arange(2), True)
+    found = loss(logits, slice(None), WEIGHT, torch.arange(2))
     torch.testing.assert_close(found.value, summed(logits, loss))
     torch.testing.assert_close(found.residual, torch.autograd.functional.jacobian(lambda z: summed(z, loss).sum(), logits))
     hessian = torch.autograd.functional.hessian(lambda z: summed(z, loss).sum(), logits).reshape(logits.numel(), -1)
-    torch.testing.assert_close(found.curvature, hessian.diagonal().reshape(logits.shape))
+    curvature = torch.stack([loss.curvature(one) for one in logits]) * WEIGHT[:, None]
+    torch.testing.assert_close(curvature, hessian.diagonal().reshape(logits.shape))
 
 
 def test_a_sample_that_is_hopelessly_wrong_has_a_finite_and_right_loss():
     logits = torch.tensor([[[500.0], [0.0], [-500.0]]])
-    found = SoftmaxLoss(torch.tensor([2]), 3)(logits, slice(None), torch.ones(1, 1), torch.zeros(1, dtype=torch.int64), False)
+    found = SoftmaxLoss(torch.tensor([2]), 3)(logits, slice(None), torch.ones(1, 1), torch.zeros(1, dtype=torch.int64))
     assert found.value.item() == pytest.approx(1000)

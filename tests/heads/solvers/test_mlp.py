@@ -30,6 +30,7 @@ def test_every_trial_ends_where_it_would_end_alone(blobs, weighted):
             head = solved[number][fold].head()
             np.testing.assert_allclose(head.history_.train_loss, alone.history_.train_loss, rtol=1e-4)
             np.testing.assert_allclose(head.history_.validation_loss, alone.history_.validation_loss, rtol=1e-4)
+            np.testing.assert_allclose(head.history_.lr, alone.history_.lr, rtol=1e-6, atol=1e-12)
             assert head.history_.best_epoch == alone.history_.best_epoch
             assert head.n_iter_ == alone.n_iter_
             np.testing.assert_allclose(head.predict_proba(X), alone.predict_proba(X), atol=1e-3)
@@ -72,13 +73,14 @@ def test_class_weights_and_float64_are_kept(blobs):
         ({"hidden": [np.int64(4), 2]}, True),
         ({"class_weight": {"neg": 2.0}}, True),
         ({"random_state": None}, False),
+        ({"norm": "layer"}, False),
+        ({"optimizer": "sgd"}, False),
+        ({"mixup": 0.2}, False),
         ({"hidden": (0,)}, False),
         ({"hidden": "wide"}, False),
         ({"lr": -1.0}, False),
         ({"dropout": 1.5}, False),
         ({"batch_size": 0}, False),
-        ({"optimizer": "sgd"}, False),
-        ({"norm": "layer"}, False),
         ({"validation_fraction": 0.2, "schedule": "cosine"}, True),
         ({"class_weight": {"unknown": 2.0}}, False),
     ],

@@ -1,0 +1,119 @@
+"""Few-shot curves: how well a linear head does with 1, 2, 4 ... samples a class, over many draws."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_array
+
+from heads.solvers.logistic import solve_logistic
+from heads.solvers.losses import BinaryLoss, SoftmaxLoss
+from heads.solvers.rotation import RotatedFeatures, rotate
+from heads.solvers.stack import Problems
+from heads.targets import encode_known, encode_labels, plain_labels
+
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+@dataclass(frozen=True)
+class FewShotCurve:
+    """Accuracies by samples a class.
+
+    Attributes
+    ----------
+    sizes
+        `[s]`, samples drawn of each class; of a class with fewer, all.
+    accuracy
+        `[seeds, s]`, on the test samples.
+    """
+
+    sizes: np.ndarray
+    accuracy: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean over the draws `[s]`."""
+        means: np.ndarray = self.accuracy.mean(axis=0)
+        return means
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """Standard deviation over the draws `[s]`."""
+        deviations: np.ndarray = self.accuracy.std(axis=0, ddof=1 if len(self.accuracy) > 1 else 0)
+        return deviations
+
+
+def few_shot_curve(
+    X: Any,
+    y: Any,
+    X_test: Any,
+    y_test: Any,
+    sizes: Sequence[int] = SIZES,
+    seeds: int = 20,
+    C: float = 1.0,
+    random_state: int = 0,
+) -> FewShotCurve:
+    """Fit a linear head on a few samples of each class, again and again.
+
+    A draw's smaller sizes are part of its larger ones, and are solved with them in one stack; the heads are those that
+    `LinearHead(C=C)` would fit to the samples drawn.
+
+    Parameters
+    ----------
+    X, y
+        Features `[n, d]` and labels `[n]` to draw from.
+    X_test, y_test
+        What every head is tested on.
+    sizes
+        Samples a class.
+    seeds
+        Draws.
+    C
+        Inverse of the penalty's strength.
+    random_state
+        Fixes the draws.
+
+    Raises
+    ------
+    ValueError
+        If a size is below 1, or a test label is none of the training labels.
+    """
+    features, tested = (check_array(part, dtype=(np.float64, np.float32)) for part in (X, X_test))
+    classes, codes = encode_labels(plain_labels(y))
+    true = encode_known(y_test, classes, multilabel=False)
+    steps = np.unique(np.asarray(sizes, int))
+    if not len(steps) or steps[0] < 1:
+        raise ValueError(f"`sizes` are {list(sizes)}; each must be at least 1")
+    rotated, random = rotate(features), np.random.default_rng(random_state)
+    accuracy = np.stack([_draw(rotated, codes, len(classes), steps, C, random, tested, true) for _ in range(seeds)])
+    return FewShotCurve(steps, accuracy)
+
+
+def _draw(
+    rotated: RotatedFeatures,
+    codes: np.ndarray,
+    classes: int,
+    steps: np.ndarray,
+    C: float,
+    random: np.random.Generator,
+    tested: np.ndarray,
+    true: np.ndarray,
+) -> np.ndarray:
+    """Return one draw's accuracies `[s]`."""
+    order = random.permutation(len(codes))
+    order = order[np.argsort(codes[order], kind="stable")]
+    place = np.arange(len(order)) - np.searchsorted(codes[order], codes[order])
+    rows, place = order[place < steps[-1]], place[place < steps[-1]]
+    weights = (place < steps[:, None]).astype(np.float32)
+    target = torch.as_tensor(codes[rows])
+    loss: SoftmaxLoss | BinaryLoss = SoftmaxLoss(target, classes) if classes > 2 else BinaryLoss(target[None].float())
+    numbers = np.arange(len(steps))
+    problems = Problems(np.full(len(steps), float(C)), weights, numbers, np.zeros_like(numbers), numbers)
+    solution = solve_logistic(replace(rotated, values=rotated.values[torch.as_tensor(rows)]), loss, problems)
+    coef, intercept = rotated.to_weights(solution.rotated)
+    scores = (tested @ coef.reshape(-1, coef.shape[2]).T).reshape(len(tested), *coef.shape[:2]) + intercept
+    best = (scores[..., 0] > 0).astype(int) if classes == 2 else scores.argmax(axis=2)
+    hits: np.ndarray = (best == true[:, None]).mean(axis=0)
+    return hits
