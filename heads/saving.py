@@ -2,10 +2,11 @@
 
 A head says what has to be kept of it: `saved_arrays`, fitted arrays with a letter for each of their sizes (`coef:rd`), and
 `saved_values`, fitted numbers. Sizes of one letter must agree: d features, c classes, r rows of scores.
-Nothing is unpickled and nothing is imported that a file names: a head may come from somebody else.
+Nothing is unpickled, and a file can name nothing but scikit-learn's own classes: a head may come from somebody else.
 """
 
 import dataclasses
+import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -182,11 +183,20 @@ def _load_skops(folder: Path) -> BaseEstimator:
 
     file = folder / "head.skops"
     unusual = skops.io.get_untrusted_types(file=file)
-    strange = [name for name in unusual if not name.startswith("sklearn.")]
+    strange = [name for name in unusual if not _is_class_of_sklearn(name)]
     if strange:
         raise ValueError(f"head.skops needs types that are not scikit-learn's: {', '.join(strange)}")
     head: BaseEstimator = skops.io.load(file, trusted=unusual)
     return head
+
+
+def _is_class_of_sklearn(name: str) -> bool:
+    """Whether a name leads to a class that scikit-learn defines, and not to something that one of its modules imported."""
+    module, _, attribute = name.rpartition(".")
+    if not module.startswith("sklearn."):
+        return False
+    found = getattr(importlib.import_module(module), attribute, None)
+    return isinstance(found, type) and found.__module__.startswith("sklearn.")
 
 
 def _plain_params(head: BaseEstimator) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from heads.training import Data, outputs, train
 
 PREDICTED_AT_ONCE = 8192
 TOKENS_AT_ONCE = 256
+NOT_IN_MARK = ("callbacks", "checkpoint", "device", "module", "random_state")
 
 
 @dataclass(frozen=True)
@@ -159,9 +160,7 @@ accumulate, mixup, ema, checkpoint
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             self.module_ = self._build().to(device, getattr(torch, dtype.name))
-            begun = [tensor.cpu().numpy() for tensor in self.module_.state_dict().values()]
-            shaped_by = (self.mean_, self.scale_, encoded.values, weight, held_out, *begun)
-            mark = fingerprint(f"{plan} {encoded.loss} {self.metric} {seed}", shaped_by)
+            mark = "" if self.checkpoint is None else self._mark(seed, data, watched)
             self.history_ = train(self.module_, data, watched, plan, encoded.loss, seed, score, self.callbacks_, mark)
         self.n_iter_ = len(self.history_.train_loss)
         return self
@@ -188,6 +187,15 @@ accumulate, mixup, ema, checkpoint
         kind = np.int64 if values.ndim == 1 else weight.dtype
         y = torch.as_tensor(values[rows].astype(kind), device=device)
         return Data(blocks, y, torch.as_tensor(weight[rows], device=device))
+
+    def _mark(self, seed: int, data: Data, watched: Data | None) -> str:
+        """Tell this training from others: settings, first weights, targets, and what the features' scaling says of them."""
+        settings = {name: value for name, value in self.get_params().items() if name not in NOT_IN_MARK}
+        parts = [data, watched] if watched is not None else [data]
+        tensors = [*self.module_.state_dict().values(), *(tensor for part in parts for tensor in (part.y, part.weight))]
+        rows = [part.features.rows for part in parts]
+        arrays = [self.mean_, self.scale_, *rows, *(tensor.cpu().numpy() for tensor in tensors)]
+        return fingerprint(f"{type(self).__name__} {settings} {seed}", arrays)
 
     def _read_validation(self, X: Any, y: Any, device: torch.device) -> Data:
         X = read_features(self, X, tokens=self.takes_tokens, reset=False)

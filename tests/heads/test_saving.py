@@ -10,8 +10,11 @@ import zipfile
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import SGDClassifier
+from sklearn.svm import LinearSVC
 from torch import nn
 
 from heads import (
@@ -163,6 +166,32 @@ def test_a_skops_file_with_foreign_types_is_refused(blobs, tmp_path):
     save_head(head, tmp_path)
     with pytest.raises(ValueError, match="types that are not scikit-learn's: shutil.rmtree"):
         load_head(tmp_path)
+
+
+def test_a_skops_file_that_names_a_function_through_scikit_learn_s_own_imports_is_refused(tmp_path):
+    from urllib.request import urlretrieve
+
+    from sklearn.preprocessing import FunctionTransformer
+
+    save_head(FunctionTransformer(func=urlretrieve), tmp_path)
+    with zipfile.ZipFile(tmp_path / "head.skops") as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    assert b"urllib.request" in files["schema.json"]
+    with zipfile.ZipFile(tmp_path / "head.skops", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content.replace(b"urllib.request", b"sklearn.datasets._base"))
+    with pytest.raises(ValueError, match=r"not scikit-learn's: sklearn\.datasets\._base\.urlretrieve"):
+        load_head(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [HistGradientBoostingClassifier(max_iter=2), SGDClassifier(loss="log_loss"), CalibratedClassifierCV(LinearSVC(), cv=2)],
+    ids=lambda head: type(head).__name__,
+)
+def test_heads_with_private_parts_of_scikit_learn_come_back(blobs, tmp_path, head):
+    save_head(head.fit(*blobs), tmp_path)
+    assert np.array_equal(load_head(tmp_path).head.predict(blobs[0]), head.predict(blobs[0]))
 
 
 def mutate(content: bytes, rng: random.Random) -> bytes:

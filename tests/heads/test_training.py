@@ -149,7 +149,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(blobs, tmp_path, ex
 def test_a_checkpoint_of_other_data_or_settings_or_a_damaged_one_is_not_gone_on_from(blobs, tmp_path):
     X, y = blobs
     MLPHead(hidden=8, max_epochs=3, checkpoint=str(tmp_path)).fit(X, y)
-    for other in ({"hidden": 8, "lr": 0.1}, {"hidden": 9}, {"hidden": 8, "random_state": 5}):
+    for other in ({"hidden": 8, "lr": 0.1}, {"hidden": 9}, {"hidden": 8, "random_state": 5}, {"hidden": 8, "dropout": 0.5}):
         expected = MLPHead(**other, max_epochs=3).fit(X, y)
         found = MLPHead(**other, max_epochs=3, checkpoint=str(tmp_path)).fit(X, y)
         assert np.array_equal(found.predict_proba(X), expected.predict_proba(X))
