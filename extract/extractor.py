@@ -18,6 +18,7 @@ from extract.errors import BackboneError, BadSampleError, NoSuchBackboneError
 from extract.options import LoopOptions
 from extract.outcome import Outcome, Truncation
 from extract.outputs import parse_outputs
+from extract.ranks import Rank
 from extract.samples import Samples, Skipped
 from extract.views import Views
 
@@ -148,13 +149,14 @@ def extract(
     samples = samples if isinstance(samples, Samples) else Samples.of(samples)
     spec = backbone if isinstance(backbone, BackboneSpec) else BackboneSpec(backbone)
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    progress = progress or Quiet()
+    rank = Rank.of_process()
+    progress = progress if progress is not None and rank.number == 0 else Quiet()
     samples, checkpoint = _match(samples, spec)
     kind = checkpoint.offer.takes
     title = spec.backbone if isinstance(spec.backbone, str) else checkpoint.uri
     asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {title}")
     names = tuple(output.name for output in asked)
-    device = choose_device(device)
+    device = rank.device(choose_device(device))
     recipe = make_recipe(checkpoint, spec, choose_precision(spec.precision, device))
 
     admitted = samples.admit(kind)
@@ -164,36 +166,38 @@ def extract(
     views = 1 if spec.views is None else 1 + spec.views.count
     keys = admitted.keys if spec.views is None else spec.views.keys(admitted.keys).reshape(-1, admitted.keys.shape[1])
     todo = _first_occurrences(keys, store.missing(recipe, keys, names))
-    progress.start(title, len(keys) - len(todo), len(todo))
-    outcome, broken = Outcome(), {}
-    run: np.ndarray = todo
+    mine = todo[rank.owns(keys[todo])]
+    progress.start(title, len(keys) - len(todo), len(mine))
+    outcome, broken, options = Outcome(), {}, options or LoopOptions()
+    run: np.ndarray = mine
     try:
-        if len(todo):
-            inputs = [_view(samples.inputs[admitted.rows[place // views]], spec, place % views, keys[place]) for place in todo]
+        if len(mine):
+            inputs = [_view(samples.inputs[admitted.rows[place // views]], spec, place % views, keys[place]) for place in mine]
             if kind != "text":
                 from extract.decoding import reasons_before_the_first_good
 
                 reasons = reasons_before_the_first_good(inputs)
-                broken = {keys[place].tobytes(): reason for place, reason in zip(todo, reasons, strict=False)}
-                run, inputs = todo[len(reasons) :], inputs[len(reasons) :]
+                broken = {keys[place].tobytes(): reason for place, reason in zip(mine, reasons, strict=False)}
+                run, inputs = mine[len(reasons) :], inputs[len(reasons) :]
         if len(run):
             from extract.loop import run_loop
 
-            made_with = provenance(device)
             outcome = run_loop(
                 adapter_of(checkpoint).load(checkpoint, spec, device, recipe.precision),
                 inputs,
                 keys[run],
                 [output for output in asked if store.missing(recipe, keys[run], [output.name]).any()],
                 recipe.dtype,
-                lambda keys, features: store.commit(recipe, keys, features, made_with),
+                lambda keys, features: store.commit(recipe, keys, features, provenance(device, options)),
                 progress,
                 device=device,
-                options=options or LoopOptions(),
+                options=options,
             )
+        outcome.samples, outcome.refused = len(mine), broken | outcome.refused
+        outcome = Outcome.of_ranks(rank.gather(outcome))
     finally:
         progress.finish()
-    refused = broken | outcome.refused
+    refused = outcome.refused
     usable = np.ones(len(admitted.keys), bool)
     for position, reason in _refused_samples(keys, views, refused):
         usable[position] = False
@@ -211,8 +215,8 @@ def extract(
         rows=admitted.rows[usable],
         skipped=sorted(skipped, key=lambda entry: entry.row),
         samples=len(samples),
-        cached=max(0, int(usable.sum()) * views - len(todo) + len(refused)),
-        extracted=len(todo) - len(refused),
+        cached=max(0, int(usable.sum()) * views - outcome.samples + len(refused)),
+        extracted=outcome.samples - len(refused),
         backbone_loaded=len(run) > 0,
         seconds=time.monotonic() - began,
         truncation=outcome.truncation,
@@ -267,11 +271,12 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
     )
 
 
-def provenance(device: str) -> dict[str, str]:
-    """Say what features are made with that cannot change them: device and library versions."""
+def provenance(device: str, options: LoopOptions) -> dict[str, Any]:
+    """Say what features are made with that cannot change them but by rounding: device, options, library versions."""
     libraries = ("torch", "transformers", "sentence-transformers")
     versions = {name: importlib.metadata.version(name) for name in libraries}
-    return {"device": device, "python": platform.python_version(), **versions}
+    how = {"compile": options.compile, "channels_last": options.channels_last}
+    return {"device": device, "python": platform.python_version(), **how, **versions}
 
 
 def _view(sample: Any, spec: BackboneSpec, number: int, key: np.ndarray) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from extract.acceleration import accelerate, arrange
 from extract.backbones.base import Backbone
 from extract.batching import Budget
 from extract.devices import count_workers, default_budget, is_out_of_memory
@@ -103,8 +104,10 @@ class _Run:
         options: LoopOptions,
         clock: Callable[[], float],
     ) -> None:
-        self.outcome = Outcome()
+        self.outcome = Outcome(samples=len(samples))
         self._backbone = backbone
+        self._options = options
+        accelerate(backbone, options)
         self._keys = keys
         self._outputs = outputs
         self._commit = commit
@@ -157,7 +160,7 @@ class _Run:
         self._tell(ready.slice, ready.refused)
         if ready.sent is None:
             return
-        features = self._backbone.forward(self._transfer.receive(ready.sent), self._outputs)
+        features = self._backbone.forward(arrange(self._transfer.receive(ready.sent), self._options), self._outputs)
 
         def land(arrays: dict[str, Any]) -> None:
             ready.slice.put(ready.rows, arrays)

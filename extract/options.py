@@ -13,7 +13,13 @@ class LoopOptions:
         Most that a batch may cost: tokens, padding included, or images. Halved whenever the device is out of memory.
     workers
         Processes that decode images and the like; 0 for none.
+    compile
+        Run the model through `torch.compile`, which takes a minute at first and may round otherwise.
+    channels_last
+        Lay images out with their channels last, which convolutions on recent GPUs prefer.
     """
 
     budget: int | None = None
     workers: int | None = None
+    compile: bool = False
+    channels_last: bool = False

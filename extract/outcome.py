@@ -1,5 +1,6 @@
 """What an extraction did besides the features: samples left out, and how much of the others was cut off. No torch here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +43,15 @@ class Truncation:
         percent = f"{share:.0%}" if share >= 0.01 else "less than 1%"
         return f"{self.samples:,} of {self.of:,} texts were cut to {self.length:,} tokens; {percent} of all tokens"
 
+    def __add__(self, other: "Truncation") -> "Truncation":
+        return Truncation(
+            self.samples + other.samples,
+            self.of + other.of,
+            max(self.length, other.length),
+            self.lost + other.lost,
+            self.tokens + other.tokens,
+        )
+
 
 @dataclass
 class Outcome:
@@ -49,6 +59,8 @@ class Outcome:
 
     Attributes
     ----------
+    samples
+        How many ran through the backbone or were refused.
     refused
         Key -> reason, for samples that have no features.
     budget
@@ -57,6 +69,18 @@ class Outcome:
         How much was cut off.
     """
 
+    samples: int = 0
     refused: dict[bytes, str] = field(default_factory=dict)
     budget: int = 0
     truncation: Truncation = field(default_factory=Truncation)
+
+    @classmethod
+    def of_ranks(cls, outcomes: Sequence["Outcome"]) -> "Outcome":
+        """Put together what several ranks did."""
+        together = cls()
+        for outcome in outcomes:
+            together.samples += outcome.samples
+            together.refused |= outcome.refused
+            together.budget = max(together.budget, outcome.budget)
+            together.truncation += outcome.truncation
+        return together

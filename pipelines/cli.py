@@ -38,11 +38,14 @@ def _options(
 @app.command()
 def extract(config: ConfigFile, store: Store = None, set_: Changes = None, strict: Strict = False, json: Json = False) -> None:
     """Run the backbones over the samples whose features are not in the store yet."""
+    from extract.ranks import Rank
     from pipelines import console
     from pipelines.config import load_config
     from pipelines.extract import extract_config
 
     extraction = extract_config(load_config(config, set_ or ()), store, strict, console.Bars())
+    if Rank.of_process().number:
+        return  # of several processes that torchrun started, the first one speaks
     summary = extraction.to_json()
     console.print_json(summary) if json else console.show_extraction(summary)
 

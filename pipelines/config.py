@@ -85,6 +85,15 @@ class Backbone(Part):
     views: ViewChoice | None = None
 
 
+class Loop(Part):
+    """How backbones are run: nothing here changes a feature but by rounding."""
+
+    budget: int | None = Field(None, gt=0, description="most tokens, padding included, or images in a batch")
+    workers: int | None = Field(None, ge=0, description="processes that decode images")
+    compile: bool = False
+    channels_last: bool = False
+
+
 class OutputChoice(Part):
     """Layers and poolings to keep."""
 
@@ -157,6 +166,7 @@ class Config(Part):
     ensemble: int | None = Field(None, ge=2, description="members of a greedy ensemble of trials")
     store: str = "features"
     device: str = "auto"
+    loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
 
     _path: Path | None = PrivateAttr(None)
     _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
@@ -325,6 +335,7 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
 
 _PARTS: dict[str, type[BaseModel]] = {
     "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection,
+    "loop": Loop,
     "views": ViewChoice,
 }  # fmt: skip
 _KEYS = {*Config.model_fields, *(name for part in _PARTS.values() for name in part.model_fields)}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cache import FeatureStore
-from extract import BackboneSpec, Columns, Features, Samples, Skipped, extract, find_backbone, load_samples
+from extract import BackboneSpec, Columns, Features, LoopOptions, Samples, Skipped, extract, find_backbone, load_samples
 from pipelines.config import Backbone, Config, Data
 
 MOST_SAMPLES_WITH_LAYERS = 100_000
@@ -64,6 +64,7 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
             place,
             _outputs(config, backbone.name, len(samples)),
             device=config.device,
+            options=LoopOptions(**config.loop.model_dump()),
             strict=strict,
             progress=progress,
         )
