@@ -29,6 +29,26 @@ def choose_device(device: str = "auto") -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def why_device(device: str) -> str:
+    """Say why `auto` means this device here."""
+    if device.startswith("cuda"):
+        import torch
+
+        return f"there is a GPU that torch can use ({torch.cuda.get_device_name(device)})"
+    if device == "mps":
+        return "this is a Mac whose GPU torch can use"
+    if sys.platform == "linux" and any(map(os.path.exists, _GPU_NODES)):
+        return "there is a GPU, and this torch cannot use it; install a build of torch for it"
+    return "there is no GPU"
+
+
+def why_precision(precision: str, device: str) -> str:
+    """Say why `auto` means this precision on a device."""
+    if precision == "bfloat16":
+        return "the GPU computes in it"
+    return "a CPU is slower in bfloat16 unless made for it" if device == "cpu" else "the GPU has no bfloat16"
+
+
 def choose_precision(precision: str, device: str) -> str:
     """Return the arithmetic of the forward pass: for `auto`, bfloat16 on GPUs that have it and float32 elsewhere."""
     if precision not in PRECISIONS:
