@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 _THREADS = 16  # files may be on a disk far away
@@ -37,7 +38,7 @@ def remembered_all(paths: Sequence[str], fact: str, find_out: Callable[[str], st
     answers: list[str | OSError] = []
     with ThreadPoolExecutor(_THREADS) as threads:
         for start in range(0, len(paths), _FILES_AT_A_TIME):
-            part = [Path(path) for path in paths[start : start + _FILES_AT_A_TIME]]
+            part = paths[start : start + _FILES_AT_A_TIME]
             known = recall(part, fact)
             new = [path for path, answer in zip(part, known, strict=True) if answer is None]
             found = list(threads.map(lambda path: _stamp_and_answer(path, find_out), new))
@@ -48,36 +49,46 @@ def remembered_all(paths: Sequence[str], fact: str, find_out: Callable[[str], st
     return answers
 
 
-def _stamp_and_answer(path: Path, find_out: Callable[[str], str]) -> tuple[str, str] | OSError:
+def _stamp_and_answer(path: str, find_out: Callable[[str], str]) -> tuple[str, str] | OSError:
     try:
-        return stamp_of(path), find_out(str(path))
+        return stamp_of(path), find_out(path)
     except OSError as error:
         return error
 
 
-def recall(paths: Sequence[Path], fact: str) -> list[str | None]:
+def recall(paths: Sequence[str | Path], fact: str) -> list[str | None]:
     """Return what is remembered of each file as it is now, None where nothing is."""
     answers: list[str | None] = [None] * len(paths)
     with contextlib.suppress(*_NO_MEMO), contextlib.closing(_connect()) as memo:
         for number, path in enumerate(paths):
-            place = path.resolve()
-            row = memo.execute("SELECT answer, stamp FROM facts WHERE path=? AND fact=?", (str(place), fact)).fetchone()
-            if row and row[1] == stamp_of(place):
+            row = memo.execute("SELECT answer, stamp FROM facts WHERE path=? AND fact=?", (_place(path), fact)).fetchone()
+            if row and row[1] == stamp_of(path):
                 answers[number] = str(row[0])
     return answers
 
 
-def remember(found: Sequence[tuple[Path, str, str]], fact: str) -> None:
+def remember(found: Sequence[tuple[str | Path, str, str]], fact: str) -> None:
     """Remember (path, stamp, answer); the stamp was taken before the answer was looked for."""
     with contextlib.suppress(*_NO_MEMO), contextlib.closing(_connect()) as memo, memo:
-        rows = [(str(path.resolve()), fact, stamp, answer) for path, stamp, answer in found]
+        rows = [(_place(path), fact, stamp, answer) for path, stamp, answer in found]
         memo.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", rows)
 
 
-def stamp_of(path: Path | int) -> str:
+def stamp_of(path: str | Path | int) -> str:
     """Return what of a file's status changes when its content does: size, times, inode, device."""
     status = os.stat(path)
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}:{status.st_dev}"
+
+
+def _place(path: str | Path) -> str:
+    """Return where a file is. Its folder's links are followed once a process: a memo is asked for thousands of files."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(_real_folder(folder), name)
+
+
+@lru_cache(4096)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _connect() -> sqlite3.Connection:

@@ -92,7 +92,7 @@ class Job:
 
 def provenance(device: str, options: LoopOptions) -> dict[str, Any]:
     """Say what features are made with that cannot change them but by rounding: device, options, library versions."""
-    libraries = ("torch", "transformers", "sentence-transformers")
+    libraries = ("torch", "transformers", "sentence-transformers", "timm", "open_clip_torch", "torchvision", "pillow")
     versions = {name: importlib.metadata.version(name) for name in libraries}
     how = {"compile": options.compile, "channels_last": options.channels_last}
     return {"device": device, "python": platform.python_version(), **how, **versions}
