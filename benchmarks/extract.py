@@ -1,4 +1,6 @@
-"""Texts through all-MiniLM-L6-v2, three ways, in one run: `python -m benchmarks.extract [--texts N] [--rounds R]`.
+"""Texts through all-MiniLM-L6-v2, four ways, in one run: `python -m benchmarks.extract [--texts N] [--rounds R]`.
+
+Then many outputs against one, through a random encoder of 12 layers: what further layers and poolings cost.
 
 Models are loaded beforehand; everything else counts (tokenising, forward, pooling, and for Headstart the commit to a
 store on disk). The ways take turns, round by round, and a way's time is its median, so that a noisy machine hits all alike.
@@ -11,14 +13,16 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks import tables
-from cache import FeatureStore, as_key_array, text_key
+from cache import FeatureStore, Recipe, as_key_array, text_key
 from extract import BackboneSpec, Columns, find_backbone, load_samples
 from extract.backbones.sentence import SentenceBackbone
+from extract.backbones.text import TextBackbone
 from extract.extractor import Quiet, make_recipe
 from extract.loop import run_loop
 from extract.outputs import Output
@@ -41,6 +45,8 @@ def main() -> None:
             count = options.texts if "demo" in name else options.texts // 4
             texts = sorted(set(load_samples(path, Columns()).inputs))
             measure(name, random.Random(0).sample(texts, min(count, len(texts))), options.rounds)
+    texts = sorted(set(load_samples(SOURCES["demo sentences"], Columns()).inputs))
+    measure_outputs(random.Random(0).sample(texts, options.texts // 2), options.rounds)
 
 
 def measure(name: str, texts: Sequence[str], rounds: int) -> None:
@@ -50,7 +56,7 @@ def measure(name: str, texts: Sequence[str], rounds: int) -> None:
     backbone = SentenceBackbone.load(checkpoint, spec, "cpu", "float32")
     recipe = make_recipe(checkpoint, spec, "float32")
     keys = as_key_array(map(text_key, texts))
-    lengths = backbone.prepare(texts)[1]
+    lengths = backbone.prepare(texts).costs
 
     from sentence_transformers import SentenceTransformer
     from transformers import AutoModel, AutoTokenizer
@@ -59,12 +65,15 @@ def measure(name: str, texts: Sequence[str], rounds: int) -> None:
     model, tokenizer = AutoModel.from_pretrained(checkpoint.location).eval(), AutoTokenizer.from_pretrained(checkpoint.location)
 
     def headstart() -> np.ndarray:
-        with tempfile.TemporaryDirectory() as folder:
-            store = FeatureStore(Path(folder) / "store")
-            output = Output(None, "pooled")
-            commit = lambda some, features: store.commit(recipe, some, features)  # noqa: E731
-            run_loop(backbone, texts, keys, [output], "float32", commit, Quiet(), device="cpu")
-            return store.read(recipe, keys, "pooled")
+        return _extract(backbone, recipe, texts, keys, [Output(None, "pooled")])["pooled"]
+
+    batches = _record_batches(backbone, headstart)
+    assert sum(len(batch["input_ids"]) for batch in batches) == len(texts)
+
+    def bare_forward() -> None:
+        with torch.inference_mode():
+            for batch in batches:
+                backbone.model(**batch)
 
     def encode() -> np.ndarray:
         return library.encode(list(texts), show_progress_bar=False)
@@ -72,27 +81,88 @@ def measure(name: str, texts: Sequence[str], rounds: int) -> None:
     def plain_loop() -> np.ndarray:
         return _plain_loop(model, tokenizer, texts)
 
-    ways: dict[str, Callable[[], np.ndarray]] = {
+    ways: dict[str, Callable[[], Any]] = {
         "headstart": headstart,
+        "the bare forward on the same ready batches": bare_forward,
         "sentence_transformers encode": encode,
         "transformers loop, 32 a batch": plain_loop,
     }
+    median, vectors = _take_turns(ways, rounds)
+    given = [found for found in vectors.values() if found is not None]
+    apart = max(float(np.abs(found - vectors["headstart"]).max()) for found in given)
+    print(f"\n{name}: {len(texts):,} texts, {sum(lengths):,} tokens, vectors agree to {apart:.0e}\n")
+    _print_times(median, "headstart", len(texts), sum(lengths))
+
+
+def measure_outputs(texts: Sequence[str], rounds: int) -> None:
+    """Time one output against 12 layers with 3 poolings each, out of one pass."""
+    with tempfile.TemporaryDirectory() as folder:
+        backbone, recipe = _random_encoder(Path(folder))
+    keys = as_key_array(map(text_key, texts))
+    many = [Output(layer, pooling) for layer in range(1, 13) for pooling in ("cls", "mean", "max")]
+    ways = {
+        "the last layer's mean": lambda: len(_extract(backbone, recipe, texts, keys, [Output(12, "mean")])),
+        "12 layers x cls, mean, max": lambda: len(_extract(backbone, recipe, texts, keys, many)),
+    }
+    median, counts = _take_turns(ways, rounds)
+    assert list(counts.values()) == [1, 36]
+    tokens = sum(backbone.prepare(texts).costs)
+    print(f"\nOutputs: {len(texts):,} demo sentences through a random encoder of 12 layers, width 384\n")
+    _print_times(median, "the last layer's mean", len(texts), tokens)
+
+
+def _extract(backbone, recipe, texts, keys, outputs) -> dict[str, np.ndarray]:  # type: ignore[no-untyped-def]
+    with tempfile.TemporaryDirectory() as folder:
+        store = FeatureStore(Path(folder) / "store")
+        commit = lambda some, features: store.commit(recipe, some, features)  # noqa: E731
+        run_loop(backbone, texts, keys, outputs, "float32", commit, Quiet(), device="cpu")
+        return {output.name: store.read(recipe, keys, output.name) for output in outputs}
+
+
+def _record_batches(backbone, run: Callable[[], Any]) -> list[dict[str, torch.Tensor]]:  # type: ignore[no-untyped-def]
+    """Return the batches that a run makes."""
+    batches, forward = [], backbone.forward
+
+    def record(batch, outputs):  # type: ignore[no-untyped-def]
+        batches.append(batch)
+        return forward(batch, outputs)
+
+    backbone.forward = record
+    try:
+        run()
+    finally:
+        del backbone.forward
+    return batches
+
+
+def _random_encoder(folder: Path) -> tuple[TextBackbone, Recipe]:
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    AutoTokenizer.from_pretrained(find_backbone("all-MiniLM-L6-v2").location).save_pretrained(folder)
+    sizes = {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 1536}
+    BertModel(BertConfig(**sizes)).save_pretrained(folder)
+    checkpoint, spec = find_backbone(f"hf:{folder}"), BackboneSpec(f"hf:{folder}", max_length=256)
+    return TextBackbone.load(checkpoint, spec, "cpu", "float32"), make_recipe(checkpoint, spec, "float32")
+
+
+def _take_turns(ways: dict[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, float], dict[str, Any]]:
+    """Run every way in every round; return the median of its times, and what it gave last."""
     seconds: dict[str, list[float]] = {way: [] for way in ways}
-    vectors = {}
+    given = {}
     for turn in range(rounds + 1):
         for way, run in ways.items():
             began = time.perf_counter()
-            vectors[way] = run()
+            given[way] = run()
             if turn:  # the first round warms up
                 seconds[way].append(time.perf_counter() - began)
-    apart = max(float(np.abs(found - vectors["headstart"]).max()) for found in vectors.values())
-    median = {way: statistics.median(times) for way, times in seconds.items()}
+    return {way: statistics.median(times) for way, times in seconds.items()}, given
+
+
+def _print_times(median: dict[str, float], against: str, texts: int, tokens: int) -> None:
     rows = [
-        (way, f"{len(texts) / took:,.0f}", f"{sum(lengths) / took:,.0f}", f"{took / median['headstart']:.2f}x")
-        for way, took in median.items()
+        (way, f"{texts / took:,.0f}", f"{tokens / took:,.0f}", f"{took / median[against]:.2f}x") for way, took in median.items()
     ]
-    print(f"\n{name}: {len(texts):,} texts, {sum(lengths):,} tokens, vectors agree to {apart:.0e}\n")
-    print(tables.markdown(("way", "texts/s", "tokens/s", "time against headstart"), rows))
+    print(tables.markdown(("way", "texts/s", "tokens/s", f"time against {against}"), rows), flush=True)
 
 
 def _plain_loop(model, tokenizer, texts: Sequence[str]) -> np.ndarray:  # type: ignore[no-untyped-def]

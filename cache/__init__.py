@@ -1,15 +1,15 @@
 """The feature store: keys, recipes, shards, the store itself, data set tables. No torch, no network."""
 
 from cache.errors import HeadstartError, StoreError
-from cache.keys import as_key_array, text_key
+from cache.keys import as_key_array, image_key, image_text_key, pixels_key, text_key, view_key
 from cache.lease import Lease
-from cache.memo import remembered
+from cache.memo import remembered, remembered_all
 from cache.ragged import Ragged
 from cache.recipe import Recipe
 from cache.rows import StoredRows
 from cache.shard import DamagedShardError, Shard
 from cache.store import FeatureStore, Holding, StoreWarning
-from cache.table import Table, read_table, write_table
+from cache.table import Origin, Table, read_table, write_table
 
 __all__ = [
     "DamagedShardError",
@@ -17,6 +17,7 @@ __all__ = [
     "HeadstartError",
     "Holding",
     "Lease",
+    "Origin",
     "Ragged",
     "Recipe",
     "Shard",
@@ -25,8 +26,13 @@ __all__ = [
     "StoredRows",
     "Table",
     "as_key_array",
+    "image_key",
+    "image_text_key",
+    "pixels_key",
     "read_table",
     "remembered",
+    "remembered_all",
     "text_key",
+    "view_key",
     "write_table",
 ]

@@ -1,11 +1,12 @@
 """Sample keys: a sample's identity is its content.
 
 A key is 128 bits of BLAKE2b over the raw content, so that nobody can craft two samples that share a feature. The
-`person` parameter keeps the kinds of content apart: a text never has the key of a pair. Part of the store's format.
+`person` parameter keeps the kinds of content apart: a text never has the key of a pair, a file never that of its
+pixels. Part of the store's format.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -25,6 +26,37 @@ def text_key(text: str, pair: str | None = None) -> bytes:
     first = text.encode()
     content = len(first).to_bytes(8, "little") + first + pair.encode()
     return hashlib.blake2b(content, digest_size=KEY_BYTES, person=b"headstart-pair").digest()
+
+
+def image_key(content: bytes) -> bytes:
+    """Return the 16-byte key of an encoded image: its file's bytes, not decoded."""
+    return hashlib.blake2b(content, digest_size=KEY_BYTES, person=b"headstart-image").digest()
+
+
+def pixels_key(mode: str, shape: Sequence[int], pixels: bytes) -> bytes:
+    """Return the 16-byte key of an image in memory: its mode, such as `RGB`, its shape and its decoded pixels."""
+    digest = hashlib.blake2b(
+        f"{mode} {'x'.join(map(str, shape))}\n".encode(), digest_size=KEY_BYTES, person=b"headstart-pixels"
+    )
+    digest.update(pixels)
+    return digest.digest()
+
+
+def image_text_key(image: bytes, text: str) -> bytes:
+    """Return the 16-byte key of an image with a text, from the image's key and the text.
+
+    Raises
+    ------
+    UnicodeEncodeError
+        If the text holds lone surrogates.
+    """
+    return hashlib.blake2b(image + text.encode(), digest_size=KEY_BYTES, person=b"headstart-imtext").digest()
+
+
+def view_key(sample: bytes, view: int, seed: int) -> bytes:
+    """Return the 16-byte key of an augmented view of a sample, from the sample's key, the view's index and the seed."""
+    content = sample + view.to_bytes(8, "little") + seed.to_bytes(8, "little")
+    return hashlib.blake2b(content, digest_size=KEY_BYTES, person=b"headstart-view").digest()
 
 
 def as_key_array(keys: Iterable[bytes]) -> np.ndarray:

@@ -1,15 +1,21 @@
 """Facts about files that cost time to find out, remembered on this machine until the file changes.
 
-Such as the digest of a weights file, and where the arrays of a checked shard lie. A fact belongs to a path together
-with size, modification and change time, inode and device; if any differs, it is found out again. The memo is one
-SQLite file under the user's cache folder, never beside the file it speaks of. Without it everything works, slower.
+Such as the digest of a weights file, the key of an image file, and where the arrays of a checked shard lie. A fact
+belongs to a path together with size, modification and change time, inode and device; if any differs, it is found out
+again. The memo is one SQLite file under the user's cache folder, never beside the file it speaks of. Without it
+everything works, slower.
 """
 
 import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+_THREADS = 16  # files may be on a disk far away
+_FILES_AT_A_TIME = 4096
+_NO_MEMO = (sqlite3.Error, OSError, UnicodeEncodeError)  # the last for file names that are not Unicode
 
 
 def remembered(path: Path, fact: str, find_out: Callable[[Path], str]) -> str:
@@ -23,10 +29,36 @@ def remembered(path: Path, fact: str, find_out: Callable[[Path], str]) -> str:
     return answer
 
 
+def remembered_all(paths: Sequence[str], fact: str, find_out: Callable[[str], str]) -> list[str | OSError]:
+    """Return `find_out(path)` of many files, from memory where a file has not changed; new ones are read in threads.
+
+    An `OSError` that `find_out` raises stands in the answer's place and is not remembered.
+    """
+    answers: list[str | OSError] = []
+    with ThreadPoolExecutor(_THREADS) as threads:
+        for start in range(0, len(paths), _FILES_AT_A_TIME):
+            part = [Path(path) for path in paths[start : start + _FILES_AT_A_TIME]]
+            known = recall(part, fact)
+            new = [path for path, answer in zip(part, known, strict=True) if answer is None]
+            found = list(threads.map(lambda path: _stamp_and_answer(path, find_out), new))
+            told = zip(new, found, strict=True)
+            remember([(path, *answer) for path, answer in told if not isinstance(answer, OSError)], fact)
+            fresh = (answer if isinstance(answer, OSError) else answer[1] for answer in found)
+            answers += [next(fresh) if answer is None else answer for answer in known]
+    return answers
+
+
+def _stamp_and_answer(path: Path, find_out: Callable[[str], str]) -> tuple[str, str] | OSError:
+    try:
+        return stamp_of(path), find_out(str(path))
+    except OSError as error:
+        return error
+
+
 def recall(paths: Sequence[Path], fact: str) -> list[str | None]:
     """Return what is remembered of each file as it is now, None where nothing is."""
     answers: list[str | None] = [None] * len(paths)
-    with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(_connect()) as memo:
+    with contextlib.suppress(*_NO_MEMO), contextlib.closing(_connect()) as memo:
         for number, path in enumerate(paths):
             place = path.resolve()
             row = memo.execute("SELECT answer, stamp FROM facts WHERE path=? AND fact=?", (str(place), fact)).fetchone()
@@ -37,7 +69,7 @@ def recall(paths: Sequence[Path], fact: str) -> list[str | None]:
 
 def remember(found: Sequence[tuple[Path, str, str]], fact: str) -> None:
     """Remember (path, stamp, answer); the stamp was taken before the answer was looked for."""
-    with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(_connect()) as memo, memo:
+    with contextlib.suppress(*_NO_MEMO), contextlib.closing(_connect()) as memo, memo:
         rows = [(str(path.resolve()), fact, stamp, answer) for path, stamp, answer in found]
         memo.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", rows)
 

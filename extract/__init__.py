@@ -3,12 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 from extract.backbones.checkpoint import BackboneSpec
+from extract.backbones.custom import CustomBackbone, custom_backbone
 from extract.backbones.registry import find_backbone
-from extract.errors import BackboneError, BadSampleError, NoSuchNameError, SourceError
+from extract.errors import BackboneError, BadSampleError, NoSuchNameError, SourceError, UnusableSampleError
 from extract.extractor import Features, extract
-from extract.outputs import Output
+from extract.images import ImageFile, ImageText
+from extract.options import LoopOptions
+from extract.outputs import Offer, Output
 from extract.samples import Samples, Skipped
 from extract.sources import LABEL_SEPARATOR, Columns, load_samples
+from extract.views import Views
+from extract.zero_shot import zero_shot_weights
 
 if TYPE_CHECKING:
     from extract.transformer import FeatureExtractor
@@ -19,16 +24,25 @@ __all__ = [
     "BackboneSpec",
     "BadSampleError",
     "Columns",
+    "CustomBackbone",
     "FeatureExtractor",
     "Features",
+    "ImageFile",
+    "ImageText",
+    "LoopOptions",
     "NoSuchNameError",
+    "Offer",
     "Output",
     "Samples",
     "Skipped",
     "SourceError",
+    "UnusableSampleError",
+    "Views",
+    "custom_backbone",
     "extract",
     "find_backbone",
     "load_samples",
+    "zero_shot_weights",
 ]
 
 

@@ -1,31 +1,43 @@
-"""Batching: sorted by length, filled up to a budget of tokens, so that little is spent on padding."""
+"""Batching: sorted by cost, filled up to a budget, so that little is spent on padding."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 
-def token_budget_batches(lengths: Sequence[int], budget: int) -> list[np.ndarray]:
-    """Split samples into batches of similar length whose padded size stays within a budget.
+@dataclass
+class Budget:
+    """The most that a batch may cost, padding included. It changes while an extraction runs."""
+
+    cost: int
+
+    def halve(self, tried: int | None = None) -> None:
+        """Make it half of what has been tried, or of itself."""
+        self.cost = max(1, min(self.cost, tried or self.cost) // 2)
+
+
+def budget_batches(costs: Sequence[int] | np.ndarray, budget: int) -> list[np.ndarray]:
+    """Split samples into batches of similar cost whose padded size stays within a budget.
 
     Parameters
     ----------
-    lengths
-        Tokens per sample.
+    costs
+        Cost of each sample: tokens of a text, 1 for an image.
     budget
-        Most tokens in a batch, padding included; a longer sample is a batch of its own.
+        The most a batch may cost, padding included; a sample that costs more is a batch of its own.
 
     Returns
     -------
     list of np.ndarray
-        Positions into `lengths`, every one once, longest samples first (so that memory runs out at once or never).
+        Positions into `costs`, every one once, the most expensive first (so that memory runs out at once or never).
     """
-    tokens = np.asarray(lengths, dtype=np.int64)
-    order = np.argsort(-tokens, kind="stable")
+    each = np.asarray(costs, dtype=np.int64)
+    order = np.argsort(-each, kind="stable")
     batches = []
     start = 0
     while start < len(order):
-        stop = start + max(1, budget // max(1, int(tokens[order[start]])))
+        stop = start + max(1, budget // max(1, int(each[order[start]])))
         batches.append(order[start:stop])
         start = stop
     return batches

@@ -6,6 +6,13 @@ import sys
 from extract.errors import NoSuchBackboneError
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+TOKEN_BUDGETS = {"cpu": 2048, "mps": 8192, "cuda": 32768}
+"""Tokens in a batch, padding included, where nothing is known of the device but its kind."""
+
+SAMPLE_BUDGETS = {"cpu": 16, "mps": 64, "cuda": 256}
+"""The same for backbones whose samples cost alike, such as images."""
+
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "failed to allocate")
 _GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, WSL
 
 
@@ -22,6 +29,26 @@ def choose_device(device: str = "auto") -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def why_device(device: str) -> str:
+    """Say why `auto` means this device here."""
+    if device.startswith("cuda"):
+        import torch
+
+        return f"there is a GPU that torch can use ({torch.cuda.get_device_name(device)})"
+    if device == "mps":
+        return "this is a Mac whose GPU torch can use"
+    if sys.platform == "linux" and any(map(os.path.exists, _GPU_NODES)):
+        return "there is a GPU, and this torch cannot use it; install a build of torch for it"
+    return "there is no GPU"
+
+
+def why_precision(precision: str, device: str) -> str:
+    """Say why `auto` means this precision on a device."""
+    if precision == "bfloat16":
+        return "the GPU computes in it"
+    return "a CPU is slower in bfloat16 unless made for it" if device == "cpu" else "the GPU has no bfloat16"
+
+
 def choose_precision(precision: str, device: str) -> str:
     """Return the arithmetic of the forward pass: for `auto`, bfloat16 on GPUs that have it and float32 elsewhere."""
     if precision not in PRECISIONS:
@@ -33,3 +60,24 @@ def choose_precision(precision: str, device: str) -> str:
 
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return "float32"
+
+
+def default_budget(unit: str, device: str) -> int:
+    """Return the cost of a batch that fits a kind of device, in tokens or in samples."""
+    budgets = TOKEN_BUDGETS if unit == "tokens" else SAMPLE_BUDGETS
+    return budgets.get(device.partition(":")[0], budgets["cpu"])
+
+
+def count_workers(device: str) -> int:
+    """Return how many processes may decode samples: all processors but one, and on a CPU, which also computes, fewer."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(16, processors - 1 if device != "cpu" else processors // 4))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception says that memory ran out: CUDA's own type, or what MPS and CPU raise in words."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)

@@ -25,3 +25,7 @@ class NoSuchBackboneError(BackboneError, NoSuchNameError):
 
 class BadSampleError(HeadstartError):
     """A sample cannot be extracted and the caller asked for that to be an error."""
+
+
+class UnusableSampleError(HeadstartError):
+    """A single sample cannot be decoded; the text is the reason that is reported with the sample's id."""

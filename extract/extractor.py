@@ -4,18 +4,23 @@ import dataclasses
 import importlib.metadata
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from cache import FeatureStore, Ragged, Recipe, write_table
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
-from extract.backbones.registry import LOADERS, adapter_of, find_backbone
+from extract.backbones.custom import CustomBackbone
+from extract.backbones.registry import adapter_of, find_backbone
 from extract.devices import choose_device, choose_precision
-from extract.errors import BadSampleError
+from extract.errors import BackboneError, BadSampleError, NoSuchBackboneError
+from extract.options import LoopOptions
+from extract.outcome import Outcome, Truncation
 from extract.outputs import parse_outputs
+from extract.ranks import Rank
 from extract.samples import Samples, Skipped
+from extract.views import Views
 
 EXTRACTOR_VERSION = 1
 """Raised when the same inputs would come to have other features."""
@@ -43,6 +48,10 @@ class Features:
         Whether the backbone had to be loaded.
     seconds
         Wall time of the call.
+    truncation
+        How much was cut off the texts that ran through the backbone.
+    views
+        Which augmented views were extracted too; `cached` and `extracted` count every view.
     """
 
     store: FeatureStore
@@ -56,6 +65,21 @@ class Features:
     extracted: int
     backbone_loaded: bool
     seconds: float
+    truncation: Truncation = dataclasses.field(default_factory=Truncation)
+    views: Views | None = None
+
+    @property
+    def view_keys(self) -> np.ndarray:
+        """The keys `[m, v, 16]` of every usable sample's views; view 0 is the plain sample, and the only one without views."""
+        return self.keys[:, None] if self.views is None else self.views.keys(self.keys)
+
+    def by_view(self, output: str | None = None) -> np.ndarray:
+        """Return the features `[m, v, d]` of all views of the usable samples; view 0 is `array()`."""
+        keys = self.view_keys
+        found = self.store.read(self.recipe, keys.reshape(-1, keys.shape[2]), output or self.outputs[0])
+        if not isinstance(found, np.ndarray):
+            raise BackboneError(f"{output or self.outputs[0]}: tokens have no array by view; read them with `view_keys`")
+        return found.reshape(*keys.shape[:2], -1)
 
     def array(self, output: str | None = None) -> np.ndarray | Ragged:
         """Return the features `[m, d]` of the usable samples in order, tokens as `Ragged`; by default the first output's."""
@@ -68,7 +92,7 @@ class Quiet:
     def start(self, title: str, cached: int, missing: int) -> None:
         """Say nothing."""
 
-    def advance(self, samples: int) -> None:
+    def advance(self, samples: int, share: float) -> None:
         """Say nothing."""
 
     def finish(self) -> None:
@@ -77,12 +101,12 @@ class Quiet:
 
 def extract(
     samples: Samples | Sequence[Any],
-    backbone: str | BackboneSpec,
+    backbone: "str | CustomBackbone | BackboneSpec",
     store: FeatureStore | str = "features",
     outputs: Any = None,
     *,
     device: str = "auto",
-    token_budget: int | None = None,
+    options: LoopOptions | None = None,
     strict: bool = False,
     keep_table: bool = True,
     progress: Any = None,
@@ -94,8 +118,8 @@ def extract(
     samples
         Texts, or what a source gives.
     backbone
-        URI or well-known name (`all-MiniLM-L6-v2`, `hf:bert-base-uncased`, `st:/models/mine`), or a `BackboneSpec` with
-        its settings.
+        URI or well-known name (`all-MiniLM-L6-v2`, `hf:bert-base-uncased`, `st:/models/mine`), a `custom_backbone`, or a
+        `BackboneSpec` of any of these with its settings.
     store
         The feature store or its folder.
     outputs
@@ -103,8 +127,8 @@ def extract(
         see `extract.outputs.parse_outputs`.
     device
         `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-    token_budget
-        Most tokens in a batch, padding included; None for the device's default.
+    options
+        How to run the backbone: size of batches, worker processes, ...
     strict
         Raise on the first sample that cannot be used, before anything is computed, instead of skipping it.
     keep_table
@@ -123,44 +147,62 @@ def extract(
     """
     began = time.monotonic()
     samples = samples if isinstance(samples, Samples) else Samples.of(samples)
-    spec = BackboneSpec(backbone) if isinstance(backbone, str) else backbone
+    spec = backbone if isinstance(backbone, BackboneSpec) else BackboneSpec(backbone)
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    progress = progress or Quiet()
-    checkpoint = find_backbone(spec.backbone)
-    asked = parse_outputs(outputs, checkpoint.layers, LOADERS[checkpoint.scheme].has_own, f"outputs of {spec.backbone}")
+    rank = Rank.of_process()
+    progress = progress if progress is not None and rank.number == 0 else Quiet()
+    samples, checkpoint = _match(samples, spec)
+    kind = checkpoint.offer.takes
+    title = spec.backbone if isinstance(spec.backbone, str) else checkpoint.uri
+    asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {title}")
     names = tuple(output.name for output in asked)
-    device = choose_device(device)
+    device = rank.device(choose_device(device))
     recipe = make_recipe(checkpoint, spec, choose_precision(spec.precision, device))
 
-    admitted = samples.admit()
+    admitted = samples.admit(kind)
     skipped = admitted.skipped
     if strict and skipped:
         _refuse(skipped)
-    todo = _first_occurrences(admitted.keys, store.missing(recipe, admitted.keys, names))
-    progress.start(spec.backbone, len(admitted.keys) - len(todo), len(todo))
-    refused: dict[bytes, str] = {}
+    views = 1 if spec.views is None else 1 + spec.views.count
+    keys = admitted.keys if spec.views is None else spec.views.keys(admitted.keys).reshape(-1, admitted.keys.shape[1])
+    todo = _first_occurrences(keys, store.missing(recipe, keys, names))
+    mine = todo[rank.owns(keys[todo])]
+    progress.start(title, len(keys) - len(todo), len(mine))
+    outcome, broken, options = Outcome(), {}, options or LoopOptions()
+    run: np.ndarray = mine
     try:
-        if len(todo):
+        if len(mine):
+            inputs = [_view(samples.inputs[admitted.rows[place // views]], spec, place % views, keys[place]) for place in mine]
+            if kind != "text":
+                from extract.decoding import reasons_before_the_first_good
+
+                reasons = reasons_before_the_first_good(inputs)
+                broken = {keys[place].tobytes(): reason for place, reason in zip(mine, reasons, strict=False)}
+                run, inputs = mine[len(reasons) :], inputs[len(reasons) :]
+        if len(run):
             from extract.loop import run_loop
 
-            made_with = provenance(device)
-            refused = run_loop(
-                adapter_of(checkpoint.scheme).load(checkpoint, spec, device, recipe.precision),
-                [samples.inputs[row] for row in admitted.rows[todo].tolist()],
-                admitted.keys[todo],
-                [output for output in asked if store.missing(recipe, admitted.keys[todo], [output.name]).any()],
+            outcome = run_loop(
+                adapter_of(checkpoint).load(checkpoint, spec, device, recipe.precision),
+                inputs,
+                keys[run],
+                [output for output in asked if store.missing(recipe, keys[run], [output.name]).any()],
                 recipe.dtype,
-                lambda keys, features: store.commit(recipe, keys, features, made_with),
+                lambda keys, features: store.commit(recipe, keys, features, provenance(device, options)),
                 progress,
                 device=device,
-                token_budget=token_budget,
+                options=options,
             )
+        outcome.samples, outcome.refused = len(mine), broken | outcome.refused
+        outcome = Outcome.of_ranks(rank.gather(outcome))
     finally:
         progress.finish()
-    usable = np.array([key.tobytes() not in refused for key in admitted.keys]) if refused else np.ones(len(admitted.keys), bool)
-    for position in np.flatnonzero(~usable):
+    refused = outcome.refused
+    usable = np.ones(len(admitted.keys), bool)
+    for position, reason in _refused_samples(keys, views, refused):
+        usable[position] = False
         row = int(admitted.rows[position])
-        skipped.append(Skipped(row, samples.ids[row], refused[admitted.keys[position].tobytes()]))
+        skipped.append(Skipped(row, samples.ids[row], reason))
     if strict and skipped:
         _refuse(skipped)
     if keep_table and len(admitted.keys):
@@ -173,16 +215,51 @@ def extract(
         rows=admitted.rows[usable],
         skipped=sorted(skipped, key=lambda entry: entry.row),
         samples=len(samples),
-        cached=len(samples) - len(skipped) - len(todo) + len(refused),
-        extracted=len(todo) - len(refused),
-        backbone_loaded=len(todo) > 0,
+        cached=max(0, int(usable.sum()) * views - outcome.samples + len(refused)),
+        extracted=outcome.samples - len(refused),
+        backbone_loaded=len(run) > 0,
         seconds=time.monotonic() - began,
+        truncation=outcome.truncation,
+        views=spec.views,
     )
+
+
+def _match(samples: Samples, spec: BackboneSpec) -> tuple[Samples, Checkpoint]:
+    """Find the backbone and the part of it that takes such samples; for one of images alone, texts are paths."""
+    checkpoint = find_backbone(spec.backbone)
+    kind = samples.kind or checkpoint.offer.takes
+    if kind == "text" and checkpoint.offer.to("text") is None and checkpoint.offer.to("image") is not None:
+        samples, kind = samples.as_files(), "image"
+    if spec.views is not None and kind == "text":
+        raise NoSuchBackboneError(f"{spec.backbone}: views are of images, and the samples are texts; leave out `views`")
+    return samples, checkpoint.for_samples(kind)
+
+
+def _refused_samples(keys: np.ndarray, views: int, refused: Mapping[bytes, str]) -> Iterator[tuple[int, str]]:
+    """Yield the position of every sample of which a view was refused, and the reason."""
+    if refused:
+        reasons = [refused.get(key.tobytes()) for key in keys]
+        for position in range(len(keys) // views):
+            reason = next(filter(None, reasons[position * views : (position + 1) * views]), None)
+            if reason is not None:
+                yield position, reason
 
 
 def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> Recipe:
     """Put together all that determines the features of a backbone used in a certain way."""
-    preprocessing = {"settings": checkpoint.settings, "max_length": spec.max_length, "prompt": spec.prompt}
+    preprocessing: dict[str, Any] = {"settings": checkpoint.settings}
+    if checkpoint.offer.takes != "image":
+        preprocessing |= {"max_length": spec.max_length, "prompt": spec.prompt}
+    if checkpoint.offer.takes != "text":
+        preprocessing |= {"image_size": spec.image_size}
+    if spec.views is not None:
+        preprocessing |= {"views": spec.views.policy}
+    if checkpoint.offer.others:
+        preprocessing |= {"takes": checkpoint.offer.takes}
+    if spec.window_overlap is not None:
+        preprocessing["window_overlap"] = spec.window_overlap
+    if spec.trust_remote_code:
+        preprocessing["trust_remote_code"] = True
     return Recipe(
         backbone=checkpoint.uri,
         revision=checkpoint.revision,
@@ -194,11 +271,16 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
     )
 
 
-def provenance(device: str) -> dict[str, str]:
-    """Say what features are made with that cannot change them: device and library versions."""
+def provenance(device: str, options: LoopOptions) -> dict[str, Any]:
+    """Say what features are made with that cannot change them but by rounding: device, options, library versions."""
     libraries = ("torch", "transformers", "sentence-transformers")
     versions = {name: importlib.metadata.version(name) for name in libraries}
-    return {"device": device, "python": platform.python_version(), **versions}
+    how = {"compile": options.compile, "channels_last": options.channels_last}
+    return {"device": device, "python": platform.python_version(), **how, **versions}
+
+
+def _view(sample: Any, spec: BackboneSpec, number: int, key: np.ndarray) -> Any:
+    return sample if spec.views is None else spec.views.view(sample, number, key.tobytes())
 
 
 def _first_occurrences(keys: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -1,29 +1,36 @@
 """The extraction loop: missing samples, slice by slice, through a backbone and into the store.
 
-A slice is a run of consecutive samples. Inside it samples are sorted by length and batched by a token budget; when it
-is done it is handed to a background thread that commits it as one shard, in the data set's order. The slice's size
-follows the measured speed, so that a shard is committed about every `SECONDS_PER_SHARD` and a kill loses no more than that.
+A slice is a run of consecutive samples. Inside it samples are sorted by cost and batched to a budget; when it is done it
+is handed to a background thread that commits it as one shard, in the data set's order. The slice's size follows the
+measured speed, so that a shard is committed about every `SECONDS_PER_SHARD`; a slice that takes twice as long, or twice
+the room, is committed in parts. How batches are made ready is in `feed`, how they travel in `transfer`.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from extract.acceleration import accelerate, arrange
 from extract.backbones.base import Backbone
-from extract.batching import token_budget_batches
+from extract.batching import Budget
+from extract.devices import count_workers, default_budget, is_out_of_memory
+from extract.feed import Feed, Ready
+from extract.options import LoopOptions
+from extract.outcome import Outcome
 from extract.outputs import Output
+from extract.slices import Slice
+from extract.transfer import Transfer
 
 SECONDS_PER_SHARD = 15.0
 BYTES_PER_SHARD = 128 * 2**20
 FIRST_SLICE = 512
-_TOKEN_BUDGETS = {"cpu": 2048, "mps": 8192, "cuda": 32768}
+DEFAULT = LoopOptions()
 
-Commit = Callable[[np.ndarray, Mapping[str, np.ndarray]], Any]
+Commit = Callable[[np.ndarray, Mapping[str, Any]], Any]
 
 
 class Progress(Protocol):
@@ -32,8 +39,8 @@ class Progress(Protocol):
     def start(self, title: str, cached: int, missing: int) -> None:
         """So many samples were found in the store, and so many are about to be extracted."""
 
-    def advance(self, samples: int) -> None:
-        """So many more have been extracted."""
+    def advance(self, samples: int, share: float) -> None:
+        """So many more have been extracted; that makes this share of the work, as the backbone counts it."""
 
     def finish(self) -> None:
         """Extraction is over, in whichever way."""
@@ -49,9 +56,9 @@ def run_loop(
     progress: Progress,
     *,
     device: str,
-    token_budget: int | None = None,
+    options: LoopOptions = DEFAULT,
     clock: Callable[[], float] = time.monotonic,
-) -> dict[bytes, str]:
+) -> Outcome:
     """Extract every sample and commit it. On an interruption, what has been computed is committed first.
 
     Parameters
@@ -63,106 +70,171 @@ def run_loop(
     outputs
         What to keep of each.
     dtype
-        Type to store, `float32` or `float16`.
+        Type to store, `float32` or `float16`, where an output does not say its own.
     commit
-        Called in a background thread with keys `[m, 16]` and output name -> `[m, d]`.
+        Called in a background thread with keys `[m, 16]` and output name -> `[m, d]` or `Ragged`.
     progress
         Told after every batch.
     device
-        Where the backbone runs; it sets the default token budget.
-    token_budget
-        Most tokens in a batch, padding included; halved whenever the device is out of memory.
+        Where the backbone runs.
+    options
+        How to run it there.
     clock
         Seconds, for tests.
-
-    Returns
-    -------
-    dict
-        Key -> reason, for samples whose features are not finite and were not committed.
     """
-    budget = TokenBudget(token_budget or _TOKEN_BUDGETS.get(device.partition(":")[0], 8192))
-    refused: dict[bytes, str] = {}
-    size, start = FIRST_SLICE, 0
-    with ThreadPoolExecutor(1, thread_name_prefix="commit") as background:
-        pending: Future[Any] | None = None
-        while start < len(samples):
-            began = clock()
-            stop = min(start + size, len(samples))
-            rows = _Slice(stop - start, dtype)
+    run = _Run(backbone, samples, keys, outputs, dtype, commit, progress, device, options, clock)
+    try:
+        run.compute()
+    finally:  # an interrupted slice is committed as far as it came
+        run.finish()
+    return run.outcome
+
+
+class _Run:
+    def __init__(
+        self,
+        backbone: Backbone,
+        samples: Sequence[Any],
+        keys: np.ndarray,
+        outputs: Sequence[Output],
+        dtype: str,
+        commit: Commit,
+        progress: Progress,
+        device: str,
+        options: LoopOptions,
+        clock: Callable[[], float],
+    ) -> None:
+        self.outcome = Outcome(samples=len(samples))
+        self._backbone = backbone
+        self._options = options
+        accelerate(backbone, options)
+        self._keys = keys
+        self._outputs = outputs
+        self._commit = commit
+        self._progress = progress
+        self._clock = clock
+        self._work = _Work(backbone.weigh(samples))
+        self._budget = Budget(options.budget or default_budget(backbone.unit, device))
+        self._transfer = Transfer(device)
+        self._size, self._began, self._committed = FIRST_SLICE, clock(), clock()
+        dtypes = {output.name: output.dtype or dtype for output in outputs}
+        workers = 0
+        if backbone.decode is not None and backbone.parallel:
+            workers = count_workers(device) if options.workers is None else options.workers
+        self._feed = Feed(backbone, samples, dtypes, lambda: self._size, self._budget, self._transfer, workers)
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._pending: Future[Any] | None = None
+
+    def compute(self) -> None:
+        """Run batch after batch."""
+        while True:
+            ready = None
             try:
-                _run_slice(backbone, samples[start:stop], outputs, rows, budget, progress)
-            finally:  # an interrupted slice is committed as far as it came
-                if pending is not None:
-                    pending.result()
-                good = rows.usable(keys[start:stop], refused)
-                if len(good):
-                    features = {name: array[good] for name, array in rows.arrays.items()}
-                    pending = background.submit(commit, keys[start + good], features)
-            speed = (stop - start) / max(clock() - began, 1e-6)
-            widest = sum(array[0].nbytes for array in rows.arrays.values()) or 1
-            size = int(np.clip(speed * SECONDS_PER_SHARD, 1, max(1, BYTES_PER_SHARD // widest)))
-            start = stop
-        if pending is not None:
-            pending.result()
-    return refused
+                ready = self._feed.take()
+                if ready is None:
+                    break
+                self._forward(ready)
+            except Exception as error:
+                if not is_out_of_memory(error) or self._is_single(ready):
+                    raise
+                self._shrink(ready)
+            self._commit_what_is_due()
+        self._transfer.finish()
+        self._commit_what_is_due()
 
-
-@dataclass
-class TokenBudget:
-    """How many tokens a batch may have; shrinks when the device runs out of memory and does not grow again."""
-
-    tokens: int
-
-
-class _Slice:
-    """The features of a slice as they come in, out of order."""
-
-    def __init__(self, size: int, dtype: str) -> None:
-        self.done = np.zeros(size, bool)
-        self.dtype = dtype
-        self.arrays: dict[str, np.ndarray] = {}
-
-    def put(self, rows: np.ndarray, features: Mapping[str, torch.Tensor]) -> None:
-        for name, tensor in features.items():
-            values = tensor.cpu().numpy()
-            if name not in self.arrays:
-                self.arrays[name] = np.zeros((len(self.done), values.shape[1]), self.dtype)
-            with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinite and is refused
-                self.arrays[name][rows] = values
-        self.done[rows] = True
-
-    def usable(self, keys: np.ndarray, refused: dict[bytes, str]) -> np.ndarray:
-        """Return the rows that are done and finite; the keys of others that are done go to `refused` with the reason."""
-        finite = self.done.copy()
-        for name, array in self.arrays.items():
-            bad = self.done & ~np.isfinite(array).all(axis=1)
-            finite &= ~bad
-            refused |= {keys[row].tobytes(): f"{name} is not finite in {self.dtype}" for row in np.flatnonzero(bad)}
-        return np.flatnonzero(finite)
-
-
-def _run_slice(
-    backbone: Backbone,
-    samples: Sequence[Any],
-    outputs: Sequence[Output],
-    rows: _Slice,
-    budget: TokenBudget,
-    progress: Progress,
-) -> None:
-    prepared, lengths = backbone.prepare(samples)
-    waiting = token_budget_batches(lengths, budget.tokens)[::-1]
-    while waiting:
-        batch = waiting.pop()
+    def finish(self) -> None:
+        """Commit what has been computed, and let go of threads and workers."""
         try:
-            features = backbone.forward([prepared[row] for row in batch], outputs)
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-            budget.tokens = max(1, min(budget.tokens, int(lengths[batch[0]]) * len(batch)) // 2)
-            left = np.concatenate([batch, *waiting[::-1]])
-            waiting = [left[part] for part in token_budget_batches([lengths[row] for row in left], budget.tokens)][::-1]
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            continue
-        rows.put(batch, features)
-        progress.advance(len(batch))
+            self._feed.close()
+            self._transfer.finish()
+            for slice_ in list(self._feed.open):
+                self._hand_over(slice_)
+                self._note_refusals(slice_)
+            if self._pending is not None:
+                self._pending.result()
+        finally:
+            self._background.shutdown()
+            self.outcome.budget = self._budget.cost
+
+    def _forward(self, ready: Ready) -> None:
+        self._tell(ready.slice, ready.refused)
+        if ready.sent is None:
+            return
+        features = self._backbone.forward(arrange(self._transfer.receive(ready.sent), self._options), self._outputs)
+
+        def land(arrays: dict[str, Any]) -> None:
+            ready.slice.put(ready.rows, arrays)
+            self._tell(ready.slice, ready.rows)
+
+        self._transfer.fetch(features, land)
+
+    def _tell(self, slice_: Slice, rows: np.ndarray) -> None:
+        if len(rows):
+            self._progress.advance(len(rows), self._work.advance(slice_, rows))
+
+    def _is_single(self, ready: Ready | None) -> bool:
+        return self._budget.cost <= 1 if ready is None else len(ready.rows) <= 1
+
+    def _shrink(self, ready: Ready | None) -> None:
+        """Halve the budget and have what was made ahead made again."""
+        self._transfer.finish()
+        self._feed.drop()
+        self._budget.halve(None if ready is None else int(ready.slice.costs[ready.rows].max()) * len(ready.rows))
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _commit_what_is_due(self) -> None:
+        while self._feed.open and self._feed.open[0].done.all():
+            slice_ = self._feed.open.popleft()
+            self._hand_over(slice_)
+            self._note_refusals(slice_)
+            self._measure(slice_)
+        if self._feed.open:
+            first = self._feed.open[0]
+            if self._clock() - self._committed > 2 * SECONDS_PER_SHARD or first.bytes > 2 * BYTES_PER_SHARD:
+                self._hand_over(first)
+
+    def _hand_over(self, slice_: Slice) -> None:
+        """Give what a slice holds to the thread that commits."""
+        if self._pending is not None:
+            self._pending.result()
+        rows, features = slice_.take()
+        if len(rows):
+            self._pending = self._background.submit(self._commit, self._keys[slice_.start + rows], features)
+        self._committed = self._clock()
+
+    def _note_refusals(self, slice_: Slice) -> None:
+        for row, reason in slice_.refused.items():
+            self.outcome.refused[self._keys[slice_.start + row].tobytes()] = reason
+
+    def _measure(self, slice_: Slice) -> None:
+        """Count what a finished slice was, and size the next ones by its speed."""
+        if slice_.prepared.whole is not None:
+            self.outcome.truncation = self.outcome.truncation.count(slice_.costs, np.asarray(slice_.prepared.whole))
+        now = self._clock()
+        speed = len(slice_.done) / max(now - self._began, 1e-6)
+        room = max(1, BYTES_PER_SHARD * len(slice_.done) // max(1, slice_.taken))
+        self._size = int(np.clip(speed * SECONDS_PER_SHARD, 1, room))
+        self._began = now
+
+
+class _Work:
+    """How much of the work is done: costs where they are known, elsewhere guesses that are scaled by what is known."""
+
+    def __init__(self, guesses: np.ndarray) -> None:
+        self._unknown = float(guesses.sum())
+        self._guesses = guesses
+        self._seen: set[int] = set()
+        self._known = self._known_guesses = self._done = 0.0
+
+    def advance(self, slice_: Slice, rows: np.ndarray) -> float:
+        """Return the share that is done, these rows included."""
+        if slice_.start not in self._seen:
+            self._seen.add(slice_.start)
+            guess = float(self._guesses[slice_.start : slice_.start + len(slice_.costs)].sum())
+            self._known += float(slice_.costs.sum())
+            self._known_guesses += guess
+            self._unknown -= guess
+        self._done += float(slice_.costs[rows].sum())
+        scale = self._known / self._known_guesses if self._known_guesses else 1.0
+        return min(1.0, self._done / max(1e-9, self._known + max(0.0, self._unknown) * scale))

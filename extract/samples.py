@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cache import Table, as_key_array, text_key
+from cache import Origin, Table, as_key_array, text_key
+from extract.images import ImageFile, ImageText, image_keys, is_image
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Samples:
     name
         The data set's name, for people.
     inputs
-        The samples themselves; one that cannot be used may be anything.
+        The samples themselves: texts, texts with a pair `(text, pair)`, images of any kind (see `images`), `ImageText`; one
+        that cannot be used may be anything.
     ids
         One per sample; says where it is, such as `reviews.csv:17`.
     labels, splits, groups
@@ -55,20 +58,36 @@ class Samples:
         inputs = list(inputs)
         return cls(name, inputs, [str(i) for i in range(len(inputs))])
 
-    def admit(self) -> "Admitted":
-        """Give every usable sample its key and every other one its reason."""
-        keys, rows, skipped = [], [], []
-        for row, sample in enumerate(self.inputs):
-            reason = self.faults.get(row) or fault_in(sample)
-            if reason is None:
-                try:
-                    keys.append(text_key(sample))
-                    rows.append(row)
-                    continue
-                except UnicodeEncodeError as error:
-                    reason = not_unicode(sample, error)
-            skipped.append(Skipped(row, self.ids[row], reason))
-        return Admitted(as_key_array(keys), np.asarray(rows, dtype=np.int64), skipped)
+    @property
+    def kind(self) -> str | None:
+        """What the samples are: `text`, `image` or `image and text`, by the first that is any of these; None if none is."""
+        return next((kind for kind in map(kind_of, self.inputs) if kind is not None), None)
+
+    def as_files(self) -> "Samples":
+        """Take texts for the paths of image files."""
+        return replace(self, inputs=[ImageFile(sample) if isinstance(sample, str) else sample for sample in self.inputs])
+
+    def admit(self, kind: str = "text") -> "Admitted":
+        """Give every usable sample of a kind its key and every other one its reason."""
+        found: list[bytes | str] = [self.faults.get(row) or self._fault(row, kind) or b"" for row in range(len(self))]
+        usable = [row for row, reason in enumerate(found) if not isinstance(reason, str)]
+        make = _text_keys if kind == "text" else image_keys
+        for row, key in zip(usable, make([self.inputs[row] for row in usable]), strict=True):
+            found[row] = key
+        rows = [row for row in usable if isinstance(found[row], bytes)]
+        skipped = [Skipped(row, self.ids[row], reason) for row, reason in enumerate(found) if isinstance(reason, str)]
+        return Admitted(as_key_array(found[row] for row in rows), np.asarray(rows, dtype=np.int64), skipped)  # type: ignore[misc]
+
+    def _fault(self, row: int, kind: str) -> str | None:
+        sample = self.inputs[row]
+        if kind == "text":
+            return fault_in(sample)
+        if isinstance(sample, ImageText) and kind == "image and text":
+            return fault_in(sample.text)
+        own = kind_of(sample)
+        if own == kind or own is None:
+            return None if own == kind else "no image" if is_nothing(sample) else f"not an {kind} but {type(sample).__name__}"
+        return f"not an {kind} but a sample of kind {own}"
 
     def table(self, admitted: "Admitted") -> Table:
         """Return the usable samples' table for the store."""
@@ -77,7 +96,8 @@ class Samples:
             return None if column is None else [column[row] for row in admitted.rows.tolist()]
 
         ids = usable(self.ids) or []
-        return Table(self.name, admitted.keys, ids, usable(self.labels), usable(self.splits), usable(self.groups))
+        columns = usable(self.labels), usable(self.splits), usable(self.groups)
+        return Table(self.name, admitted.keys, ids, *columns, origin=Origin.of(Path(self.name)))
 
 
 @dataclass(frozen=True)
@@ -89,13 +109,40 @@ class Admitted:
     skipped: list[Skipped]
 
 
+def kind_of(sample: Any) -> str | None:
+    """Tell whether a sample is a `text`, an `image` or an `image and text`; None if it is nothing of these."""
+    if isinstance(sample, str) or _is_pair(sample):
+        return "text"
+    if isinstance(sample, ImageText):
+        return "image and text"
+    return "image" if is_image(sample) else None
+
+
+def _is_pair(sample: Any) -> bool:
+    """Tell whether a sample is a text with its pair (either of which may be missing)."""
+    return isinstance(sample, tuple | list) and len(sample) == 2 and not any(map(is_image, sample))
+
+
 def fault_in(sample: Any) -> str | None:
     """Say why a sample cannot be a text, or None if it can."""
     if isinstance(sample, str):
         return None if sample and not sample.isspace() else "empty text"
+    if _is_pair(sample):
+        reason = fault_in(sample[0]) or fault_in(sample[1])
+        return reason and f"{reason} in the pair"
     if is_nothing(sample):
         return "no text"
     return f"not a text but {type(sample).__name__}"
+
+
+def _text_keys(samples: Sequence[Any]) -> list[bytes | str]:
+    keys: list[bytes | str] = []
+    for sample in samples:
+        try:
+            keys.append(text_key(sample) if isinstance(sample, str) else text_key(*sample))
+        except UnicodeEncodeError as error:
+            keys.append(not_unicode(str(error.object), error))
+    return keys
 
 
 def is_nothing(value: Any) -> bool:

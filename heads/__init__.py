@@ -19,6 +19,7 @@ from heads.mlp import MLPClassifier, MLPHead, MLPRegressor
 from heads.multilabel_metrics import multilabel_metrics, per_label
 from heads.nearest_mean import NearestMeanHead
 from heads.neighbours import KNNHead, KNNRegressor
+from heads.onnx import export_onnx
 from heads.predictions import class_probabilities, gives_probabilities, label_probabilities, score_predictions
 from heads.regression_metrics import regression_metrics
 from heads.ridge import RidgeHead, RidgeRegressor
@@ -82,6 +83,7 @@ __all__ = [
     "confusion_matrix",
     "corrected_resampled_t",
     "encode_targets",
+    "export_onnx",
     "fit_decision",
     "fit_temperature",
     "gives_probabilities",

@@ -38,7 +38,7 @@ class AttentionPoolClassifier(nn.Module):
 
     def forward(self, features: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Return logits `[b, c]` of tokens `[b, t, d]`; padding, where the mask `[b, t]` is false, is not looked at."""
-        queries = self.queries.expand(len(features), -1, -1)
+        queries = self.queries.expand(features.shape[0], -1, -1)
         hidden = None if mask is None else ~mask
         found, _ = self.attention(queries, features, features, key_padding_mask=hidden, need_weights=False)
         logits: torch.Tensor = self.classifier(found.flatten(1))

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from heads.inputs import PaddedTokens, Tokens, is_on_disk
+from heads.inputs import StoredTokens, Tokens, is_on_disk
 from heads.scaling import Scaling, read_rows
 
 BLOCKS_AT_ONCE = 8
 BYTES_AT_ONCE = 32 << 20
+SAMPLES_TO_MEASURE = 64
 
 Inputs = tuple[torch.Tensor, ...]
 
@@ -142,7 +143,8 @@ class FeatureBlocks:
             turn = torch.cat([torch.arange(len(left_places)), shuffled])
             last = bool((numbers == order[-1]).any())
             full = len(turn) if last else len(turn) // batch * batch
-            for chosen in turn[:full].split(batch):
+            for start in range(0, full, batch):
+                chosen = turn[start : min(start + batch, full)]
                 yield places[chosen], pool.take(chosen)
             left_places, left = places[turn[full:]], pool.take(turn[full:])
             if not len(left_places):
@@ -156,8 +158,10 @@ def block_size(source: Any) -> int:
     """Return samples a block: all of them in memory, or as many as keep what is loaded at a time within bounds."""
     if not is_on_disk(source):
         return max(len(source), 1)
+    if isinstance(source, StoredTokens):
+        source = source[:SAMPLES_TO_MEASURE]
     if isinstance(source, Tokens):
         numbers_each = source.values.shape[1] * max(int(source.lengths.mean()), 1)
     else:
-        numbers_each = int(np.prod((source.source if isinstance(source, PaddedTokens) else source).shape[1:]))
+        numbers_each = int(np.prod(source.shape[1:]))
     return max(BYTES_AT_ONCE // BLOCKS_AT_ONCE // (4 * numbers_each), 1)

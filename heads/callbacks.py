@@ -14,19 +14,19 @@ class History:
     ----------
     train_loss, validation_loss
         Mean losses; the validation's is plain, without smoothing, mixup or focus.
+    best_epoch
+        The epoch (from 0) whose weights were kept.
     score
         The metric that decides which weights are kept, larger is better; empty where the validation loss decides.
     lr
         Learning rate at the end of the epoch.
-    best_epoch
-        The epoch (from 0) whose weights were kept.
     """
 
     train_loss: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
+    best_epoch: int = 0
     score: list[float] = field(default_factory=list)
     lr: list[float] = field(default_factory=list)
-    best_epoch: int = 0
 
 
 @dataclass

@@ -68,7 +68,9 @@ def head_class(kind: str, task: str = "classification") -> type[BaseEstimator]:
     if not dot:
         near = difflib.get_close_matches(kind, kinds, n=1)
         hint = f"did you mean `{near[0]}`? " if near else ""
-        raise ValueError(f"`{kind}` is no kind of {task} head; {hint}kinds are {', '.join(kinds)}, or a {wanted}'s import path")
+        raise ValueError(
+            f"`{kind}` is no kind of head for {task}; {hint}kinds are {', '.join(kinds)}, or a {wanted}'s import path"
+        )
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

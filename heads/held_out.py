@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
@@ -68,8 +69,8 @@ class _PredictedClassifier(_Predicted):
         return self.head._probabilities(self.found)
 
 
-def make_score(metric: str | Callable[..., float], head: Any, true: Any) -> Callable[[Any], float]:
-    """Return a function of a head's outputs `[n, c]` that gives a scikit-learn scorer's value; larger is better.
+def make_score(metric: str | Callable[..., float], head: Any, true: Any) -> Callable[[torch.Tensor], float]:
+    """Return a function of a module's outputs `[n, c]` that gives a scikit-learn scorer's value; larger is better.
 
     Parameters
     ----------
@@ -83,4 +84,4 @@ def make_score(metric: str | Callable[..., float], head: Any, true: Any) -> Call
     scorer = get_scorer(metric)
     kind = _PredictedClassifier if hasattr(head, "classes_") else _Predicted
     empty = np.zeros((len(true), 1))
-    return lambda found: float(scorer(kind(head, found), empty, true))
+    return lambda found: float(scorer(kind(head, found.double().cpu().numpy()), empty, true))

@@ -29,8 +29,13 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, rows: Any) -> "Tokens":
-        """Return some samples, by slice, positions or mask."""
+    def __getitem__(self, rows: Any) -> Any:
+        """Return some samples, by slice, positions `[m]` or mask `[n]`; for one number that sample's tokens `[t, d]`."""
+        if isinstance(rows, tuple):  # scikit-learn asks arrays for `[rows, ...]`
+            (rows, *_) = rows
+        if isinstance(rows, int | np.integer):
+            place = range(len(self))[rows]
+            return np.asarray(self.values[self.offsets[place] : self.offsets[place + 1]])
         chosen = np.arange(len(self))[rows]
         starts, lengths = self.offsets[chosen], self.lengths[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -41,14 +46,19 @@ class Tokens:
         return Tokens(self.values[places], offsets)
 
     @property
+    def shape(self) -> tuple[int, None, int]:
+        """`(n, None, d)`."""
+        return (len(self), None, self.values.shape[1])
+
+    @property
     def lengths(self) -> np.ndarray:
         """Tokens of each sample `[n]`."""
         return np.diff(self.offsets)
 
 
 @dataclass(frozen=True)
-class PaddedTokens:
-    """Padded tokens `[n, t, d]` that stay on disk; what is read of them comes as `Tokens`."""
+class StoredTokens:
+    """Tokens that stay on disk, padded `[n, t, d]` or of any number a sample; what is read of them comes as `Tokens`."""
 
     source: Any
 
@@ -56,7 +66,9 @@ class PaddedTokens:
         return int(self.source.shape[0])
 
     def __getitem__(self, rows: Any) -> Tokens:
-        return unpad(np.asarray(self.source[rows]))
+        found = self.source[rows]
+        ragged = as_tokens(found)
+        return unpad(np.asarray(found)) if ragged is None else ragged
 
     @property
     def dtype(self) -> np.dtype:
@@ -66,7 +78,7 @@ class PaddedTokens:
 
 def is_on_disk(X: Any) -> bool:
     """Whether X is to be read part by part: a memory map, or what has a shape, a type and slices and is no array."""
-    if isinstance(X, np.memmap | PaddedTokens):
+    if isinstance(X, np.memmap | StoredTokens):
         return True
     if isinstance(X, Tokens):
         return is_on_disk(X.values)
@@ -95,34 +107,34 @@ def read_features(estimator: Any, X: Any, *, tokens: bool, reset: bool) -> Any:
     ValueError
         In one line, if X cannot be used.
     """
-    ragged = _as_tokens(X)
+    ragged = as_tokens(X)
     if ragged is None and not is_on_disk(X):
         ndim = np.ndim(X) if isinstance(X, np.ndarray) or hasattr(X, "ndim") else 2
         if ndim != 3:
             rows = validate_data(estimator, X, dtype=FLOATS, reset=reset)
             return Tokens(rows, np.arange(len(rows) + 1)) if tokens else rows
         X = check_array(X, dtype=FLOATS, allow_nd=True)
-    if ragged is not None and not tokens:
-        raise ValueError("X holds tokens (any number a sample), and this head takes one vector a sample; use an attention head")
     found = ragged if ragged is not None else X
     if isinstance(found, Tokens):
         if (found.lengths < 1).any():
             raise ValueError(f"sample {int((found.lengths < 1).argmax())} has no tokens")
-        shape: Sequence[int] = (len(found), *found.values.shape[1:])
+        shape: Sequence[int | None] = (len(found), *found.values.shape[1:])
     else:
         shape = found.shape
+    if not tokens and (isinstance(found, Tokens) or None in shape):
+        raise ValueError("X holds tokens (any number a sample), and this head takes one vector a sample; use an attention head")
     if len(shape) not in (2, 3):
         raise ValueError(f"X is {list(shape)}; features are [samples, width], views and padded tokens [samples, number, width]")
     if reset:
-        estimator.n_features_in_ = int(shape[-1])
+        estimator.n_features_in_ = int(shape[-1] or 0)
     elif shape[-1] != estimator.n_features_in_:
         name, width = type(estimator).__name__, estimator.n_features_in_
         raise ValueError(f"X has {shape[-1]} features, but {name} is expecting {width} features as input")
     if not tokens or isinstance(found, Tokens):
         return found
     if len(shape) == 2:
-        return Tokens(found, np.arange(shape[0] + 1))
-    return PaddedTokens(found) if is_on_disk(found) else unpad(found)
+        return Tokens(found, np.arange(len(found) + 1))
+    return StoredTokens(found) if is_on_disk(found) else unpad(found)
 
 
 def float_type(X: Any) -> np.dtype:
@@ -131,7 +143,8 @@ def float_type(X: Any) -> np.dtype:
     return np.dtype(np.float64 if np.dtype(values.dtype) == np.float64 else np.float32)
 
 
-def _as_tokens(X: Any) -> Tokens | None:
+def as_tokens(X: Any) -> Tokens | None:
+    """Return ragged tokens, whatever holds them, as `Tokens`; None if X is anything else."""
     if isinstance(X, Tokens):
         return X
     if hasattr(X, "values") and hasattr(X, "offsets"):

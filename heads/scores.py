@@ -28,7 +28,7 @@ class ClassifierHead(ClassifierMixin, BaseEstimator):
     """A classifier of one label a sample, or of several: then `predict` gives an indicator `[n, c]` of `classes_`."""
 
     classes_: np.ndarray
-    multilabel_: bool
+    multilabel_: bool = False
     saved_values: ClassVar[tuple[str, ...]] = ()
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -65,7 +65,7 @@ class LinearScores:
     coef_: np.ndarray
     intercept_: np.ndarray
     classes_: np.ndarray
-    multilabel_: bool
+    multilabel_: bool = False
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the scores of `[n, d]`: `[n, c]`, or `[n]` for two classes (positive means the second)."""

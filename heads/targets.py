@@ -98,6 +98,8 @@ def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ValueError
         If the labels are no classes, one is missing, or all are the same.
     """
+    if labels.ndim != 1:
+        raise ValueError(f"labels are {list(labels.shape)}, where one a sample [n] is expected")
     if labels.dtype == object:
         missing = [row for row, label in enumerate(labels) if label is None or (isinstance(label, float) and np.isnan(label))]
         if missing:

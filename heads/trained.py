@@ -19,10 +19,11 @@ from heads.checkpoints import fingerprint
 from heads.held_out import choose_held_out, make_score
 from heads.inputs import float_type, read_features
 from heads.losses import ERRORS, CrossEntropy, Deviation, LabelCrossEntropy, Loss
+from heads.plan import TrainingPlan
 from heads.scaling import Scaling, fit_scaling, no_scaling
 from heads.scores import ClassifierHead, sigmoid, softmax
 from heads.targets import as_column, class_weights, encode_known, encode_targets, plain_labels
-from heads.training import Data, TrainingPlan, outputs, train
+from heads.training import Data, outputs, train
 
 PREDICTED_AT_ONCE = 8192
 TOKENS_AT_ONCE = 256
@@ -158,8 +159,9 @@ accumulate, mixup, ema, checkpoint
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             self.module_ = self._build().to(device, getattr(torch, dtype.name))
-            shaped_by = (self.mean_, self.scale_, encoded.values, weight, held_out)
-            mark = fingerprint(f"{self.get_params()} {seed}", shaped_by)
+            begun = [tensor.cpu().numpy() for tensor in self.module_.state_dict().values()]
+            shaped_by = (self.mean_, self.scale_, encoded.values, weight, held_out, *begun)
+            mark = fingerprint(f"{plan} {encoded.loss} {self.metric} {seed}", shaped_by)
             self.history_ = train(self.module_, data, watched, plan, encoded.loss, seed, score, self.callbacks_, mark)
         self.n_iter_ = len(self.history_.train_loss)
         return self

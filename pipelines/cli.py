@@ -1,11 +1,14 @@
 """The `headstart` command. Only arguments, messages and exit statuses are here; heavy imports wait for their command."""
 
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.exceptions import TyperException
+
+from pipelines.cache_cli import StoreFolder, cache_app
 
 STOPPED = 130
 """Exit status after Ctrl-C, by the shells' convention; typer turns the interruption into it."""
@@ -15,7 +18,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train classifiers on the cached features of frozen pretrained backbones, in seconds.",
 )
-cache_app = typer.Typer(help="Look into the feature store.")
 app.add_typer(cache_app, name="cache")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.")]
@@ -25,7 +27,6 @@ Changes = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on the first sample that cannot be used.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
-StoreFolder = Annotated[str, typer.Option("--store", metavar="DIR", help="The feature store.")]
 
 
 @app.callback()
@@ -38,11 +39,14 @@ def _options(
 @app.command()
 def extract(config: ConfigFile, store: Store = None, set_: Changes = None, strict: Strict = False, json: Json = False) -> None:
     """Run the backbones over the samples whose features are not in the store yet."""
+    from extract.ranks import Rank
     from pipelines import console
     from pipelines.config import load_config
     from pipelines.extract import extract_config
 
     extraction = extract_config(load_config(config, set_ or ()), store, strict, console.Bars())
+    if Rank.of_process().number:
+        return  # of several processes that torchrun started, the first one speaks
     summary = extraction.to_json()
     console.print_json(summary) if json else console.show_extraction(summary)
 
@@ -73,14 +77,16 @@ def train(
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
-    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to classify.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT|IMAGE]...", help="Texts, or images and folders of them, to classify.")
+    ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="F", help="A file of texts: .txt, CSV, TSV, JSONL or Parquet.")
+        Path | None, typer.Option("--file", metavar="F", help="A file of them: .txt, CSV, TSV, JSONL, Parquet, or a folder.")
     ] = None,
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Classify new texts with a run's head."""
+    """Classify new texts or images with a run's head."""
     from pipelines import console
     from pipelines.predict import predict as classify
 
@@ -89,6 +95,26 @@ def predict(
         console.print_json({"predictions": predictions})
     else:
         console.show_predictions(predictions)
+
+
+@app.command()
+def backbones(
+    search: Annotated[
+        str | None, typer.Option("--search", metavar="WORDS", help="Look among all of timm's and open_clip's as well.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List backbones: what they take, their size, and whether their weights are on this machine."""
+    import dataclasses
+
+    from extract.backbones.catalog import list_backbones
+    from pipelines import console
+
+    found = list_backbones(search)
+    if json:
+        console.print_json({"backbones": [dataclasses.asdict(entry) for entry in found]})
+    else:
+        console.show_backbones(found, search)
 
 
 @app.command()
@@ -103,52 +129,12 @@ def doctor(store: StoreFolder = "features", json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-@cache_app.command("ls")
-def cache_ls(store: StoreFolder = "features", json: Json = False) -> None:
-    """List what the store holds: a line a recipe."""
-    from cache import FeatureStore
-    from pipelines import console
-
-    place = FeatureStore(store)
-    holdings = [place.holding(recipe) for recipe in place.recipes()]
-    if json:
-        rows = [
-            {"id": h.recipe.id, "backbone": h.recipe.backbone, "rows": h.rows, "shards": h.shards, "bytes": h.bytes}
-            for h in holdings
-        ]
-        console.print_json({"recipes": rows})
-    else:
-        console.show_holdings(store, holdings)
-
-
-@cache_app.command("show")
-def cache_show(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's id, or its beginning.")],
-    store: StoreFolder = "features",
-    json: Json = False,
-) -> None:
-    """Show one recipe: all that determines its features, and which outputs are there."""
-    from cache import FeatureStore
-    from pipelines import console
-
-    place = FeatureStore(store)
-    holding = place.holding(place.find_recipe(recipe))
-    content = {
-        "id": holding.recipe.id,
-        "recipe": holding.recipe.to_dict(),
-        "rows": holding.rows,
-        "shards": holding.shards,
-        "bytes": holding.bytes,
-        "outputs": [{"name": name, "rows": rows, "width": width} for name, (rows, width) in holding.outputs.items()],
-    }
-    console.print_json(content) if json else console.show_recipe(content)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 1 the work failed, 2 wrong usage or config."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    warnings.showwarning = _tell
     try:
         status = int(app(arguments, prog_name="headstart", standalone_mode=False) or 0)
         return _stopped() if status == STOPPED else status
@@ -166,6 +152,23 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, HeadstartError):
             return _fail(str(error), 2 if isinstance(error, UsageError | NoSuchNameError) else 1, debug)
         return _fail(f"{type(error).__name__}: {error} (--debug shows where; this may be a bug)", 1, debug)
+
+
+def _tell(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show what a store warns of in one line, and other warnings as Python does."""
+    if category.__name__ == "StoreWarning":  # without importing the store for it
+        from pipelines import console
+
+        console.note(str(message))
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def _stopped() -> int:

@@ -43,7 +43,9 @@ class Data(Part):
     hub: str | None = None
     config: str | None = Field(None, description="configuration of a hub data set")
     revision: str | None = None
-    text: str = "text"
+    text: str | None = Field(None, description="column of texts; `text`, or else `image`, where neither is named")
+    pair: str | None = Field(None, description="column of a second text that goes with the first")
+    image: str | None = Field(None, description="column of images: bytes, or paths relative to the file")
     label: str | list[str] | None = Field(None, description="a column, or several columns of 0 and 1: one a label")
     multilabel: str | None = Field(None, min_length=1, description="what separates a sample's labels within the label column")
     split: str | None = None
@@ -61,6 +63,14 @@ class Data(Part):
         return self
 
 
+class ViewChoice(Part):
+    """Augmented views of every image, besides the image itself."""
+
+    count: int = Field(ge=1)
+    seed: int = Field(0, ge=0)
+    policy: Literal["flip-crop", "randaugment", "augmix"] = "flip-crop"
+
+
 class Backbone(Part):
     """A backbone and how it is used."""
 
@@ -69,13 +79,27 @@ class Backbone(Part):
     prompt: str | None = None
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     dtype: Literal["float32", "float16"] = "float32"
+    window_overlap: int | None = Field(None, ge=0, description="read long texts in windows that share so many tokens")
+    trust_remote_code: bool = False
+    image_size: int | None = Field(None, gt=0, description="height and width that images are brought to")
+    views: ViewChoice | None = None
+
+
+class Loop(Part):
+    """How backbones are run: nothing here changes a feature but by rounding."""
+
+    budget: int | None = Field(None, gt=0, description="most tokens, padding included, or images in a batch")
+    workers: int | None = Field(None, ge=0, description="processes that decode images")
+    compile: bool = False
+    channels_last: bool = False
 
 
 class OutputChoice(Part):
     """Layers and poolings to keep."""
 
     layer: Literal["all", "last"] | int | list[int] = "last"
-    pooling: str | list[str] = "mean"
+    pooling: str | list[str] | None = None
+    dtype: Literal["float32", "float16"] | None = None
 
 
 class Head(BaseModel):
@@ -142,6 +166,7 @@ class Config(Part):
     ensemble: int | None = Field(None, ge=2, description="members of a greedy ensemble of trials")
     store: str = "features"
     device: str = "auto"
+    loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
 
     _path: Path | None = PrivateAttr(None)
     _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
@@ -309,13 +334,15 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
 
 
 _PARTS: dict[str, type[BaseModel]] = {
-    "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection
+    "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection,
+    "loop": Loop,
+    "views": ViewChoice,
 }  # fmt: skip
 _KEYS = {*Config.model_fields, *(name for part in _PARTS.values() for name in part.model_fields)}
 
 
 def _fields_at(place: tuple[str | int, ...]) -> list[str]:
-    part: type[BaseModel] = _PARTS[str(place[0])] if place else Config
+    part = next((_PARTS[name] for name in reversed(place) if isinstance(name, str) and name in _PARTS), Config)
     return list(part.model_fields)
 
 

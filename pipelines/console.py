@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from extract.outcome import Truncation
 from pipelines.combinations import shorten
 
 out = Console(soft_wrap=False, highlight=False)
@@ -52,17 +54,25 @@ class Bars:
         self._best = float("-inf")
         self._begin(trials, None, TextColumn("[bold]trying heads"), "trials/s")
 
-    def advance(self, samples: int) -> None:
-        """Move the bar on by so many samples."""
+    def advance(self, samples: int, share: float) -> None:
+        """Move on by so many samples; the bar and the time left follow the share of the work, since samples differ."""
         if self._progress is not None:
-            self._progress.advance(self._task, samples)
-            self._progress.update(self._task, speed=f"{self._progress.tasks[0].speed or 0:,.0f}")
+            self._samples += samples
+            rate = self._samples / max(time.monotonic() - self._began, 1e-6)
+            self._progress.update(self._task, completed=share * self._total, count=f"{self._samples:,}", speed=f"{rate:,.0f}")
 
     def advance_trial(self, score: float) -> None:
         """Move the bar on by one trial with this score."""
         self._best = max(self._best, score)
         if self._progress is not None:
-            self._progress.update(self._task, advance=1, speed=f"{self._progress.tasks[0].speed or 0:,.1f}", best=self._best)
+            self._samples += 1
+            self._progress.update(
+                self._task,
+                advance=1,
+                count=f"{self._samples:,}",
+                speed=f"{self._progress.tasks[0].speed or 0:,.1f}",
+                best=self._best,
+            )
 
     def finish(self) -> None:
         """Leave the bar as it is."""
@@ -79,11 +89,12 @@ class Bars:
             return
         best = [TextColumn("best {task.fields[best]:.4f}")] if unit == "trials/s" else []
         self._progress = Progress(
-            SpinnerColumn(), title, BarColumn(), TaskProgressColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            SpinnerColumn(), title, BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[count]}/{task.total:,.0f}"),
             TextColumn(f"{{task.fields[speed]}} {unit}"), *best, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
             console=err, speed_estimate_period=30,
         )  # fmt: skip
-        self._task = self._progress.add_task("", total=total, speed="-", best=float("nan"))
+        self._samples, self._total, self._began = 0, total, time.monotonic()
+        self._task = self._progress.add_task("", total=total, count="0", speed="-", best=float("nan"))
         self._progress.start()
 
 
@@ -126,6 +137,9 @@ def show_extraction(summary: dict[str, Any]) -> None:
         for r in summary["recipes"]
     ]
     out.print(table(("backbone", "samples", "in cache", "extracted", "skipped", "time"), rows, "Features", range(1, 6)))
+    for r in summary["recipes"]:
+        if r["truncated"]["samples"]:
+            note(f"{r['backbone']}: {Truncation(**r['truncated'])}")
     show_skipped(summary["skipped"])
 
 
@@ -214,7 +228,8 @@ def show_predictions(predictions: Sequence[dict[str, Any]]) -> None:
     """Show predictions, a line each."""
     rows = []
     for prediction in predictions:
-        text = " ".join(str(prediction["input"]).split())
+        given = prediction["input"]
+        text = " ".join((" / ".join(given) if isinstance(given, tuple) else str(given)).split())
         label, probabilities = prediction["label"], prediction["probabilities"]
         sure = f"{probabilities[label]:.3f}" if probabilities and isinstance(label, str) else ""
         shown = Text(_answer(label), "bold") if label is not None else Text(prediction.get("reason", ""), "red")
@@ -228,34 +243,36 @@ def _answer(label: Any) -> str:
     return f"{label:g}" if isinstance(label, float) else str(label)
 
 
-def show_holdings(store: str, holdings: Sequence[Any]) -> None:
-    """Show what a store holds."""
+def show_backbones(found: Sequence[Any], search: str | None) -> None:
+    """Show backbones that can be asked for."""
     rows = [
-        (h.recipe.id[:12], h.recipe.backbone, f"{h.rows:,}", ", ".join(h.outputs), f"{h.shards:,}", size(h.bytes))
-        for h in holdings
+        (
+            entry.name,
+            entry.takes,
+            "" if entry.layers is None else entry.layers,
+            "" if entry.width is None else f"{entry.width:,}",
+            "" if entry.parameters is None else f"{entry.parameters:,} M",
+            Text("yes", "green") if entry.here else "",
+        )
+        for entry in found
     ]
-    if rows:
-        out.print(table(("recipe", "backbone", "rows", "outputs", "shards", "size"), rows, f"Features in {store}", (2, 4, 5)))
-    else:
-        out.print(f"{store} holds no features yet; `headstart extract CONFIG` puts some there")
-
-
-def show_recipe(content: dict[str, Any]) -> None:
-    """Show one recipe."""
-    fields = [("id", content["id"])]
-    for name, value in content["recipe"].items():
-        fields += [(f"{name}.{key}", part) for key, part in value.items()] if isinstance(value, dict) else [(name, value)]
-    fields += [("rows", f"{content['rows']:,}"), ("shards", f"{content['shards']:,}"), ("size", size(content["bytes"]))]
-    out.print(table(("field", "value"), fields))
-    outputs = [(o["name"], f"{o['rows']:,}", o["width"]) for o in content["outputs"]]
-    out.print(table(("output", "rows", "width"), outputs, right=(1, 2)))
+    out.print(table(("backbone", "takes", "layers", "width", "parameters", "here"), rows, right=(2, 3, 4)))
+    if search is None:
+        out.print(
+            "`--search WORDS` looks among all of timm's and open_clip's; a folder or a hub name does as well: hf:NAME, st:NAME"
+        )
+    elif not found:
+        out.print(f"no backbone known here has `{search}` in its name; one on the hub is written hf:NAME or st:NAME")
 
 
 def show_findings(found: dict[str, Any]) -> None:
     """Show what `doctor` found."""
     rows = [
         ("python", f"{found['python']} on {found['platform']}, {found['processors']} processors"),
-        ("device", f"{found['device']}, so precision `auto` is {found['precision']}"),
+        ("device", f"{found['device']}: {found['device_reason']}"),
+        ("precision", f"{found['precision']}: {found['precision_reason']}"),
+        ("batches", f"{found['batch']['tokens']:,} tokens or {found['batch']['images']:,} images"),
+        ("decoding", f"{found['workers']} worker processes" if found["workers"] > 1 else "1 worker process"),
         *((name, version or Text("not installed", "red")) for name, version in found["libraries"].items()),
         *(
             (f"backbone {b['name']}", "installed as a package" if b["installed"] else "from the hub")

@@ -8,7 +8,14 @@ from typing import Any
 from cache import FeatureStore, StoreError
 from extract import BackboneError, find_backbone
 from extract.backbones.checkpoint import PACKAGED
-from extract.devices import choose_device, choose_precision
+from extract.devices import (
+    choose_device,
+    choose_precision,
+    count_workers,
+    default_budget,
+    why_device,
+    why_precision,
+)
 from pipelines.environment import library_versions
 
 
@@ -24,6 +31,7 @@ def examine(store: str = "features") -> dict[str, Any]:
     versions = library_versions()
     problems += [f"{name} is not installed; `pip install {name}`" for name, version in versions.items() if version is None]
     device = choose_device()
+    precision = choose_precision("auto", device)
     backbones = []
     for name in sorted({name.rpartition("/")[2] for name in PACKAGED}):
         try:
@@ -37,7 +45,11 @@ def examine(store: str = "features") -> dict[str, Any]:
         "platform": platform.platform(),
         "processors": os.cpu_count(),
         "device": device,
-        "precision": choose_precision("auto", device),
+        "device_reason": why_device(device),
+        "precision": precision,
+        "precision_reason": why_precision(precision, device),
+        "batch": {"tokens": default_budget("tokens", device), "images": default_budget("images", device)},
+        "workers": count_workers(device),
         "libraries": versions,
         "backbones": backbones,
         "hub_cache": os.environ.get("HF_HOME") or os.path.join("~", ".cache", "huggingface"),

@@ -46,7 +46,8 @@ def run_experiment(
     """
     began = time.monotonic()
     config = load_config(config_file, changes)
-    if config.data.label is None:
+    by_folder = config.data.path is not None and Path(config.data.path).is_dir()  # its folders are the classes
+    if config.data.label is None and not by_folder:
         raise UsageError(f"{config.where('data')}: training needs a label column; name it as `data.label`")
     # scikit-learn and torch are imported from here on
     from pipelines.report import write_report

@@ -1,18 +1,17 @@
 """Stage 1: a config's samples through its backbones, into the store."""
 
+import dataclasses
 import json
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from cache import FeatureStore
-from extract import BackboneSpec, Columns, Features, Samples, Skipped, extract, find_backbone, load_samples
+from extract import BackboneSpec, Columns, Features, LoopOptions, Samples, Skipped, extract, find_backbone, load_samples
 from pipelines.config import Backbone, Config, Data
 
 MOST_SAMPLES_WITH_LAYERS = 100_000
 """Up to so many samples every layer is kept unasked: with 13 layers of width 768 that is 4 GB at most."""
-
-_TEXT = ("hf", "st")
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Extraction:
                 "extracted": features.extracted,
                 "skipped": len(features.skipped),
                 "backbone_loaded": features.backbone_loaded,
+                "truncated": dataclasses.asdict(features.truncation),
                 "seconds": round(features.seconds, 3),
             }
             for features in self.features
@@ -64,6 +64,7 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
             place,
             _outputs(config, backbone.name, len(samples)),
             device=config.device,
+            options=LoopOptions(**config.loop.model_dump()),
             strict=strict,
             progress=progress,
         )
@@ -76,13 +77,13 @@ def load_data(data: Data) -> Samples:
     """Load the samples that a config's `data` describes."""
     source = data.path if data.path is not None else f"hub:{data.hub}"
     label = tuple(data.label) if isinstance(data.label, list) else data.label
-    columns = Columns(data.text, label, data.split, data.group, data.id)
+    columns = Columns(data.text, label, data.split, data.group, data.id, data.image, data.pair)
     return load_samples(source, columns, encoding=data.encoding, hub_config=data.config, hub_revision=data.revision)
 
 
 def spec_of(backbone: Backbone) -> BackboneSpec:
     """Turn a config's backbone into the extraction's."""
-    return BackboneSpec(backbone.name, backbone.max_length, backbone.prompt, backbone.precision, backbone.dtype)
+    return BackboneSpec(backbone.name, **backbone.model_dump(exclude={"name"}))
 
 
 def _outputs(config: Config, backbone: str, samples: int) -> list[dict[str, Any]] | None:
@@ -90,7 +91,6 @@ def _outputs(config: Config, backbone: str, samples: int) -> list[dict[str, Any]
     if config.outputs is None or isinstance(config.outputs, list):
         return None if config.outputs is None else [choice.model_dump() for choice in config.outputs]
     checkpoint = find_backbone(backbone)
-    if checkpoint.scheme not in _TEXT or samples > MOST_SAMPLES_WITH_LAYERS:
+    if checkpoint.offer.takes != "text" or samples > MOST_SAMPLES_WITH_LAYERS:
         return None
-    usual = {"pooling": "pooled" if checkpoint.scheme == "st" else "mean"}
-    return [usual, {"layer": "all", "pooling": "mean"}]
+    return [{"pooling": checkpoint.offer.default}, {"layer": "all", "pooling": "mean"}]

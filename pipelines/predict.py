@@ -1,28 +1,31 @@
-"""Answer for new texts with a run's heads, through the feature cache."""
+"""Answer for new texts or images with a run's heads, through the feature cache."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from extract import Columns, Features, Samples, extract, load_samples
+from extract import Features, Samples, extract
 from pipelines.columns import read_columns
-from pipelines.errors import RunError, UsageError
+from pipelines.errors import RunError
+from pipelines.given import read_given, show
 from pipelines.run import SavedMember, SavedRun, read_run
 
 
 def predict(
     run: Path, texts: Sequence[str] = (), file: Path | None = None, store: str | None = None, progress: Any = None
 ) -> list[dict[str, Any]]:
-    """Answer for every text, in order.
+    """Answer for every text or image, in order.
 
     Parameters
     ----------
     run
         A run folder.
     texts, file
-        What to answer for: texts, or a file of them (`.txt`: one a line; CSV, TSV, JSONL, Parquet: the run's text column).
+        What to answer for: texts, or paths of images and folders of them; or a file (`.txt`: a text a line; CSV, TSV, JSONL,
+        Parquet: the run's columns; an image; a folder of images or texts).
     store
         Feature store to use instead of the run's.
     progress
@@ -31,9 +34,9 @@ def predict(
     Returns
     -------
     list of dict
-        `input`, `label` and `probabilities` (class -> probability; None if the head has none) of every text. Where a text may
+        `input`, `label` and `probabilities` (class -> probability; None if the head has none) of every sample. Where one may
         have several labels, `label` is a list; where numbers are predicted, a number. With prediction sets, `set` is the
-        classes in it, or `interval` the ends. For a text that cannot be used, `label` is None and `reason` says why.
+        classes in it, or `interval` the ends. For one that cannot be used, `label` is None and `reason` says why.
 
     Raises
     ------
@@ -41,11 +44,12 @@ def predict(
         If the run cannot be read or its backbone is no longer what the head was trained on.
     """
     saved = read_run(run)
-    if bool(texts) == (file is not None):
-        raise UsageError("give texts to classify, or a file of them with --file")
-    samples = Samples.of(texts, "command line") if file is None else _read(file, saved.text_column)
+    samples = read_given(texts, file, saved.columns)
     features = [_features(run, saved, member, samples, store or saved.store, progress) for member in saved.members]
-    predictions: list[dict[str, Any]] = [{"input": text, "label": None, "probabilities": None} for text in samples.inputs]
+    predictions: list[dict[str, Any]] = [
+        {"input": show(sample, place), "label": None, "probabilities": None}
+        for sample, place in zip(samples.inputs, samples.ids, strict=True)
+    ]
     for skipped in (skipped for found in features for skipped in found.skipped):
         predictions[skipped.row]["reason"] = skipped.reason
     rows = features[0].rows
@@ -58,9 +62,10 @@ def predict(
 
 
 def _features(run: Path, saved: SavedRun, member: SavedMember, samples: Samples, store: str, progress: Any) -> Features:
-    found = extract(
-        samples, member.backbone, store, list(member.outputs), device=saved.device, keep_table=False, progress=progress
-    )
+    spec = member.backbone
+    if spec.views is not None:  # an answer is for the plain image
+        spec = dataclasses.replace(spec, views=dataclasses.replace(spec.views, count=0))
+    found = extract(samples, spec, store, list(member.outputs), device=saved.device, keep_table=False, progress=progress)
     if found.recipe.id != member.recipe:
         raise RunError(
             f"{run}: its head expects features of recipe {member.recipe[:12]}, and {member.backbone.backbone} now gives "
@@ -106,13 +111,3 @@ def _answer(saved: SavedRun, features: Sequence[Features], rows: np.ndarray) -> 
 
 def _chosen(row: np.ndarray, names: Sequence[str]) -> list[str]:
     return [names[column] for column in np.flatnonzero(row).tolist()]
-
-
-def _read(file: Path, column: str) -> Samples:
-    if file.suffix != ".txt":
-        return load_samples(file, Columns(column))
-    try:
-        text = file.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
-    return Samples.of(text.split("\n")[: -1 if text.endswith("\n") else None], file.name)

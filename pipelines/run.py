@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from cache import HeadstartError
-from extract import BackboneSpec
+from extract import BackboneSpec, Columns
 from heads import Decision, load_head, save_head
 from pipelines.config import Config
 from pipelines.environment import environment
@@ -179,7 +179,7 @@ class SavedRun:
     names: list[str]
     store: str
     device: str
-    text_column: str
+    columns: Columns
 
 
 def read_run(folder: Path) -> SavedRun:
@@ -205,7 +205,8 @@ def read_run(folder: Path) -> SavedRun:
         config = load_config(folder / "config.yaml")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, HeadstartError) as error:
         raise RunError(f"{folder}: cannot be used: {error}") from error
-    return SavedRun(members, decision, config.kind, names, config.store, config.device, config.data.text)
+    columns = Columns(config.data.text, pair=config.data.pair, image=config.data.image)
+    return SavedRun(members, decision, config.kind, names, config.store, config.device, columns)
 
 
 def _read_member(folder: Path, entry: dict[str, Any]) -> SavedMember:

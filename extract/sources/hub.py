@@ -1,8 +1,10 @@
 """Data sets of the Hugging Face hub, through `datasets`."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from extract.errors import SourceError
+from extract.images import ImageCell
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
 
@@ -13,7 +15,8 @@ SPLITS = ("train", "validation", "test")
 def load_hub(name: str, columns: Columns, config: str | None = None, revision: str | None = None) -> Samples:
     """Load a data set by its name on the hub (or a local folder that `datasets` can read).
 
-    Its own splits are used unless a split column is named; class labels become their names.
+    Its own splits are used unless a split column is named; class labels become their names. Where no column is named for
+    the sample and there is no `text`, the first column of images is taken. Images stay on disk until they are read.
 
     Raises
     ------
@@ -33,13 +36,37 @@ def load_hub(name: str, columns: Columns, config: str | None = None, revision: s
     finally:
         logging.set_verbosity(verbosity)
     parts = {split: rows for split, rows in splits.items() if split in SPLITS} or dict(splits)
-    names = dict.fromkeys(column for rows in parts.values() for column in rows.column_names)
-    table = {name: [value for rows in parts.values() for value in _column(rows, name)] for name in names}
+    return samples_from_parts(f"hub:{name}", parts, columns)
+
+
+def samples_from_parts(name: str, parts: Mapping[str, Any], columns: Columns) -> Samples:
+    """Take samples out of `datasets.Dataset`s, split's name -> part; standard names are the samples' splits."""
+    features = {column: feature for rows in parts.values() for column, feature in rows.features.items()}
+    columns = columns.among(features, [column for column, feature in features.items() if _is_image(feature)])
+    wanted = columns.names
+    table = {column: _together(parts, column, feature) if column in wanted else () for column, feature in features.items()}
     places = [f"{split}:{row}" for split, rows in parts.items() for row in range(len(rows))]
     told = None
     if len(parts) > 1 and set(parts) <= set(SPLITS):
         told = [split for split, rows in parts.items() for _ in range(len(rows))]
-    return samples_from_columns(f"hub:{name}", table, columns, places, {}, None if columns.split else told)
+    return samples_from_columns(name, table, columns, places, {}, None if columns.split else told)
+
+
+def _is_image(feature: Any) -> bool:
+    return type(feature).__name__ == "Image"
+
+
+def _together(parts: Mapping[str, Any], column: str, feature: Any) -> Sequence[Any]:
+    if not _is_image(feature):
+        return [value for rows in parts.values() for value in _column(rows, column)]
+    cells: list[Any] = []
+    for rows in parts.values():
+        if column in rows.features:
+            encoded = rows.cast_column(column, type(feature)(decode=False))[column]
+            cells += [ImageCell(encoded, row) for row in range(len(rows))]
+        else:
+            cells += [None] * len(rows)
+    return cells
 
 
 def _column(rows: Any, name: str) -> list[Any]:

@@ -35,7 +35,7 @@ def load_csv(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
         except csv.Error as error:
             raise SourceError(f"{path}:{reader.line_num}: not readable as CSV: {error}") from error
     table = dict(zip(header, zip(*rows, strict=True) if rows else itertools.repeat(()), strict=False))
-    return samples_from_columns(str(path), table, columns, places, faults)
+    return samples_from_columns(str(path), table, columns, places, faults, folder=str(path.parent))
 
 
 def _read_rows(name: str, reader: Any, width: int) -> tuple[list[list[str | None]], list[str], dict[int, str]]:
@@ -73,7 +73,7 @@ def load_jsonl(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples
             places.append(f"{path.name}:{number}")
     names = dict.fromkeys(name for record in records for name in record)
     table = {name: [record.get(name) for record in records] for name in names}
-    return samples_from_columns(str(path), table, columns, places, faults)
+    return samples_from_columns(str(path), table, columns, places, faults, folder=str(path.parent))
 
 
 def load_parquet(path: Path, columns: Columns) -> Samples:
@@ -83,12 +83,18 @@ def load_parquet(path: Path, columns: Columns) -> Samples:
 
     try:
         file = pq.ParquetFile(path)
-        wanted = [name for name in file.schema_arrow.names if name in vars(columns).values()]
+        columns = columns.among(file.schema_arrow.names)
+        wanted = [name for name in file.schema_arrow.names if name in columns.names]
         table = file.read(columns=wanted)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{path}: not readable as Parquet: {error}") from error
-    held = {name: table[name].to_pylist() if name in wanted else [] for name in file.schema_arrow.names}
-    return samples_from_columns(str(path), held, columns, list(_row_places(path.name, table.num_rows)), {})
+    held: dict[str, Any] = dict.fromkeys(file.schema_arrow.names, ())
+    for name in wanted:
+        kind = table[name].type
+        contents = name == columns.image and not (pa.types.is_string(kind) or pa.types.is_large_string(kind))
+        held[name] = table[name] if contents else table[name].to_pylist()  # contents of files are not copied into Python
+    places = list(_row_places(path.name, table.num_rows))
+    return samples_from_columns(str(path), held, columns, places, {}, folder=str(path.parent))
 
 
 def _row_places(name: str, rows: int) -> Iterator[str]:

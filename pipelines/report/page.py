@@ -11,6 +11,7 @@ from heads import MLPHead, per_class, per_label
 from pipelines.combinations import shorten
 from pipelines.config import Config
 from pipelines.console import describe, seconds
+from pipelines.given import show
 from pipelines.report.figures import as_data_uri, as_png, confusion_figure, learning_figure, predictions_figure, trials_figure
 from pipelines.train import Result
 
@@ -85,7 +86,7 @@ def _mistakes(samples: Samples, result: Result) -> list[dict[str, Any]]:
     mistakes = []
     for number in worst:
         row = int(outcome.rows[number])
-        text = str(samples.inputs[row])
+        text = str(show(samples.inputs[row], samples.ids[row]))
         mistakes.append(
             {
                 "id": samples.ids[row],

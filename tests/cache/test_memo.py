@@ -1,8 +1,9 @@
 import os
+from pathlib import Path
 
 import pytest
 
-from cache import remembered
+from cache import remembered, remembered_all
 
 
 @pytest.fixture
@@ -46,3 +47,47 @@ def test_without_a_place_for_the_memo_everything_works(file, tmp_path, monkeypat
     calls, ask = count_calls(file)
     assert [ask(), ask()] == ["1234"] * 2
     assert len(calls) == 2
+
+
+def files_of(folder, count):
+    paths = [folder / f"{number}.jpg" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_text(f"content {number}")
+    return [str(path) for path in paths]
+
+
+def test_of_many_files_only_new_and_changed_ones_are_read(tmp_path):
+    paths, read = files_of(tmp_path, 5000), []
+
+    def find_out(path):
+        read.append(path)
+        with open(path) as file:
+            return file.read()
+
+    assert remembered_all(paths, "content", find_out) == [f"content {number}" for number in range(5000)]
+    assert len(read) == 5000
+    with open(paths[7], "w") as file:
+        file.write("another")
+    assert remembered_all(paths, "content", find_out)[6:9] == ["content 6", "another", "content 8"]
+    assert read[5000:] == [paths[7]]
+
+
+def test_a_file_that_cannot_be_read_is_told_in_its_place(tmp_path):
+    paths = [*files_of(tmp_path, 2), str(tmp_path / "gone.jpg"), str(tmp_path)]
+
+    def find_out(path):
+        with open(path) as file:
+            return file.read()
+
+    answers = remembered_all(paths, "content", find_out)
+    assert answers[:2] == ["content 0", "content 1"]
+    assert isinstance(answers[2], FileNotFoundError)
+    assert isinstance(answers[3], IsADirectoryError)
+
+
+def test_a_file_name_that_is_not_unicode_is_no_obstacle(tmp_path):
+    path = os.path.join(os.fsencode(tmp_path), b"caf\xe9.jpg")
+    with open(path, "w") as file:
+        file.write("here")
+    for _ in range(2):
+        assert remembered_all([os.fsdecode(path)], "content", lambda path: Path(path).read_text()) == ["here"]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from extract import BackboneError
-from extract.devices import choose_device, choose_precision
+from extract.devices import choose_device, choose_precision, default_budget, is_out_of_memory, why_device, why_precision
 
 
 def test_a_named_device_is_taken_as_it_is():
@@ -24,3 +24,21 @@ def test_auto_is_bfloat16_on_gpus_that_have_it(monkeypatch, has_bfloat16, expect
 def test_an_unknown_precision_is_refused():
     with pytest.raises(BackboneError, match="fp16"):
         choose_precision("fp16", "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_what_would_be_used_is_explained():
+    assert why_device("cpu") == "there is no GPU"
+    assert why_precision("float32", "cpu") == "a CPU is slower in bfloat16 unless made for it"
+    assert why_precision("float32", "cuda") == "the GPU has no bfloat16"
+
+
+def test_memory_that_runs_out_is_told_from_other_failures():
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_out_of_memory(RuntimeError("MPS backend out of memory"))
+    assert not is_out_of_memory(RuntimeError("shapes do not fit"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_batches_are_counted_in_what_the_backbone_counts_in():
+    assert default_budget("tokens", "cuda:1") > default_budget("tokens", "cpu") > default_budget("images", "cpu")

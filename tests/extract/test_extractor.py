@@ -150,10 +150,10 @@ EXTRACTION = """
 import sys
 from extract import loop
 loop.SECONDS_PER_SHARD, loop.FIRST_SLICE = 0.2, 40
-from extract import extract
+from extract import LoopOptions, extract
 from tests.conftest import sentences
 print("begun", flush=True)
-extract(sentences(8000), sys.argv[1], sys.argv[2], token_budget=64)
+extract(sentences(8000), sys.argv[1], sys.argv[2], options=LoopOptions(budget=64))
 print("done", flush=True)
 """
 

@@ -3,10 +3,13 @@ import pytest
 import torch
 
 from cache import as_key_array, text_key
-from extract.backbones.base import Backbone
+from extract import LoopOptions, loop
+from extract.backbones.base import Backbone, Prepared
+from extract.errors import UnusableSampleError
 from extract.extractor import Quiet
 from extract.loop import FIRST_SLICE, run_loop
 from extract.outputs import Output
+from extract.pooling import Tokens
 
 OUTPUTS = [Output(1, "mean")]
 
@@ -14,8 +17,9 @@ OUTPUTS = [Output(1, "mean")]
 class Stub(Backbone):
     """Samples are numbers; a sample's cost is its number, and its feature too. Fails as told."""
 
-    def __init__(self, memory=10**9, fail_after=None):
+    def __init__(self, memory=10**9, fail_after=None, failure=None):
         self.memory = memory
+        self.failure = failure or torch.OutOfMemoryError("CUDA out of memory (simulated)")
         self.fail_after = fail_after
         self.batches = []
 
@@ -24,11 +28,15 @@ class Stub(Backbone):
         raise NotImplementedError
 
     def prepare(self, samples):
-        return list(samples), list(samples)
+        return Prepared(samples, samples)
+
+    def collate(self, items):
+        return {"numbers": torch.tensor(items)}
 
     def forward(self, batch, outputs):
+        batch = batch["numbers"].tolist()
         if max(batch) * len(batch) > self.memory:
-            raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
+            raise self.failure
         if self.fail_after is not None and sum(map(len, self.batches)) >= self.fail_after:
             raise KeyboardInterrupt
         self.batches.append(batch)
@@ -67,23 +75,45 @@ def numbers_of(count, seed=0):
 
 def test_every_sample_is_committed_once_in_the_data_set_s_order():
     numbers, sink = numbers_of(2000), Sink()
-    assert run(Stub(), numbers, sink) == {}
+    assert run(Stub(), numbers, sink).refused == {}
     check(sink, numbers)
     assert np.array_equal(np.concatenate([keys for keys, _ in sink.shards]), keys_of(numbers))
 
 
 def test_batches_stay_within_the_token_budget():
     backbone = Stub()
-    run(backbone, numbers_of(500), Sink(), token_budget=1000)
+    run(backbone, numbers_of(500), Sink(), options=LoopOptions(budget=1000))
     assert all(len(batch) == 1 or max(batch) * len(batch) <= 1000 for batch in backbone.batches)
 
 
 @pytest.mark.parametrize("memory", [3000, 700])
 def test_out_of_memory_halves_the_batch_and_goes_on(memory):
     numbers, sink, backbone = numbers_of(600), Sink(), Stub(memory)
-    run(backbone, numbers, sink, token_budget=100_000)
+    run(backbone, numbers, sink, options=LoopOptions(budget=100_000))
     check(sink, numbers)
     assert max(max(batch) * len(batch) for batch in backbone.batches) <= memory
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RuntimeError("MPS backend out of memory (MPS allocated: 17 GB)"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"
+        ),
+        MemoryError(),
+    ],
+)
+def test_memory_runs_out_in_other_words_too(failure):
+    numbers, sink = numbers_of(600), Sink()
+    outcome = run(Stub(700, failure=failure), numbers, sink, options=LoopOptions(budget=100_000))
+    check(sink, numbers)
+    assert outcome.budget <= 700
+
+
+def test_an_error_that_is_not_about_memory_is_not_tried_again():
+    with pytest.raises(RuntimeError, match="shape"):
+        run(Stub(700, failure=RuntimeError("shape mismatch")), numbers_of(600), Sink(), options=LoopOptions(budget=100_000))
 
 
 def test_a_sample_that_alone_does_not_fit_in_memory_is_an_error():
@@ -96,35 +126,54 @@ def test_a_sample_that_alone_does_not_fit_in_memory_is_an_error():
 def test_an_interruption_keeps_what_was_computed():
     numbers, sink = numbers_of(FIRST_SLICE * 2), Sink()
     with pytest.raises(KeyboardInterrupt):
-        run(Stub(fail_after=700), numbers, sink, token_budget=5000)
+        run(Stub(fail_after=700), numbers, sink, options=LoopOptions(budget=5000))
     assert len(sink.rows()) >= 700
     assert np.array_equal(sink.shards[0][0], keys_of(numbers[:FIRST_SLICE]))
 
 
+class Clocked(Stub):
+    """Takes a thousandth of a second for a sample, by its own clock."""
+
+    now = 0.0
+
+    def forward(self, batch, outputs):
+        self.now += len(batch["numbers"]) / 1000
+        return super().forward(batch, outputs)
+
+
 def test_shards_follow_the_measured_speed():
-    now = iter(np.arange(0, 10_000, 1.0))  # every look at the clock is a second later: 512 samples/s at first
-    sink = Sink()
-    run(Stub(), numbers_of(30_000), sink, clock=lambda: float(next(now)))
+    sink, backbone = Sink(), Clocked()
+    run(backbone, numbers_of(40_000), sink, clock=lambda: backbone.now)
     sizes = [len(keys) for keys, _ in sink.shards]
     assert sizes[0] == FIRST_SLICE
-    assert sizes[1] == FIRST_SLICE * 15  # 15 seconds' work
+    assert max(sizes) == 15_000  # 15 seconds' work
+    assert sum(sizes) == 40_000
+
+
+def test_a_slice_that_takes_long_is_committed_in_parts(monkeypatch):
+    monkeypatch.setattr(loop, "SECONDS_PER_SHARD", 0.1)
+    numbers, sink, backbone = numbers_of(FIRST_SLICE), Sink(), Clocked()
+    run(backbone, numbers, sink, options=LoopOptions(budget=5000), clock=lambda: backbone.now)
+    check(sink, numbers)
+    assert len(sink.shards) > 1
+    assert all(len(keys) < 0.3 * 1000 for keys, _ in sink.shards)
 
 
 def test_features_that_are_not_finite_are_refused_with_their_keys_and_the_rest_is_kept():
     class Broken(Stub):
         def forward(self, batch, outputs):
             features = super().forward(batch, outputs)["layer1.mean"]
-            features[[number == 7 for number in batch]] = torch.nan
+            features[batch["numbers"] == 7] = torch.nan
             return {"layer1.mean": features}
 
     numbers, sink = numbers_of(50), Sink()
-    refused = run(Broken(), numbers, sink)
+    refused = run(Broken(), numbers, sink).refused
     assert refused == {text_key("7"): "layer1.mean is not finite in float32"}
     check(sink, [number for number in numbers if number != 7])
 
 
 def test_what_float16_cannot_hold_is_refused():
-    refused = run(Stub(), [1, 70_000], Sink(), dtype="float16")
+    refused = run(Stub(), [1, 70_000], Sink(), dtype="float16").refused
     assert list(refused) == [text_key("70000")]
 
 
@@ -134,3 +183,79 @@ def test_an_error_of_the_store_is_not_lost():
 
     with pytest.raises(OSError, match="no space left"):
         run(Stub(), numbers_of(10), full)
+
+
+def read(number):
+    """What a worker does with a sample; multiples of 50 are broken, and 7 in a way that nobody foresaw."""
+    if number % 50 == 0:
+        raise UnusableSampleError("not a picture")
+    return 7 / (number - 7) + number - 7 / (number - 7)
+
+
+class Pictures(Stub):
+    """Samples that workers read; each costs 1."""
+
+    unit = "images"
+    decode = staticmethod(read)
+
+    def prepare(self, samples):
+        return Prepared(samples, [1] * len(samples))
+
+    @staticmethod
+    def collate(items):
+        return {"numbers": torch.tensor([round(number) for number in items])}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("memory", [10**9, 20_000])
+def test_samples_are_decoded_by_workers_and_a_broken_one_is_refused_with_its_reason(workers, memory):
+    numbers, sink = numbers_of(600), Sink()
+    refused = run(Pictures(memory), numbers, sink, options=LoopOptions(budget=100, workers=workers)).refused
+    assert len(refused) == 13
+    assert refused[text_key("50")] == "not a picture"
+    assert refused[text_key("7")] == "ZeroDivisionError: division by zero"
+    check(sink, [number for number in numbers if text_key(str(number)) not in refused])
+
+
+def test_the_time_left_follows_the_work_and_not_the_number_of_samples():
+    class Listener(Quiet):
+        def __init__(self):
+            self.told = []
+
+        def advance(self, samples, share):
+            self.told.append((samples, share))
+
+    listener = Listener()
+    numbers = [*range(1, 1001), *range(1000, 0, -1)]
+    keys = as_key_array(text_key(str(n)) for n in range(2000))
+    run_loop(Stub(), numbers, keys, OUTPUTS, "float32", Sink(), listener, device="cpu")
+    samples, shares = np.array([s for s, _ in listener.told]), np.array([share for _, share in listener.told])
+    assert samples.sum() == 2000
+    assert shares[-1] == 1
+    first = int(np.searchsorted(samples.cumsum(), FIRST_SLICE))
+    assert shares[first // 2] > 1.3 * samples[: first // 2 + 1].sum() / FIRST_SLICE * shares[first]  # long ones come first
+
+
+def test_tokens_are_committed_ragged():
+    class Ragged(Stub):
+        def forward(self, batch, outputs):
+            numbers = batch["numbers"]
+            mask = torch.arange(int(numbers.max())) < numbers[:, None]
+            return {outputs[0].name: Tokens((numbers[:, None] * mask).unsqueeze(-1).float(), mask)}
+
+    sink, numbers = [], numbers_of(30)
+    run_loop(
+        Ragged(),
+        numbers,
+        keys_of(numbers),
+        [Output(1, "tokens", "float16")],
+        "float32",
+        lambda _, features: sink.append(features),
+        Quiet(),
+        device="cpu",
+    )
+    (features,) = sink
+    tokens = features["layer1.tokens.float16"]
+    assert tokens.values.dtype == np.float16
+    assert np.diff(tokens.offsets).tolist() == numbers
+    assert [tokens[n][:, 0].tolist() for n in range(30)] == [[number] * number for number in numbers]

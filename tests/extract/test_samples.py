@@ -17,6 +17,16 @@ def test_every_usable_sample_gets_its_key_and_every_other_its_reason():
     assert reasons[8].startswith("not valid UTF-8 (lone surrogate U+D83D at character 1)")
 
 
+def test_a_text_with_a_pair_has_a_key_of_its_own_and_both_have_to_be_texts():
+    samples = Samples.of([("a", "b"), ("a", ""), (None, "b"), ("a", "caf\udce9"), ("b", "a"), "ab"])
+    admitted = samples.admit()
+    assert admitted.rows.tolist() == [0, 4, 5]
+    assert [key.tobytes() for key in admitted.keys] == [text_key("a", "b"), text_key("b", "a"), text_key("ab")]
+    reasons = {skipped.row: skipped.reason for skipped in admitted.skipped}
+    assert (reasons[1], reasons[2]) == ("empty text in the pair", "no text in the pair")
+    assert reasons[3].startswith("not valid UTF-8 (byte 0xe9 at character 3)")
+
+
 def test_the_table_holds_the_usable_samples_in_order():
     samples = Samples("d", ["a", "", "b"], ["1", "2", "3"], labels=["x", "y", None], splits=None, groups=["g", "g", "h"])
     table = samples.table(samples.admit())

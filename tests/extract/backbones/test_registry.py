@@ -8,7 +8,7 @@ from tests.conftest import save_encoder
 
 def test_a_folder_is_identified_without_torch_by_weights_and_settings(tiny_bert):
     checkpoint = find_backbone(f"hf:{tiny_bert}")
-    assert (checkpoint.uri, checkpoint.layers, checkpoint.revision) == ("hf:tiny-bert", 3, None)
+    assert (checkpoint.uri, checkpoint.offer.layers, checkpoint.revision) == ("hf:tiny-bert", 3, None)
     assert checkpoint.weights.startswith("sha256:")
     assert find_backbone(str(tiny_bert)) == checkpoint
 
@@ -40,7 +40,7 @@ def test_the_packaged_weights_are_the_official_ones():
     checkpoint = find_backbone("all-MiniLM-L6-v2")
     assert checkpoint.uri == "st:all-MiniLM-L6-v2"
     assert checkpoint.weights == "sha256:53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-    assert checkpoint.layers == 6
+    assert checkpoint.offer.layers == 6
     assert find_backbone("sentence-transformers/all-MiniLM-L6-v2") == checkpoint
 
 
@@ -96,7 +96,7 @@ def hub_cache(tmp_path, monkeypatch):
 
 def test_a_hub_model_in_the_local_cache_is_identified_by_its_commit_without_network(hub_cache):
     main = find_backbone("hf:team/tiny")
-    assert (main.revision, main.weights, main.layers) == ("a" * 40, "commit:" + "a" * 40, 3)
+    assert (main.revision, main.weights, main.offer.layers) == ("a" * 40, "commit:" + "a" * 40, 3)
     assert find_backbone("hf:team/tiny@v2").revision == "b" * 40
     assert find_backbone("hf:team/tiny@" + "b" * 40).revision == "b" * 40
 

@@ -1,7 +1,11 @@
+import numpy as np
 import pandas as pd
 import pytest
 
 from extract import Columns, SourceError, load_samples
+from extract.decoding import decode
+from extract.images import ImageFile, resolve
+from tests.images import picture
 
 
 def test_a_folder_of_text_files_by_class(tmp_path):
@@ -79,3 +83,28 @@ def test_an_unreachable_hub_is_one_clear_line(tmp_path, monkeypatch):
     with pytest.raises(SourceError, match=r"hub:no/such: cannot be loaded: .*; check the name and the network") as caught:
         load_samples("hub:no/such")
     assert "\n" not in str(caught.value)
+
+
+def test_images_of_the_hub_stay_encoded_and_the_first_column_of_them_is_taken(monkeypatch):
+    import datasets
+
+    features = datasets.Features({"img": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+
+    def part(seeds):
+        return datasets.Dataset.from_dict({"img": [picture(seed) for seed in seeds], "label": [s % 2 for s in seeds]}, features)
+
+    loaded = datasets.DatasetDict(train=part([0, 1]), test=part([2]))
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, config, revision: loaded)
+    for samples in (load_samples("hub:pets", Columns(label="label")), load_samples(loaded, Columns(label="label"))):
+        assert samples.labels == ["cat", "dog", "cat"]
+        assert samples.splits == ["train", "train", "test"]
+        assert resolve(samples.inputs[2]).startswith(b"\x89PNG")
+        assert np.array_equal(np.asarray(decode(samples.inputs[2])), np.asarray(picture(2)))
+    assert load_samples(loaded["train"]).ids == ["row:0", "row:1"]
+
+
+def test_columns_in_memory_may_hold_images():
+    images = [picture(), np.zeros((3, 4)), b"bytes", "a.png"]
+    samples = load_samples({"picture": images, "label": list("abcd")}, Columns(None, "label", image="picture"))
+    assert samples.inputs[:3] == images[:3]
+    assert samples.inputs[3] == ImageFile("a.png")

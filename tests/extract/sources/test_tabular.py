@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from extract import Columns, SourceError, load_samples
+from extract.images import ImageFile, ImageText, resolve
 
 LABELLED = Columns("text", "label", "split")
 
@@ -114,3 +115,40 @@ def test_a_column_that_stands_twice_is_an_error_and_not_a_guess(tmp_path):
 def test_a_file_in_another_encoding_than_the_named_one_is_one_line(tmp_path):
     with pytest.raises(SourceError, match="not readable as utf-16"):
         load_samples(write(tmp_path / "r.csv", b"text\na\n"), encoding="utf-16")
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_column_of_paths_is_relative_to_the_file(tmp_path, kind):
+    import pandas as pd
+
+    frame = pd.DataFrame({"file": ["img/a.png", "/elsewhere/b.png", None], "label": ["x", "y", "x"], "text": ["p", "q", "r"]})
+    path = tmp_path / f"r.{kind}"
+    writers = {
+        "csv": lambda: frame.to_csv(path, index=False),
+        "tsv": lambda: frame.to_csv(path, index=False, sep="\t"),
+        "jsonl": lambda: frame.to_json(path, orient="records", lines=True),
+        "parquet": lambda: frame.to_parquet(path),
+    }
+    writers[kind]()
+    samples = load_samples(path, Columns(None, "label", image="file"))
+    assert samples.inputs == [ImageFile(str(tmp_path / "img/a.png")), ImageFile("/elsewhere/b.png"), None]
+    both = load_samples(path, Columns("text", image="file"))
+    assert both.inputs[0] == ImageText(ImageFile(str(tmp_path / "img/a.png")), "p")
+
+
+def test_parquet_holds_images_as_bytes_or_as_datasets_writes_them(tmp_path):
+    import pandas as pd
+
+    (tmp_path / "b.png").write_bytes(b"second")
+    pd.DataFrame({"image": [b"first", None]}).to_parquet(tmp_path / "bytes.parquet")
+    structs = [{"bytes": b"first", "path": None}, {"bytes": None, "path": "b.png"}]
+    pd.DataFrame({"image": structs}).to_parquet(tmp_path / "structs.parquet")
+    assert resolve(load_samples(tmp_path / "bytes.parquet").inputs[0]) == b"first"
+    samples = load_samples(tmp_path / "structs.parquet")
+    assert [resolve(sample) for sample in samples.inputs] == [b"first", b"second"]
+
+
+def test_json_holds_images_as_datasets_writes_them(tmp_path):
+    (tmp_path / "b.png").write_bytes(b"second")
+    path = write(tmp_path / "r.jsonl", '{"image": {"bytes": null, "path": "b.png"}}\n')
+    assert resolve(load_samples(path).inputs[0]) == b"second"

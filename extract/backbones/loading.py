@@ -1,0 +1,43 @@
+"""Loading: one line for whatever a library says when it fails; autocast for the forward pass."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from extract.backbones.checkpoint import Checkpoint
+from extract.errors import BackboneError
+
+_AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@contextmanager
+def loading(checkpoint: Checkpoint) -> Iterator[None]:
+    """Put a library's failure to load a checkpoint in one line; hide its report, and its progress bar unless it downloads."""
+    transformers: Any = sys.modules.get("transformers")  # another library's loading does not wait for its import
+    hidden = checkpoint.revision is None and transformers is not None
+    verbosity = transformers and transformers.utils.logging.get_verbosity()
+    if transformers is not None:
+        transformers.utils.logging.set_verbosity_error()
+    if hidden:
+        transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    except BackboneError as error:
+        raise BackboneError(f"{checkpoint.uri}: {error}") from error
+    except Exception as error:  # whatever the library and what it stands on raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BackboneError(f"{checkpoint.uri}: {checkpoint.location} does not load: {reason}") from error
+    finally:
+        if transformers is not None:
+            transformers.utils.logging.set_verbosity(verbosity)
+        if hidden:
+            transformers.utils.logging.enable_progress_bar()
+
+
+def autocast(device: str, precision: str) -> torch.autocast:
+    """Return the context of a forward pass in a precision; none for `float32`."""
+    on = precision in _AUTOCAST
+    return torch.autocast(torch.device(device).type, dtype=_AUTOCAST.get(precision), enabled=on)

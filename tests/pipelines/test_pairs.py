@@ -1,0 +1,33 @@
+import csv
+
+from pipelines.config import load_config
+from pipelines.console import Bars
+from pipelines.experiment import run_experiment
+from pipelines.extract import extract_config
+from pipelines.predict import predict
+from tests.conftest import WORDS
+
+
+def write_pairs(path, count, header=("premise", "hypothesis", "label", "split")):
+    """Write pairs of words that are the same or not."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        for number in range(count):
+            first, second = WORDS[number % 20], WORDS[(number + (number // 2) % 2) % 20]
+            label = "same" if first == second else "other"
+            row = {"premise": first, "hypothesis": second, "label": label, "split": "test" if number % 5 == 0 else "train"}
+            writer.writerow([row[name] for name in header])
+
+
+def test_texts_with_pairs_go_from_a_file_to_a_run_and_predictions_of_another_file(project):
+    write_pairs(project / "pairs.csv", 60)
+    config = (project / "config.yaml").read_text().replace("reviews.csv", "pairs.csv, text: premise, pair: hypothesis")
+    (project / "pairs.yaml").write_text(config)
+    extraction = extract_config(load_config(project / "pairs.yaml"))
+    assert extraction.samples.inputs[2] == ("film", "was")
+    run_experiment(project / "pairs.yaml", None, str(project / "run"), (), False, Bars(quiet=True), print)
+    write_pairs(project / "new.csv", 4, ("hypothesis", "premise"))
+    predictions = predict(project / "run", file=project / "new.csv")
+    assert [entry["input"] for entry in predictions][2] == ("film", "was")
+    assert {entry["label"] for entry in predictions} <= {"same", "other"}
