@@ -102,7 +102,10 @@ def test_the_simplest_trial_within_one_standard_error_is_used_and_nested_folds_s
     [
         ({"conformal": 0.999}, "samples cannot promise a coverage of 0.999"),
         ({"data": {"path": "reviews.csv", "label": "text", "split": "split"}}, "is it a number"),
-        ({"data": {"path": "reviews.csv", "label": "label", "split": "split"}, "task": "regression"}, "is no number"),
+        (
+            {"data": {"path": "reviews.csv", "label": "label", "split": "split"}, "task": "regression", "heads": None},
+            "is no number",
+        ),
     ],
 )
 def test_what_does_not_go_with_the_data_is_one_line(train, changes, message):
