@@ -192,6 +192,7 @@ def extract(
                 progress,
                 device=device,
                 options=options,
+                identity=recipe.id,
             )
         outcome.samples, outcome.refused = len(mine), broken | outcome.refused
         outcome = Outcome.of_ranks(rank.gather(outcome))
