@@ -9,7 +9,7 @@ from cache.recipe import Recipe
 from cache.rows import StoredRows
 from cache.shard import DamagedShardError, Shard
 from cache.store import FeatureStore, Holding, StoreWarning
-from cache.table import Table, read_table, write_table
+from cache.table import Origin, Table, read_table, write_table
 
 __all__ = [
     "DamagedShardError",
@@ -17,6 +17,7 @@ __all__ = [
     "HeadstartError",
     "Holding",
     "Lease",
+    "Origin",
     "Ragged",
     "Recipe",
     "Shard",

@@ -41,10 +41,15 @@ class Lease:
     def __enter__(self) -> "Lease":
         with contextlib.suppress(OSError):
             make_folder(self.folder)
-        self._write(b"")
+        with turn(self.folder):  # not while somebody removes what is not wanted
+            self._write(b"")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """End the lease: the job holds nothing any more."""
         with contextlib.suppress(OSError):
             self._path.unlink()
 
@@ -61,7 +66,7 @@ class Lease:
         np.ndarray
             Mask `[n]`, true where no living job has claimed the sample: these are this job's until its next claim.
         """
-        with _turn(self.folder):
+        with turn(self.folder):
             taken = [_read(path) for path in living(self.folder) if path != self._path]
             granted = np.ones(len(keys), bool)
             if taken:
@@ -101,8 +106,14 @@ def _read(path: Path) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """Let one process at a time compare claims and write its own, where the file system can lock."""
+def turn(folder: Path) -> Iterator[None]:
+    """Let one process at a time look at a recipe's leases and act on them, where the file system can lock.
+
+    Parameters
+    ----------
+    folder
+        The recipe's `leases` folder.
+    """
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError, ImportError):
             import fcntl

@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cache.atomic import remove_leftovers, write_atomically
+from cache.atomic import TEMPORARY_PREFIX, remove_leftovers, write_atomically
+from cache.budget import Budget
 from cache.errors import StoreError
 from cache.files import ChangedFileError, read_small
 from cache.gather import gather
 from cache.index import Index
+from cache.keys import KEY_BYTES
 from cache.lease import Lease
 from cache.ragged import Ragged
 from cache.recipe import Recipe
@@ -73,6 +75,8 @@ class FeatureStore:
     ----------
     path
         The folder; it is made at the first commit.
+    budget
+        How large it may become; None for as large as the disk.
 
     Raises
     ------
@@ -80,8 +84,9 @@ class FeatureStore:
         If the folder holds something else, or a store of a newer format.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, budget: Budget | None = None) -> None:
         self.path = Path(path)
+        self.budget = budget
         self._held: dict[str, _Held] = {}
         self._prepared: set[str] = set()
         self._used: set[str] = set()
@@ -92,7 +97,7 @@ class FeatureStore:
         known = []
         for folder in self.recipe_folders():
             try:
-                known.append(self._read_recipe(folder))
+                known.append(self.read_recipe(folder))
             except StoreError as error:
                 warnings.warn(StoreWarning(f"{error}; this recipe is left out"), stacklevel=2)
         return known
@@ -164,12 +169,16 @@ class FeatureStore:
         StoreError
             If the shard cannot be written; then nothing has changed.
         """
-        self._prepare(recipe)
+        self.prepare(recipe)
         self._mark_used(recipe)
+        if self.budget is not None:
+            self.budget.make_room(self.path, recipe.id, keys.nbytes + sum(_bytes_of(array) for array in outputs.values()))
         return write_shard(self.shard_folder(recipe), recipe, keys, outputs, provenance or {})
 
     def lease(self, recipe: Recipe) -> Lease:
         """Return a lease on the recipe, with which a job claims the samples it is about to compute."""
+        with contextlib.suppress(StoreError):  # a store that cannot be written has no need of it
+            self._write_version()
         return Lease(self.folder(recipe) / "leases")
 
     def holding(self, recipe: Recipe) -> Holding:
@@ -186,6 +195,11 @@ class FeatureStore:
     def shards(self, recipe: Recipe) -> list[Shard]:
         """Return the shards of a recipe that hold, in the order of their names; damaged ones are set aside."""
         return list(self._look(recipe).shards.values())
+
+    def keys(self, recipe: Recipe) -> np.ndarray:
+        """Return the keys `[n, 16]` of all samples that have a row, each once."""
+        keys = [shard.keys for shard in self.shards(recipe)]
+        return np.unique(np.concatenate(keys), axis=0) if keys else np.empty((0, KEY_BYTES), np.uint8)
 
     def folder(self, recipe: Recipe) -> Path:
         """Return where everything of a recipe is."""
@@ -231,26 +245,34 @@ class FeatureStore:
                     f"{version}: store format {text[:20]!r} is not known here (this is {STORE_FORMAT}); update headstart"
                 )
             return int(text)
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and not self._is_beginning() and not version.is_file():
             raise StoreError(f"{self.path}: exists and is not a feature store; name another folder")
         return STORE_FORMAT
 
-    def _prepare(self, recipe: Recipe) -> None:
+    def prepare(self, recipe: Recipe) -> None:
         """Make the recipe's place, so that a committed shard is never without its recipe; bring an older store up to date."""
-        if recipe.id in self._prepared:
-            return
-        version = self.path / "VERSION"
-        if not version.is_file() or self.format < STORE_FORMAT:
-            write_atomically(version, f"{STORE_FORMAT}\n".encode())
-            self.format = STORE_FORMAT
         description, content = self.folder(recipe) / "recipe.json", recipe.to_json().encode()
+        if recipe.id in self._prepared and description.is_file():
+            return
+        self._write_version()
         if not description.is_file() or description.stat().st_size != len(content) or description.read_bytes() != content:
             write_atomically(description, content)
         for folder in (self.path, self.path / "tables", self.folder(recipe), self.shard_folder(recipe)):
             remove_leftovers(folder)
         self._prepared.add(recipe.id)
 
-    def _read_recipe(self, folder: Path) -> Recipe:
+    def _is_beginning(self) -> bool:
+        """Tell whether there is nothing here but what another process has just begun to write."""
+        return self.path.is_dir() and all(path.name.startswith(TEMPORARY_PREFIX) for path in self.path.iterdir())
+
+    def _write_version(self) -> None:
+        version = self.path / "VERSION"
+        if not version.is_file() or self.format < STORE_FORMAT:
+            write_atomically(version, f"{STORE_FORMAT}\n".encode())
+            self.format = STORE_FORMAT
+
+    def read_recipe(self, folder: Path) -> Recipe:
+        """Read the recipe of a folder; raises `StoreError` if it is missing or not the folder's."""
         description = folder / "recipe.json"
         if folder.is_symlink():
             raise StoreError(f"{folder}: is a link; links are not followed inside a store")
@@ -334,6 +356,10 @@ def _stamp(path: Path) -> str:
 def _count_keys(shards: Iterable[Shard]) -> int:
     keys = [shard.keys for shard in shards]
     return len(np.unique(np.concatenate(keys).view("V16"))) if keys else 0
+
+
+def _bytes_of(features: np.ndarray | Ragged) -> int:
+    return features.values.nbytes + features.offsets.nbytes if isinstance(features, Ragged) else features.nbytes
 
 
 def _width(shards: Iterable[Shard], output: str) -> int:

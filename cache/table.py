@@ -1,15 +1,55 @@
-"""Tables: what a data set said of its samples (key, id, label, split, group), in its own order, without the samples."""
+"""Tables: what a data set said of its samples (key, id, label, split, group), in its own order, without the samples.
+
+A table says that its samples' features are still wanted. It remembers the file it was read from, so that a change of the
+file is noticed.
+"""
 
 import io
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
 
+from cache import files
 from cache.atomic import write_atomically
+from cache.errors import StoreError
+from cache.keys import KEY_BYTES, sortable
+from cache.memo import remembered
+
+COLUMNS = ("id", "label", "split", "group")
+_NAME = re.compile(r"(.+)-([0-9a-f]{16})\.parquet")
+_METADATA = b"headstart"
+_MOST_METADATA = 2**26
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The file a table was read from: its path, size in bytes and XXH3-128."""
+
+    path: str
+    size: int
+    digest: str
+
+    @classmethod
+    def of(cls, path: Path) -> "Origin | None":
+        """Describe a file as it is now; None if it is no file."""
+        try:
+            return (
+                cls(str(path.resolve()), path.stat().st_size, remembered(path, "xxh3_128", _digest)) if path.is_file() else None
+            )
+        except (OSError, StoreError):
+            return None
+
+    def state(self) -> str:
+        """Return `current` if the file is as it was, `changed` if its content is another, `gone` if it is not there."""
+        now = Origin.of(Path(self.path))
+        return "gone" if now is None else "current" if now == self else "changed"
 
 
 @dataclass(frozen=True)
@@ -26,6 +66,8 @@ class Table:
         One per row; says where the row is, such as `reviews.csv:17`.
     labels, splits, groups
         One per row, None where a row has none; or None where the data set has no such column.
+    origin
+        The file it was read from; None where it was not read from one.
     """
 
     name: str
@@ -34,6 +76,7 @@ class Table:
     labels: Sequence[str | None] | None = None
     splits: Sequence[str | None] | None = None
     groups: Sequence[str | None] | None = None
+    origin: Origin | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -47,35 +90,113 @@ class Table:
 
 def write_table(store: Path, table: Table) -> Path:
     """Keep a table as `tables/<name>-<fingerprint>.parquet`, if it is not there already; return its path."""
-    name = re.sub(r"[^A-Za-z0-9_.]+", "-", table.name).strip("-.") or "table"
+    name = re.sub(r"[^A-Za-z0-9_.]+", "-", table.name).strip("-.")[-100:] or "table"
     path = store / "tables" / f"{name}-{table.fingerprint}.parquet"
     if not path.is_file():
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        columns = {"key": pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(table.keys), [None, _buffer(table.keys)])}
-        for column in ("ids", "labels", "splits", "groups"):
-            values = getattr(table, column)
+        keys = pa.py_buffer(np.ascontiguousarray(table.keys).tobytes())
+        columns = {"key": pa.FixedSizeBinaryArray.from_buffers(pa.binary(KEY_BYTES), len(table.keys), [None, keys])}
+        for column in COLUMNS:
+            values = getattr(table, f"{column}s")
             if values is not None:
-                columns[column.removesuffix("s")] = pa.array(values, pa.string())
+                columns[column] = pa.array(values, pa.string())
+        about = {"name": table.name, "origin": vars(table.origin) if table.origin else None}
         file = io.BytesIO()
-        pq.write_table(pa.table(columns), file, compression="zstd")
+        content = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(about)})
+        pq.write_table(content, file, compression="zstd", write_page_checksum=True)
         write_atomically(path, file.getbuffer())
     return path
 
 
+def list_tables(store: Path) -> list[Path]:
+    """Return the tables of a store, sorted by name."""
+    folder = store / "tables"
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name)) if folder.is_dir() else []
+
+
 def read_table(path: Path) -> Table:
-    """Read a table that `write_table` wrote."""
+    """Read a table that `write_table` wrote.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read, is no table, or is not the one that its name says.
+    """
+    name = _NAME.fullmatch(path.name)
+    if name is None:
+        raise StoreError(f"{path}: is no table's name; <name>-<16 hexadecimal digits>.parquet is expected")
+    with _opened(path) as file:
+        columns, about = _read_columns(path, file)
+        origin = Origin(**about["origin"]) if about.get("origin") else None
+        table = Table(str(about.get("name", name[1])), origin=origin, **columns)
+        fingerprint = table.fingerprint
+    if fingerprint != name[2]:
+        raise StoreError(f"{path}: was changed since it was written; remove it, and the next extraction writes it again")
+    return table
+
+
+@dataclass(frozen=True)
+class TableSummary:
+    """A table's name, number of rows, and the file it was read from."""
+
+    name: str
+    rows: int
+    origin: Origin | None
+
+
+def describe_table(path: Path) -> TableSummary:
+    """Read what a table says of itself, without its rows; raises `StoreError` if it cannot be read."""
+    with _opened(path) as file:
+        about = json.loads((file.schema_arrow.metadata or {}).get(_METADATA, b"{}"))
+        origin = Origin(**about["origin"]) if about.get("origin") else None
+        return TableSummary(str(about.get("name", path.stem[:-17])), file.metadata.num_rows, origin)
+
+
+def count_references(path: Path, keys: np.ndarray) -> int | None:
+    """Return how many of a table's rows have one of the keys `[n, 16]`; None if the table is damaged."""
+    try:
+        return int(np.isin(sortable(read_table(path).keys), sortable(keys)).sum())
+    except StoreError:
+        return None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a table's file; whatever goes wrong with it is told in one line."""
     import pyarrow.parquet as pq
 
-    columns = pq.read_table(path)
-    keys = np.frombuffer(b"".join(columns["key"].to_pylist()), np.uint8).reshape(-1, 16)
-    rest = {c: columns[c].to_pylist() if c in columns.column_names else None for c in ("label", "split", "group")}
-    name = path.stem.rpartition("-")[0]
-    return Table(name, keys, columns["id"].to_pylist(), rest["label"], rest["split"], rest["group"])
+    try:
+        with files.opened(path) as descriptor, open(descriptor, "rb", closefd=False) as handle:
+            yield pq.ParquetFile(
+                handle,
+                thrift_string_size_limit=_MOST_METADATA,
+                thrift_container_size_limit=_MOST_METADATA,
+                page_checksum_verification=True,
+                arrow_extensions_enabled=False,
+            )
+    except StoreError:
+        raise
+    except Exception as error:  # whatever the Parquet reader makes of damaged bytes
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise StoreError(f"{path}: is damaged: {reason}; remove it, and the next extraction writes it again") from error
 
 
-def _buffer(keys: np.ndarray):  # type: ignore[no-untyped-def]  # pyarrow has no types
+def _read_columns(path: Path, file: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     import pyarrow as pa
 
-    return pa.py_buffer(np.ascontiguousarray(keys).tobytes())
+    schema = file.schema_arrow
+    expected = {"key": pa.binary(KEY_BYTES), **dict.fromkeys(COLUMNS, pa.string())}
+    if any(expected.get(field.name) != field.type for field in schema) or "key" not in schema.names:
+        raise StoreError(f"{path}: holds other columns than a table")
+    content = file.read()
+    keys = np.frombuffer(b"".join(content["key"].to_pylist()), np.uint8).reshape(-1, KEY_BYTES)
+    columns: dict[str, Any] = {f"{name}s": content[name].to_pylist() if name in schema.names else None for name in COLUMNS}
+    about = json.loads((schema.metadata or {}).get(_METADATA, b"{}"))
+    return {"keys": keys, **columns}, about
+
+
+def _digest(path: Path) -> str:
+    with files.opened(path) as descriptor:
+        return files.digest(descriptor, 0, path.stat().st_size).hex()

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cache import Table, as_key_array, text_key
+from cache import Origin, Table, as_key_array, text_key
 from extract.images import ImageFile, ImageText, image_keys, is_image
 
 
@@ -95,7 +96,8 @@ class Samples:
             return None if column is None else [column[row] for row in admitted.rows.tolist()]
 
         ids = usable(self.ids) or []
-        return Table(self.name, admitted.keys, ids, usable(self.labels), usable(self.splits), usable(self.groups))
+        columns = usable(self.labels), usable(self.splits), usable(self.groups)
+        return Table(self.name, admitted.keys, ids, *columns, origin=Origin.of(Path(self.name)))
 
 
 @dataclass(frozen=True)

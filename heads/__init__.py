@@ -1,46 +1,76 @@
 """Features to predictions: heads, training, sweeps, selection, metrics, saved heads. Takes arrays, not stores."""
 
-from heads.calibration import (
-    apply_temperature,
-    apply_temperature_to_labels,
-    calibration_error,
-    fit_temperature,
-    tune_threshold,
-)
-from heads.catalog import HEADS, head_class, make_head
-from heads.comparison import (
-    McNemar,
-    PairedDifference,
-    bootstrap_difference,
-    corrected_resampled_t,
-    mcnemar,
-)
+from heads.abmil import ABMILHead, ABMILRegressor, GatedAttentionClassifier
+from heads.attention import AttentionClassifier, AttentionHead, AttentionRegressor
+from heads.attention_pool import AttentionPoolClassifier, AttentionPoolHead, AttentionPoolRegressor
+from heads.calibration import apply_temperature, apply_temperature_to_labels, calibration_error, fit_temperature, tune_threshold
+from heads.callbacks import Callback, History, TrainingState
+from heads.catalog import HEADS, REGRESSORS, head_class, make_head
+from heads.comparison import McNemar, PairedDifference, bootstrap_difference, corrected_resampled_t, mcnemar
 from heads.conformal import ConformalIntervals, ConformalSets, conformal_intervals, conformal_sets
 from heads.decision import Decision, fit_decision
 from heads.ensemble import greedy_weights, mean_prediction, top_weights
-from heads.linear import LinearHead
+from heads.gradients import GradientMonitor, GradientReport
+from heads.inputs import Tokens
+from heads.lda import LDAHead
+from heads.linear import LinearClassifier, LinearHead
 from heads.metrics import Estimate, classification_metrics, confusion_matrix, per_class
-from heads.mlp import MLPClassifier, MLPHead
+from heads.mlp import MLPClassifier, MLPHead, MLPRegressor
 from heads.multilabel_metrics import multilabel_metrics, per_label
+from heads.nearest_mean import NearestMeanHead
+from heads.neighbours import KNNHead, KNNRegressor
+from heads.onnx import export_onnx
 from heads.predictions import class_probabilities, gives_probabilities, label_probabilities, score_predictions
 from heads.regression_metrics import regression_metrics
+from heads.ridge import RidgeHead, RidgeRegressor
 from heads.saving import SavedHead, load_head, save_head
 from heads.selection import choose_splitter, hold_out, one_standard_error
 from heads.sweep import SweepCV
+from heads.targets import Targets, encode_targets, plain_labels
+from heads.torch_head import TorchHead, TorchRegressor
+from heads.zero_shot import ZeroShotHead
 
 __all__ = [
     "HEADS",
+    "REGRESSORS",
+    "ABMILHead",
+    "ABMILRegressor",
+    "AttentionClassifier",
+    "AttentionHead",
+    "AttentionPoolClassifier",
+    "AttentionPoolHead",
+    "AttentionPoolRegressor",
+    "AttentionRegressor",
+    "Callback",
     "ConformalIntervals",
     "ConformalSets",
     "Decision",
     "Estimate",
+    "GatedAttentionClassifier",
+    "GradientMonitor",
+    "GradientReport",
+    "History",
+    "KNNHead",
+    "KNNRegressor",
+    "LDAHead",
+    "LinearClassifier",
     "LinearHead",
     "MLPClassifier",
     "MLPHead",
+    "MLPRegressor",
     "McNemar",
+    "NearestMeanHead",
     "PairedDifference",
+    "RidgeHead",
+    "RidgeRegressor",
     "SavedHead",
     "SweepCV",
+    "Targets",
+    "Tokens",
+    "TorchHead",
+    "TorchRegressor",
+    "TrainingState",
+    "ZeroShotHead",
     "apply_temperature",
     "apply_temperature_to_labels",
     "bootstrap_difference",
@@ -52,6 +82,8 @@ __all__ = [
     "conformal_sets",
     "confusion_matrix",
     "corrected_resampled_t",
+    "encode_targets",
+    "export_onnx",
     "fit_decision",
     "fit_temperature",
     "gives_probabilities",
@@ -67,6 +99,7 @@ __all__ = [
     "one_standard_error",
     "per_class",
     "per_label",
+    "plain_labels",
     "regression_metrics",
     "save_head",
     "score_predictions",

@@ -1,42 +1,87 @@
-"""Head kinds by name: our own, and any scikit-learn classifier by its import path."""
+"""Head kinds by name: our own, and any scikit-learn estimator by its import path."""
 
 import difflib
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 
+from heads.abmil import ABMILHead, ABMILRegressor
+from heads.attention import AttentionHead, AttentionRegressor
+from heads.attention_pool import AttentionPoolHead, AttentionPoolRegressor
+from heads.lda import LDAHead
 from heads.linear import LinearHead
-from heads.mlp import MLPHead
+from heads.mlp import MLPHead, MLPRegressor
+from heads.nearest_mean import NearestMeanHead
+from heads.neighbours import KNNHead, KNNRegressor
+from heads.ridge import RidgeHead, RidgeRegressor
+from heads.torch_head import TorchHead, TorchRegressor
+from heads.zero_shot import ZeroShotHead
 
-HEADS: dict[str, type[BaseEstimator]] = {"linear": LinearHead, "mlp": MLPHead}
+HEADS: dict[str, type[BaseEstimator]] = {
+    "linear": LinearHead,
+    "mlp": MLPHead,
+    "attention": AttentionHead,
+    "attention_pool": AttentionPoolHead,
+    "abmil": ABMILHead,
+    "knn": KNNHead,
+    "nearest_mean": NearestMeanHead,
+    "ridge": RidgeHead,
+    "lda": LDAHead,
+    "zero_shot": ZeroShotHead,
+    "torch": TorchHead,
+}
+REGRESSORS: dict[str, type[BaseEstimator]] = {
+    "linear": RidgeRegressor,
+    "mlp": MLPRegressor,
+    "attention": AttentionRegressor,
+    "attention_pool": AttentionPoolRegressor,
+    "abmil": ABMILRegressor,
+    "knn": KNNRegressor,
+    "ridge": RidgeRegressor,
+    "torch": TorchRegressor,
+}
+TASKS: dict[str, Mapping[str, type[BaseEstimator]]] = {"classification": HEADS, "regression": REGRESSORS}
 
 
-def head_class(kind: str) -> type[BaseEstimator]:
-    """Return the class of a head kind: `linear`, `mlp`, or an import path such as `sklearn.svm.LinearSVC`.
+def head_class(kind: str, task: str = "classification") -> type[BaseEstimator]:
+    """Return the class of a head kind: `linear`, `mlp`, ..., or an import path such as `sklearn.svm.LinearSVC`.
+
+    Parameters
+    ----------
+    kind
+        A name in `HEADS`, or for regression in `REGRESSORS`, or an import path.
+    task
+        `classification` or `regression`.
 
     Raises
     ------
     ValueError
-        If there is no such kind or the path does not lead to a scikit-learn classifier.
+        If there is no such kind or the path does not lead to a scikit-learn estimator for the task.
     """
-    if kind in HEADS:
-        return HEADS[kind]
+    kinds = TASKS[task]
+    wanted = "classifier" if task == "classification" else "regressor"
+    if kind in kinds:
+        return kinds[kind]
     module, dot, name = kind.rpartition(".")
     if not dot:
-        near = difflib.get_close_matches(kind, HEADS, n=1)
+        near = difflib.get_close_matches(kind, kinds, n=1)
         hint = f"did you mean `{near[0]}`? " if near else ""
-        raise ValueError(f"`{kind}` is no kind of head; {hint}kinds are {', '.join(HEADS)}, or a classifier's import path")
+        raise ValueError(
+            f"`{kind}` is no kind of head for {task}; {hint}kinds are {', '.join(kinds)}, or a {wanted}'s import path"
+        )
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"`{kind}` cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, BaseEstimator) and (is_classifier(found()) or is_regressor(found()))):
-        raise ValueError(f"`{kind}` is not a scikit-learn classifier or regressor")
+    suits = is_classifier if task == "classification" else is_regressor
+    if not (isinstance(found, type) and issubclass(found, BaseEstimator) and suits(found())):
+        raise ValueError(f"`{kind}` is not a scikit-learn {wanted}")
     return found
 
 
-def make_head(kind: str, **params: Any) -> BaseEstimator:
+def make_head(kind: str, task: str = "classification", /, **params: Any) -> BaseEstimator:
     """Build an unfitted head of a kind.
 
     Raises
@@ -44,7 +89,7 @@ def make_head(kind: str, **params: Any) -> BaseEstimator:
     ValueError
         If a parameter is not one of this kind's, with the nearest name.
     """
-    cls = head_class(kind)
+    cls = head_class(kind, task)
     known = cls().get_params()
     for name in params:
         if name not in known:

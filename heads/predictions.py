@@ -25,7 +25,7 @@ def gives_probabilities(head: Any) -> bool:
     return hasattr(head, "predict_proba")
 
 
-def class_probabilities(head: Any, X: np.ndarray, classes: Sequence[Any]) -> np.ndarray:
+def class_probabilities(head: Any, X: Any, classes: Sequence[Any]) -> np.ndarray:
     """Return probabilities `[n, c]` in the order of `classes`, which may hold some that the head has not seen.
 
     A head without probabilities gives all to the class that it predicts.
@@ -39,7 +39,7 @@ def class_probabilities(head: Any, X: np.ndarray, classes: Sequence[Any]) -> np.
     return table
 
 
-def label_probabilities(head: Any, X: np.ndarray) -> np.ndarray:
+def label_probabilities(head: Any, X: Any) -> np.ndarray:
     """Return each label's probability `[n, k]`; 0 or 1 where a head has none.
 
     Some of scikit-learn's classifiers give a table for every label, or a single column for a label that is always the same.

@@ -1,6 +1,8 @@
 """Saved heads: a folder with `head.json` and `head.safetensors`, or `head.skops` for scikit-learn's own estimators.
 
-Nothing is unpickled: a head may come from somebody else.
+A head says what has to be kept of it: `saved_arrays`, fitted arrays with a letter for each of their sizes (`coef:rd`), and
+`saved_values`, fitted numbers. Sizes of one letter must agree: d features, c classes, r rows of scores.
+Nothing is unpickled and nothing is imported that a file names: a head may come from somebody else.
 """
 
 import dataclasses
@@ -11,16 +13,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 
-from heads.catalog import HEADS
-from heads.linear import LinearHead
-from heads.mlp import MLPHead
-from heads.training import History
+from heads.callbacks import History
+from heads.catalog import HEADS, REGRESSORS
+from heads.trained import TrainedHead
 
 FORMAT = 1
+KINDS = HEADS | {f"{kind}_regression": cls for kind, cls in REGRESSORS.items() if kind != "linear"}
+ARE_BIG = ("embeddings",)  # parameters that the saved tensors hold in another form
+PAIRS = "pairs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,18 @@ class SavedHead:
     head: BaseEstimator
     expects: Mapping[str, Any]
 
+    def check(self, **features: Any) -> None:
+        """Refuse features that are not those the head was fitted on, such as `check(recipe=..., output=...)`.
+
+        Raises
+        ------
+        ValueError
+            In one line, if one of them is not what the head expects.
+        """
+        for name, value in features.items():
+            if name in self.expects and self.expects[name] != value:
+                raise ValueError(f"the head expects {name} {self.expects[name]!r}, and these features are of {name} {value!r}")
+
 
 def save_head(head: BaseEstimator, folder: Path, expects: Mapping[str, Any] | None = None) -> None:
     """Save a fitted head into a folder.
@@ -37,14 +52,15 @@ def save_head(head: BaseEstimator, folder: Path, expects: Mapping[str, Any] | No
     Parameters
     ----------
     head
-        A fitted `LinearHead` or `MLPHead`, or any fitted scikit-learn classifier.
+        A fitted head of a kind in `HEADS` or `REGRESSORS`, or any fitted scikit-learn estimator. Callbacks, and other
+        parameters that are no plain values, go back to their defaults.
     folder
         Made if it is not there.
     expects
         What features the head is for (recipe, output, ...); JSON values, given back by `load_head`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kind = next((kind for kind, cls in HEADS.items() if type(head) is cls), "skops")
+    kind = next((kind for kind, cls in KINDS.items() if type(head) is cls), "skops")
     description: dict[str, Any] = {"format": FORMAT, "kind": kind, "expects": dict(expects or {})}
     if kind == "skops":
         import skops.io
@@ -52,15 +68,29 @@ def save_head(head: BaseEstimator, folder: Path, expects: Mapping[str, Any] | No
         description["class"] = f"{type(head).__module__}.{type(head).__qualname__}"
         skops.io.dump(head, folder / "head.skops")
     else:
-        description |= {"params": head.get_params(), "classes": head.classes_.tolist(), "features": head.n_features_in_}
-        save_file(_tensors(head), folder / "head.safetensors")
-        if isinstance(head, MLPHead):
+        description |= {"params": _plain_params(head), "features": head.n_features_in_}
+        description["values"] = {name: getattr(head, f"{name}_") for name in getattr(head, "saved_values", ())}
+        if is_classifier(head):
+            description |= {"classes": head.classes_.tolist(), "multilabel": head.multilabel_}
+        if isinstance(head, TrainedHead):
             description["history"] = dataclasses.asdict(head.history_)
+        module = getattr(head, "module", None)
+        if module is not None:
+            maker = type(module) if isinstance(module, torch.nn.Module) else module
+            description["module"] = f"{maker.__module__}.{maker.__qualname__}"
+        save_file(_tensors(head), folder / "head.safetensors")
     (folder / "head.json").write_text(json.dumps(description, indent=2, default=_plain) + "\n", encoding="utf-8")
 
 
-def load_head(folder: Path) -> SavedHead:
+def load_head(folder: Path, module: Any = None) -> SavedHead:
     """Read a head that `save_head` saved; it predicts as the saved one did.
+
+    Parameters
+    ----------
+    folder
+        Where it is.
+    module
+        For a head around a torch module of yours: that module, its class, or the function that makes it.
 
     Raises
     ------
@@ -71,41 +101,80 @@ def load_head(folder: Path) -> SavedHead:
         description = json.loads((folder / "head.json").read_text(encoding="utf-8"))
         if description["format"] != FORMAT:
             raise ValueError(f"head format {description['format']!r} is not known here (this is {FORMAT}); update headstart")
-        head = _load_skops(folder) if description["kind"] == "skops" else _load_tensors(folder, description)
+        is_skops = description["kind"] == "skops"
+        head = _load_skops(folder) if is_skops else _load_tensors(folder, description, module)
         return SavedHead(head, dict(description["expects"]))
-    except (OSError, KeyError, TypeError, AttributeError, ValueError, SafetensorError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ValueError(f"{folder}: holds no usable head: {reason}") from error
+    except Exception as error:  # whatever is wrong with a file from elsewhere, it is one clear line
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip() or type(error).__name__
+        raise ValueError(f"{folder}: holds no usable head: {reason.splitlines()[0]}") from error
 
 
-def _tensors(head: LinearHead | MLPHead) -> dict[str, np.ndarray]:
-    if isinstance(head, LinearHead):
-        return {"coef": np.ascontiguousarray(head.coef_), "intercept": head.intercept_}
-    weights = {f"module.{name}": tensor.cpu().numpy() for name, tensor in head.module_.state_dict().items()}
-    return {"mean": head.mean_, "scale": head.scale_} | weights
+def _tensors(head: Any) -> dict[str, np.ndarray]:
+    names = [entry.partition(":")[0] for entry in head.saved_arrays]
+    tensors = {name: np.ascontiguousarray(getattr(head, f"{name}_")) for name in names}
+    if isinstance(head, TrainedHead):
+        weights = head.module_.state_dict()
+        tensors |= {f"module.{name}": tensor.detach().cpu().contiguous().numpy() for name, tensor in weights.items()}
+    return tensors
 
 
-def _load_tensors(folder: Path, description: Mapping[str, Any]) -> BaseEstimator:
-    head = HEADS[description["kind"]](**description["params"])
+def _load_tensors(folder: Path, description: Mapping[str, Any], module: Any) -> BaseEstimator:
+    head: Any = KINDS[description["kind"]](**_params(description, module))
     tensors = load_file(folder / "head.safetensors")
-    head.classes_ = np.asarray(description["classes"])
     head.n_features_in_ = int(description["features"])
-    if isinstance(head, LinearHead):
-        head.coef_, head.intercept_ = tensors["coef"], tensors["intercept"]
-        rows = 1 if len(head.classes_) == 2 else len(head.classes_)
-        _expect(head.coef_, (rows, head.n_features_in_))
-        _expect(head.intercept_, (rows,))
-    elif isinstance(head, MLPHead):
-        head.mean_, head.scale_ = tensors.pop("mean"), tensors.pop("scale")
-        _expect(head.mean_, (head.n_features_in_,))
-        _expect(head.scale_, (head.n_features_in_,))
+    sizes = {"d": head.n_features_in_}
+    if is_classifier(head):
+        head.classes_, head.multilabel_ = _classes(description), bool(description.get("multilabel", False))
+        sizes["c"] = len(head.classes_)
+        sizes["r"] = 1 if sizes["c"] == 2 and not head.multilabel_ else sizes["c"]
+    for entry in head.saved_arrays:
+        name, _, shape = entry.partition(":")
+        setattr(head, f"{name}_", _checked(name, tensors.pop(name), shape, sizes))
+    for name in getattr(head, "saved_values", ()):
+        value = description["values"][name]
+        if not isinstance(value, bool | int | float):
+            raise ValueError(f"`{name}` is {value!r} where a number is expected")
+        setattr(head, f"{name}_", value)
+    if isinstance(head, TrainedHead):
         head.history_ = History(**description["history"])
+        head.callbacks_ = []
         weights = {name.removeprefix("module."): torch.from_numpy(array) for name, array in tensors.items()}
         with torch.device("meta"):  # sizes come from the file: nothing is allocated before they are seen to fit
             head.module_ = head._build()
         head.module_.load_state_dict(weights, assign=True)
         head.module_.eval()
     return head
+
+
+def _params(description: Mapping[str, Any], module: Any) -> dict[str, Any]:
+    params = {
+        name: dict(value[PAIRS]) if isinstance(value, dict) and list(value) == [PAIRS] else value
+        for name, value in description["params"].items()
+    }
+    if "module" in description:
+        if module is None:
+            raise ValueError(f"it was trained around `{description['module']}`; give that as `load_head(..., module=...)`")
+        params["module"] = module
+    return params
+
+
+def _classes(description: Mapping[str, Any]) -> np.ndarray:
+    names = description["classes"]
+    if not (isinstance(names, list) and len(names) > 1 and all(isinstance(name, str | bool | int | float) for name in names)):
+        raise ValueError("`classes` is no list of at least two labels")
+    return np.asarray(names)
+
+
+def _checked(name: str, array: np.ndarray, shape: str, sizes: dict[str, int]) -> np.ndarray:
+    """Return a tensor if it is of floats and its shape fits what is known; a size seen for the first time becomes known."""
+    if array.dtype not in (np.float32, np.float64) or array.ndim != len(shape):
+        raise ValueError(
+            f"tensor `{name}` is {array.dtype} {list(array.shape)}, where floats of {len(shape)} dimensions are expected"
+        )
+    for size, letter in zip(array.shape, shape, strict=True):
+        if sizes.setdefault(letter, size) != size:
+            raise ValueError(f"tensor `{name}` is {list(array.shape)}, which does not fit the other sizes")
+    return array
 
 
 def _load_skops(folder: Path) -> BaseEstimator:
@@ -120,9 +189,20 @@ def _load_skops(folder: Path) -> BaseEstimator:
     return head
 
 
-def _expect(array: np.ndarray, shape: tuple[int, ...]) -> None:
-    if array.shape != shape:
-        raise ValueError(f"a tensor is {array.shape} where {shape} is expected")
+def _plain_params(head: BaseEstimator) -> dict[str, Any]:
+    """Return the parameters that JSON can hold; keys that are no texts go in as pairs."""
+    params = {}
+    for name, value in head.get_params(deep=False).items():
+        if name in ARE_BIG or name in ("module", "callbacks"):
+            continue
+        if isinstance(value, Mapping) and any(not isinstance(key, str) for key in value):
+            value = {PAIRS: [[key, weight] for key, weight in value.items()]}  # noqa: PLW2901
+        try:
+            json.dumps(value, default=_plain)
+        except TypeError:
+            continue
+        params[name] = value
+    return params
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, indexable
 
+from heads.inputs import as_tokens
 from heads.solvers.catalog import find_engine
 from heads.solvers.engine import FoldTask, Solved, known_scores, read_task, score_solved, threads
 from heads.targets import plain_labels
@@ -83,6 +84,7 @@ class SweepCV(GridSearchCV):
         groups
             `[n]`, given to the splitter.
         """
+        X = X if (tokens := as_tokens(X)) is None else tokens
         X, y, groups = indexable(X, None if y is None else plain_labels(y), groups)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X)
         self.scorer_ = check_scoring(self.estimator, scoring=self.scoring)

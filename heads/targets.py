@@ -1,18 +1,93 @@
-"""Labels as they come, to classes and codes."""
+"""What heads are trained on: labels as they come, to classes and codes or to an indicator; values, to numbers."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils.multiclass import check_classification_targets
+from scipy import sparse
+from sklearn.preprocessing import MultiLabelBinarizer
+from sklearn.utils import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Encoded labels.
+
+    Attributes
+    ----------
+    classes
+        `[c]`, sorted; for an indicator the columns' numbers, or their names where a data frame gave them.
+    values
+        Codes `[n]` (int64), or for several labels a sample an indicator `[n, c]` (bool).
+    """
+
+    classes: np.ndarray
+    values: np.ndarray
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a sample may have any number of the classes."""
+        return self.values.ndim == 2
+
+    @property
+    def codes(self) -> np.ndarray | None:
+        """Codes `[n]` to stratify by, or None where a sample has several labels."""
+        return None if self.multilabel else self.values
 
 
 def plain_labels(y: Any) -> np.ndarray:
-    """Return labels `[n]` as a numpy array, also those of pandas' Arrow-backed columns, which scikit-learn cannot index."""
-    if type(y).__module__.partition(".")[0] == "pandas":
+    """Return labels as a numpy array: `[n]`, or `[n, c]` for an indicator.
+
+    Takes lists, numpy, pandas (also categoricals and Arrow-backed columns, which scikit-learn cannot index), polars, Arrow and
+    torch. Sets of labels, or lists of texts, become an array `[n]` of tuples.
+    """
+    library = type(y).__module__.partition(".")[0]
+    if sparse.issparse(y):
+        return np.asarray(y.toarray())
+    if library == "pandas" and getattr(y, "ndim", 1) == 1:
         y = y.to_numpy(dtype=object) if getattr(y.dtype, "kind", "O") not in "iufb" else y.to_numpy()
-        if y.dtype == object and all(isinstance(value, str) for value in y):
-            y = y.astype(str)
-    return np.asarray(y)
+    elif library in ("pandas", "polars"):
+        y = y.to_numpy()
+    elif library == "pyarrow":
+        y = np.array(y.to_pylist(), dtype=object)
+    if _are_label_sets(y):
+        sets = np.empty(len(y), object)
+        sets[:] = [tuple(sorted(labels)) for labels in y]
+        return sets
+    y = np.asarray(y)
+    return _plain(y) if y.dtype == object and y.ndim == 1 else y
+
+
+def as_column(y: Any) -> np.ndarray:
+    """Return labels as scikit-learn's checks take them: `plain_labels`, with sets of labels as their sizes."""
+    labels = plain_labels(y)
+    return np.array([len(one) for one in labels]) if _hold_sets(labels) else labels
+
+
+def encode_targets(y: Any) -> Targets:
+    """Return the classes, and each sample's class or classes.
+
+    Raises
+    ------
+    ValueError
+        If the labels are no classes, one is missing, or all are the same.
+    """
+    labels = plain_labels(y)
+    if _hold_sets(labels):
+        binarizer = MultiLabelBinarizer()
+        return Targets(classes=_plain(binarizer.fit(labels).classes_), values=binarizer.transform(labels).astype(bool))
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        if type_of_target(labels) != "multilabel-indicator":
+            raise ValueError(
+                f"labels {list(labels.shape)} are no indicator: only 0 and 1 may stand in it, 1 where a sample has a class"
+            )
+        columns = getattr(y, "columns", None)
+        names = np.arange(labels.shape[1]) if columns is None else _plain(np.asarray(columns, dtype=object))
+        return Targets(names, labels.astype(bool))
+    return Targets(*encode_labels(column_or_1d(labels, warn=True)))
 
 
 def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -21,10 +96,84 @@ def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     ValueError
-        If the labels are no classes, or all the same.
+        If the labels are no classes, one is missing, or all are the same.
     """
+    if labels.ndim != 1:
+        raise ValueError(f"labels are {list(labels.shape)}, where one a sample [n] is expected")
+    if labels.dtype == object:
+        missing = [row for row, label in enumerate(labels) if label is None or (isinstance(label, float) and np.isnan(label))]
+        if missing:
+            raise ValueError(f"sample {missing[0]} has no label (Input y contains NaN or None); leave such samples out")
     check_classification_targets(labels)
     classes, codes = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"the labels hold 1 class ({classes[0]!r}); a classifier needs at least 2 classes")
     return classes, codes
+
+
+def encode_known(y: Any, classes: np.ndarray, multilabel: bool) -> np.ndarray:
+    """Return the codes `[n]`, or the indicator `[n, c]`, of labels among classes that are known.
+
+    Raises
+    ------
+    ValueError
+        If a label is none of the classes.
+    """
+    labels = plain_labels(y)
+    if labels.ndim == 2 and labels.shape[1] == len(classes):
+        return labels.astype(bool)
+    if multilabel:
+        sets = [set(labels_of_one) for labels_of_one in labels]
+        strange = set().union(*sets) - set(classes.tolist())
+        if not strange:
+            return MultiLabelBinarizer(classes=classes.tolist()).fit_transform(sets).astype(bool)
+    else:
+        codes = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
+        strange = set(labels[classes[codes] != labels].tolist())
+        if not strange:
+            return codes
+    raise ValueError(f"{sorted(map(str, strange))[0]!r} is a label that the training data do not have")
+
+
+def class_weights(class_weight: Any, targets: Targets) -> np.ndarray:
+    """Return a weight for every sample `[n]`, or for every class's positives `[c]` where samples have several labels.
+
+    Parameters
+    ----------
+    class_weight
+        None, `balanced` (each class, or a class's positives and negatives, weigh the same in all), or class -> weight.
+    targets
+        What `encode_targets` gave.
+    """
+    if class_weight is None:
+        return np.ones(len(targets.classes) if targets.multilabel else len(targets.values))
+    if not targets.multilabel:
+        return compute_sample_weight(class_weight, targets.classes[targets.values])
+    if isinstance(class_weight, Mapping):
+        return np.array([float(class_weight.get(name, 1.0)) for name in targets.classes.tolist()])
+    if class_weight != "balanced":
+        raise ValueError(f"`class_weight` is {class_weight!r}; it may be None, `balanced`, or class -> weight")
+    positives = targets.values.sum(axis=0)
+    return np.where(positives > 0, (len(targets.values) - positives) / np.maximum(positives, 1), 1.0)
+
+
+def _hold_sets(labels: np.ndarray) -> bool:
+    return labels.dtype == object and labels.ndim == 1 and len(labels) > 0 and isinstance(labels[0], tuple)
+
+
+def _are_label_sets(y: Any) -> bool:
+    if isinstance(y, np.ndarray) and y.dtype != object:
+        return False
+    if not isinstance(y, Collection) or len(y) == 0 or isinstance(y, str | bytes):
+        return False
+    if all(isinstance(labels, set | frozenset) for labels in y):
+        return True
+    if not all(isinstance(labels, list | tuple) for labels in y):
+        return False
+    return len({len(labels) for labels in y}) > 1 or all(isinstance(label, str) for labels in y for label in labels)
+
+
+def _plain(labels: np.ndarray) -> np.ndarray:
+    """Give an object array of one kind of values that kind's own type."""
+    kinds = {type(label) for label in labels.tolist()}
+    return np.array(labels.tolist()) if len(kinds) == 1 and kinds <= {str, int, bool} else labels

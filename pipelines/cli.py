@@ -1,11 +1,14 @@
 """The `headstart` command. Only arguments, messages and exit statuses are here; heavy imports wait for their command."""
 
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.exceptions import TyperException
+
+from pipelines.cache_cli import StoreFolder, cache_app
 
 STOPPED = 130
 """Exit status after Ctrl-C, by the shells' convention; typer turns the interruption into it."""
@@ -15,7 +18,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train classifiers on the cached features of frozen pretrained backbones, in seconds.",
 )
-cache_app = typer.Typer(help="Look into the feature store.")
 app.add_typer(cache_app, name="cache")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.")]
@@ -25,7 +27,6 @@ Changes = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail on the first sample that cannot be used.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
-StoreFolder = Annotated[str, typer.Option("--store", metavar="DIR", help="The feature store.")]
 
 
 @app.callback()
@@ -128,52 +129,12 @@ def doctor(store: StoreFolder = "features", json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-@cache_app.command("ls")
-def cache_ls(store: StoreFolder = "features", json: Json = False) -> None:
-    """List what the store holds: a line a recipe."""
-    from cache import FeatureStore
-    from pipelines import console
-
-    place = FeatureStore(store)
-    holdings = [place.holding(recipe) for recipe in place.recipes()]
-    if json:
-        rows = [
-            {"id": h.recipe.id, "backbone": h.recipe.backbone, "rows": h.rows, "shards": h.shards, "bytes": h.bytes}
-            for h in holdings
-        ]
-        console.print_json({"recipes": rows})
-    else:
-        console.show_holdings(store, holdings)
-
-
-@cache_app.command("show")
-def cache_show(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's id, or its beginning.")],
-    store: StoreFolder = "features",
-    json: Json = False,
-) -> None:
-    """Show one recipe: all that determines its features, and which outputs are there."""
-    from cache import FeatureStore
-    from pipelines import console
-
-    place = FeatureStore(store)
-    holding = place.holding(place.find_recipe(recipe))
-    content = {
-        "id": holding.recipe.id,
-        "recipe": holding.recipe.to_dict(),
-        "rows": holding.rows,
-        "shards": holding.shards,
-        "bytes": holding.bytes,
-        "outputs": [{"name": name, "rows": rows, "width": width} for name, (rows, width) in holding.outputs.items()],
-    }
-    console.print_json(content) if json else console.show_recipe(content)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0 done, 1 the work failed, 2 wrong usage or config."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    warnings.showwarning = _tell
     try:
         status = int(app(arguments, prog_name="headstart", standalone_mode=False) or 0)
         return _stopped() if status == STOPPED else status
@@ -191,6 +152,23 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, HeadstartError):
             return _fail(str(error), 2 if isinstance(error, UsageError | NoSuchNameError) else 1, debug)
         return _fail(f"{type(error).__name__}: {error} (--debug shows where; this may be a bug)", 1, debug)
+
+
+def _tell(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show what a store warns of in one line, and other warnings as Python does."""
+    if category.__name__ == "StoreWarning":  # without importing the store for it
+        from pipelines import console
+
+        console.note(str(message))
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def _stopped() -> int:

@@ -38,7 +38,7 @@ def combine(asked: str | Sequence[str | Sequence[str]], available: Sequence[str]
         elif entry == "first":
             found[(available[0],)] = None
         elif entry == "all":
-            found[tuple(available)] = None
+            found[tuple(name for name in available if not _holds_tokens(name)) or tuple(available)] = None
         else:
             names = [name for part in ([entry] if isinstance(entry, str) else entry) for name in _matching(part, available)]
             found[tuple(dict.fromkeys(names))] = None
@@ -48,6 +48,10 @@ def combine(asked: str | Sequence[str | Sequence[str]], available: Sequence[str]
 def shorten(outputs: Combination, most: int = 3) -> str:
     """Write a combination for people: `+` between the names, and many put in short."""
     return "+".join(outputs) if len(outputs) <= most else f"{outputs[0]}+...+{outputs[-1]} ({len(outputs)})"
+
+
+def _holds_tokens(name: str) -> bool:
+    return "tokens" in name.split(".")
 
 
 def _matching(pattern: str, available: Sequence[str]) -> list[str]:

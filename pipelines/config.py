@@ -142,7 +142,7 @@ class Selection(Part):
 def default_heads(kind: str, outputs: str) -> list[dict[str, Any]]:
     """Return the heads that are tried where none are named: on some outputs alone, and on all of them side by side."""
     if kind == "regression":
-        ridge = {"kind": "sklearn.linear_model.Ridge", "alpha": {"log": [1e-2, 1e4, 7]}}
+        ridge = {"kind": "ridge"}
         return [ridge | {"outputs": outputs}, ridge | {"outputs": "all"}]
     return [
         {"kind": "linear", "outputs": outputs, "C": {"log": [1e-2, 1e3, 11]}},

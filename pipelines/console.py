@@ -243,29 +243,6 @@ def _answer(label: Any) -> str:
     return f"{label:g}" if isinstance(label, float) else str(label)
 
 
-def show_holdings(store: str, holdings: Sequence[Any]) -> None:
-    """Show what a store holds."""
-    rows = [
-        (h.recipe.id[:12], h.recipe.backbone, f"{h.rows:,}", ", ".join(h.outputs), f"{h.shards:,}", size(h.bytes))
-        for h in holdings
-    ]
-    if rows:
-        out.print(table(("recipe", "backbone", "rows", "outputs", "shards", "size"), rows, f"Features in {store}", (2, 4, 5)))
-    else:
-        out.print(f"{store} holds no features yet; `headstart extract CONFIG` puts some there")
-
-
-def show_recipe(content: dict[str, Any]) -> None:
-    """Show one recipe."""
-    fields = [("id", content["id"])]
-    for name, value in content["recipe"].items():
-        fields += [(f"{name}.{key}", part) for key, part in value.items()] if isinstance(value, dict) else [(name, value)]
-    fields += [("rows", f"{content['rows']:,}"), ("shards", f"{content['shards']:,}"), ("size", size(content["bytes"]))]
-    out.print(table(("field", "value"), fields))
-    outputs = [(o["name"], f"{o['rows']:,}", o["width"]) for o in content["outputs"]]
-    out.print(table(("output", "rows", "width"), outputs, right=(1, 2)))
-
-
 def show_backbones(found: Sequence[Any], search: str | None) -> None:
     """Show backbones that can be asked for."""
     rows = [

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from heads import class_probabilities, label_probabilities
+from pipelines.columns import Columns
 from pipelines.config import Config
 from pipelines.extract import Extraction
 from pipelines.task import Task
-from pipelines.trials import Columns, Trial, build, columns_of
+from pipelines.trials import Trial, build, columns_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def hold_out_predictions(trials: list[Trial], config: Config, extraction: Extrac
         X, y = columns.X[development], task.labels[development]
         parts = []
         for train, test in folds:
-            head = build(trial.head, trial.params, columns.widths).fit(X[train], y[train])
+            head = build(trial.head, trial.params, columns.widths, task.kind).fit(X[train], y[train])
             parts.append(predict_raw(head, X[test], task))
         predictions.append(np.concatenate(parts))
     return HeldOut(predictions, true_codes(task, development[held]))
@@ -47,10 +48,10 @@ def hold_out_predictions(trials: list[Trial], config: Config, extraction: Extrac
 
 def fit_on_development(trial: Trial, columns: Columns, task: Task) -> Any:
     """Fit a trial's head on all development samples."""
-    return build(trial.head, trial.params, columns.widths).fit(columns.X[~task.test], task.labels[~task.test])
+    return build(trial.head, trial.params, columns.widths, task.kind).fit(columns.X[~task.test], task.labels[~task.test])
 
 
-def predict_raw(head: Any, X: np.ndarray, task: Task) -> np.ndarray:
+def predict_raw(head: Any, X: Any, task: Task) -> np.ndarray:
     """Return what a head says of samples, in the form of `heads.predictions`, over the classes that can be learnt."""
     if task.kind == "classification":
         return class_probabilities(head, X, task.classes.tolist())

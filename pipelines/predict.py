@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from extract import Features, Samples, extract
+from pipelines.columns import read_columns
 from pipelines.errors import RunError
 from pipelines.given import read_given, show
 from pipelines.run import SavedMember, SavedRun, read_run
@@ -79,9 +80,7 @@ def _answer(saved: SavedRun, features: Sequence[Features], rows: np.ndarray) -> 
 
     raw = []
     for member, found in zip(saved.members, features, strict=True):
-        keys = found.keys[np.searchsorted(found.rows, rows)]
-        blocks: list[Any] = [found.store.read(found.recipe, keys, output) for output in member.outputs]
-        X = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+        X = read_columns(found, member.outputs, rows).X
         if saved.task == "classification":
             raw.append(class_probabilities(member.head, X, saved.names))
         else:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import ParameterGrid
 
 from extract import Features
 from heads import SweepCV, head_class, make_head
+from pipelines.columns import Columns, read_columns
 from pipelines.combinations import Combination, combine
 from pipelines.config import Config, Head
 from pipelines.errors import TrainingError, UsageError
@@ -68,14 +68,6 @@ class Trial:
         return "+".join(self.outputs)
 
 
-@dataclass(frozen=True)
-class Columns:
-    """A combination's features of a task's samples: `X [n, d]`, and the width of each output's block of columns."""
-
-    X: np.ndarray
-    widths: tuple[int, ...]
-
-
 def check_heads(config: Config) -> None:
     """See that every head in a config exists and has the parameters named, before anything costs time.
 
@@ -90,12 +82,12 @@ def check_heads(config: Config) -> None:
         except ValueError as error:
             raise UsageError(f"{config.where('heads', number)}: the values of {head.kind} cannot be spread: {error}") from error
         try:
-            head_class(head.kind)
+            head_class(head.kind, family(config.kind))
         except ValueError as error:
             raise UsageError(f"{config.where('heads', number, 'kind')}: {error}") from error
         for name, values in grid.items():
             try:
-                make_head(head.kind, **{name: values[0] if values else None})
+                make_head(head.kind, family(config.kind), **{name: values[0] if values else None})
             except ValueError as error:
                 raise UsageError(f"{config.where('heads', number, name)}: {error}") from error
             if not values:
@@ -137,11 +129,11 @@ def run_trials(
         raise TrainingError(f"trials cannot be validated: {error}; set `selection.folds` lower") from error
     trials: list[Trial] = []
     for features, outputs, heads in _plan(config, extraction):
-        columns = read_columns(features, outputs, task)
+        columns = read_columns(features, outputs, task.rows)
         X, y = columns.X[task.development], task.labels[task.development]
         for head in heads:
             sweep = SweepCV(
-                build(head.kind, {}, columns.widths),
+                build(head.kind, {}, columns.widths, task.kind),
                 head.grid(),
                 scoring=sorted({*SCORES[task.kind], metric}),
                 cv=folds,
@@ -153,30 +145,29 @@ def run_trials(
             except Exception as error:  # every trial of this head failed; others may not
                 if not hasattr(sweep, "cv_results_"):
                     raise TrainingError(f"{head.kind}: {error}") from error
-            trials += _read_trials(sweep.cv_results_, head.kind, features, outputs, X.shape[1])
+            trials += _read_trials(sweep.cv_results_, head.kind, features, outputs, sum(columns.widths))
     return trials
-
-
-def read_columns(features: Features, outputs: Combination, task: Task) -> Columns:
-    """Read a combination's features of the task's samples."""
-    keys = features.keys[np.searchsorted(features.rows, task.rows)]
-    blocks: list[Any] = [features.store.read(features.recipe, keys, output) for output in outputs]
-    return Columns(blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1), tuple(b.shape[1] for b in blocks))
 
 
 def columns_of(trial: Trial, extraction: Extraction, task: Task) -> Columns:
     """Read the features that a trial is on."""
     features = next(features for features in extraction.features if features.recipe.id == trial.recipe)
-    return read_columns(features, trial.outputs, task)
+    return read_columns(features, trial.outputs, task.rows)
 
 
-def build(kind: str, params: dict[str, Any], widths: tuple[int, ...]) -> BaseEstimator:
-    """Build an unfitted head; a kind that works on blocks of columns is told how wide they are."""
-    return make_head(kind, **params, **({"blocks": list(widths)} if _takes_blocks(kind) else {}))
+def build(kind: str, params: dict[str, Any], widths: tuple[int, ...], task: str) -> BaseEstimator:
+    """Build an unfitted head for a kind of task; a kind of head that works on blocks of columns is told how wide they are."""
+    blocks = {"blocks": list(widths)} if _takes_blocks(kind, task) else {}
+    return make_head(kind, family(task), **params, **blocks)
 
 
-def _takes_blocks(kind: str) -> bool:
-    return "blocks" in head_class(kind)().get_params()
+def family(task: str) -> str:
+    """Return which heads a kind of task takes: `classification`, also of several labels, or `regression`."""
+    return "regression" if task == "regression" else "classification"
+
+
+def _takes_blocks(kind: str, task: str) -> bool:
+    return "blocks" in head_class(kind, family(task))().get_params()
 
 
 def _plan(config: Config, extraction: Extraction) -> Iterator[tuple[Features, Combination, list[Head]]]:
@@ -186,7 +177,7 @@ def _plan(config: Config, extraction: Extraction) -> Iterator[tuple[Features, Co
     for features in extraction.features:
         heads: dict[Combination, list[Head]] = {}
         for number, head in enumerate(config.heads):
-            asked = head.outputs or ("all" if _takes_blocks(head.kind) else "each")
+            asked = head.outputs or ("all" if _takes_blocks(head.kind, config.kind) else "each")
             try:
                 for outputs in combine(asked, features.outputs):
                     heads.setdefault(outputs, []).append(head)

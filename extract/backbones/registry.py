@@ -23,6 +23,7 @@ LOADERS = {
     "hf/blip both": "extract.backbones.blip:BlipPairs",
     "st": "extract.backbones.sentence:SentenceBackbone",
     "timm": "extract.backbones.timm:TimmBackbone",
+    "torchvision": "extract.backbones.torchvision:TorchvisionBackbone",
     "open_clip/image": "extract.backbones.open_clip:OpenClipImages",
     "open_clip/text": "extract.backbones.open_clip:OpenClipTexts",
     "open_clip/both": "extract.backbones.open_clip:OpenClipPairs",
@@ -37,6 +38,7 @@ SCHEMES = tuple(dict.fromkeys(scheme.partition("/")[0] for scheme in LOADERS))
 FINDERS = {
     "timm": "extract.backbones.find_timm:find_timm",
     "open_clip": "extract.backbones.find_open_clip:find_open_clip",
+    "torchvision": "extract.backbones.find_torchvision:find_torchvision",
     "python": "extract.backbones.custom:find_custom",
 }
 """Scheme -> what finds its checkpoints, where that is not `find_checkpoint`."""

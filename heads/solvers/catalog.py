@@ -5,10 +5,10 @@ from typing import Any
 from heads.linear import LinearHead
 from heads.mlp import MLPHead
 from heads.solvers.engine import Engine
-from heads.solvers.linear import LinearEngine
 from heads.solvers.mlp import MLPEngine
+from heads.solvers.prepared import PreparedEngine
 
-ENGINES: dict[type, type[Engine]] = {LinearHead: LinearEngine, MLPHead: MLPEngine}
+ENGINES: dict[type, type[Engine]] = {LinearHead: PreparedEngine, MLPHead: MLPEngine}
 
 
 def find_engine(estimator: Any) -> Engine | None:

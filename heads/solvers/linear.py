@@ -20,7 +20,7 @@ from heads.solvers.logistic import ROUGH_GAP, Problems, Solution, solve_logistic
 from heads.solvers.losses import BinaryLoss, SoftmaxLoss
 from heads.solvers.rotation import RotatedFeatures, rotate
 
-PARAMETERS = {"C", "class_weight", "tol", "max_iter"}
+PARAMETERS = {"C", "standardize", "whiten", "class_weight", "tol", "max_iter"}
 FINEST = 1e-6
 """The smallest `tol` that float32 can hold; trials with a smaller one are fitted one by one."""
 
@@ -37,6 +37,8 @@ class LinearEngine:
         named = set(head.class_weight) if isinstance(head.class_weight, dict) else set()
         return (
             set(head.get_params()) == PARAMETERS
+            and not head.standardize
+            and head.whiten is None
             and (head.class_weight is None or head.class_weight == "balanced" or isinstance(head.class_weight, dict))
             and all(named <= set(task.classes[list(found)].tolist()) for found in task.fold_classes)
             and _is_positive(head.C)
@@ -54,7 +56,7 @@ class LinearEngine:
             chosen = [number for number, head in enumerate(heads) if head.max_iter == limit]
             for classes in sorted(set(present)):
                 folds = [fold for fold, found in enumerate(present) if found == classes]
-                solved |= _solve_stack([heads[number] for number in chosen], chosen, folds, np.array(classes), features, task)
+                solved |= solve_stack([heads[number] for number in chosen], chosen, folds, np.array(classes), features, task)
         for number in range(len(heads)):
             yield number, [solved[number, fold] for fold in range(len(task.folds))]
 
@@ -69,7 +71,7 @@ class _Coefficients:
     iterations: int
 
 
-def _solve_stack(
+def solve_stack(
     heads: Sequence[LinearHead],
     numbers: Sequence[int],
     folds: Sequence[int],
@@ -132,6 +134,7 @@ def _fitted(head: LinearHead, found: _Coefficients, X: Any) -> LinearHead:
     _check_feature_names(head, X, reset=True)
     _check_n_features(head, X, reset=True)
     head.classes_, head.coef_, head.intercept_, head.n_iter_ = found.classes, found.coef, found.intercept, found.iterations
+    head.multilabel_ = False
     return head
 
 

@@ -11,10 +11,12 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
-from heads.mlp import MLPHead, _standardiser
+from heads.callbacks import History
+from heads.held_out import choose_held_out
+from heads.mlp import MLPHead
+from heads.scaling import fit_scaling
 from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.stacked_mlp import Member, Schedule, StackData, Trained, stacked_logits, train_stack
-from heads.training import History
 
 MEMBER = ("hidden", "dropout", "lr", "weight_decay")
 """Settings that may differ within a stack."""
@@ -30,7 +32,7 @@ class MLPEngine:
         """Whether all parameters are ones that a stack knows, and their values usable."""
         named = set(head.class_weight) if isinstance(head.class_weight, dict) else set()
         return (
-            set(head.get_params()) == {*MEMBER, *SHARED}
+            _others_are_default(head)
             and all(isinstance(width, int | np.integer) and width > 0 for width in _widths(head.hidden))
             and _between(head.dropout, 0, 1)
             and all(_between(value, 0, np.inf) for value in (head.lr, head.weight_decay))
@@ -55,6 +57,13 @@ class MLPEngine:
                 yield number, [solved[at] for solved in by_fold]
 
 
+def _others_are_default(head: MLPHead) -> bool:
+    """Whether nothing is asked for of the training, or of the layers, that a stack does not do."""
+    defaults = MLPHead().get_params()
+    others = {name: value for name, value in head.get_params().items() if name not in {*MEMBER, *SHARED}}
+    return all(name in defaults and value == defaults[name] for name, value in others.items())
+
+
 def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solved]:
     """Train heads that share their batches on one fold."""
     head, (train, test) = clone(heads[0]), task.folds[fold]
@@ -63,10 +72,11 @@ def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solve
     weight = np.ones(len(train), X.dtype) if task.weight is None else task.weight[train].astype(X.dtype)
     if head.class_weight is not None:
         weight = weight * compute_sample_weight(head.class_weight, task.classes[task.codes[train]]).astype(X.dtype)
-    mean, scale = _standardiser(X, weight)
+    scaling = fit_scaling(X, weight)
+    mean, scale = scaling.mean, scaling.scale
     seed = int(check_random_state(head.random_state).randint(2**31 - 1))
     head.classes_ = task.classes[present]
-    device, held_out = torch.device(head._device()), head._hold_out(codes, seed)
+    device, held_out = torch.device(head._device()), choose_held_out(len(codes), codes, None, head.validation_fraction, seed)
     X = (X - mean) / scale
 
     def data(rows: np.ndarray) -> StackData:
@@ -111,7 +121,7 @@ def _fitted(
     flat = [tensor for layer in trained.weights for tensor in layer]
     head.module_.load_state_dict(dict(zip(head.module_.state_dict(), flat, strict=True)))
     head.module_.eval()
-    head.history_ = History(trained.train_loss, trained.validation_loss, trained.best_epoch)
+    head.history_ = History(trained.train_loss, trained.validation_loss, best_epoch=trained.best_epoch)
     head.n_iter_ = len(trained.train_loss)
     return head
 

@@ -1,14 +1,13 @@
 import json
 import sys
-from contextlib import contextmanager
 
 import h5py
 import numpy as np
 import pytest
-import xxhash
 
 from cache import DamagedShardError, Ragged, Recipe, as_key_array, text_key
-from cache.shard import TRAILER, open_shard, verify_shard, write_shard
+from cache.shard import open_shard, verify_shard, write_shard
+from tests.cache.conftest import edited
 
 RECIPE = Recipe("st:x", None, "w", {})
 KEYS = as_key_array(text_key(str(number)) for number in range(50))
@@ -105,20 +104,6 @@ def test_a_shard_under_another_name_or_recipe_is_found(shard, tmp_path):
     moved = shard.rename(tmp_path / "0123.h5")
     with pytest.raises(DamagedShardError, match="name"):
         open_shard(moved, RECIPE)
-
-
-@contextmanager
-def edited(shard):
-    """Change a shard as somebody would who knows the format, with a checksum that holds."""
-    with h5py.File(shard, "r+") as file:
-        yield file
-    seal(shard)
-
-
-def seal(shard):
-    content = shard.read_bytes()
-    content = content[: content.rfind(TRAILER)] if TRAILER in content else content
-    shard.write_bytes(content + TRAILER + xxhash.xxh3_128_digest(content))
 
 
 @pytest.mark.parametrize("kind", ["external link", "soft link", "virtual", "external storage", "compressed"])

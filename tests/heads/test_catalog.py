@@ -15,8 +15,8 @@ def test_kinds_and_import_paths_lead_to_classes():
     [
         ("liner", {}, "did you mean `linear`"),
         ("sklearn.svm.Nothing", {}, "cannot be imported"),
-        ("sklearn.preprocessing.StandardScaler", {}, "not a scikit-learn classifier or regressor"),
-        ("os.system", {}, "not a scikit-learn classifier or regressor"),
+        ("os.system", {}, "not a scikit-learn classifier"),
+        ("sklearn.linear_model.LinearRegression", {}, "not a scikit-learn classifier"),
         ("linear", {"c": 1}, "`c` is not a parameter of linear; parameters are C, "),
         ("mlp", {"hiden": 1}, "did you mean `hidden`"),
     ],

@@ -72,3 +72,35 @@ def test_the_module_is_the_classifier_of_the_field():
     module = MLPClassifier(8, [4], 3, dropout=0.5)
     assert [type(layer).__name__ for layer in module.layers] == ["Linear", "ReLU", "Dropout", "Linear"]
     assert module(torch.zeros(2, 8)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("seed_signature", [(8, 4, 3, 0.1), (8, 4, 3)])
+def test_the_module_takes_the_arguments_of_the_field_in_their_order(seed_signature):
+    module = MLPClassifier(*seed_signature)
+    assert module(torch.zeros(2, 8)).shape == (2, 3)
+    assert module.layers[2].p == 0.1
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "silu", "tanh"])
+@pytest.mark.parametrize("norm", [None, "layer", "batch"])
+def test_every_activation_and_normalisation_learns(blobs, activation, norm):
+    head = MLPHead(hidden=(32, 32), residual=True, activation=activation, norm=norm, lr=1e-2, batch_size=64, max_epochs=15)
+    assert head.fit(*blobs).score(*blobs) > 0.75
+
+
+def test_residual_layers_add_to_what_comes_in():
+    module = MLPClassifier(8, [4, 4, 6], 3, residual=True)
+    first, residual = module.layers[0], module.layers[3]
+    assert type(residual).__name__ == "Residual"
+    hidden = torch.randn(2, 4)
+    torch.testing.assert_close(residual.eval()(hidden), hidden + residual.layers(hidden))
+    assert first.out_features == 4
+    assert [type(layer).__name__ for layer in module.layers].count("Residual") == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "message"), [({"activation": "swish"}, "may be relu"), ({"norm": "group"}, "may be None, layer")]
+)
+def test_what_does_not_exist_is_told_with_what_does(blobs, params, message):
+    with pytest.raises(ValueError, match=message):
+        MLPHead(**params).fit(*blobs)

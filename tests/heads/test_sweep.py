@@ -4,7 +4,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
-from heads import LinearHead, SweepCV
+from heads import ABMILHead, LinearHead, SweepCV, Tokens
 
 GRID = {"C": [0.01, 1.0, 100.0], "class_weight": [None, "balanced"]}
 
@@ -81,3 +81,13 @@ def test_several_scorers_need_one_that_decides(blobs):
         SweepCV(LinearHead(), {"C": [1.0]}, scoring=["accuracy", "f1_macro"]).fit(*blobs)
     sweep = SweepCV(LinearHead(), {"C": [1.0]}, scoring=["accuracy"], refit=False).fit(*blobs)
     assert not hasattr(sweep, "best_params_")
+
+
+def test_tokens_of_any_number_a_sample_are_swept(bags):
+    samples, y = bags
+    grid = {"lr": [1e-5, 1e-2]}
+    sweep = SweepCV(ABMILHead(max_epochs=4), grid, cv=3).fit(samples, y)
+    values, offsets = np.concatenate(samples), np.concatenate([[0], np.cumsum([len(sample) for sample in samples])])
+    same = SweepCV(ABMILHead(max_epochs=4), grid, cv=3).fit(Tokens(values, offsets), y)
+    assert sweep.best_params_ == {"lr": 1e-2}
+    assert same.cv_results_["mean_test_score"].tolist() == sweep.cv_results_["mean_test_score"].tolist()

@@ -77,6 +77,9 @@ def test_class_weights_and_float64_are_kept(blobs):
         ({"lr": -1.0}, False),
         ({"dropout": 1.5}, False),
         ({"batch_size": 0}, False),
+        ({"optimizer": "sgd"}, False),
+        ({"norm": "layer"}, False),
+        ({"validation_fraction": 0.2, "schedule": "cosine"}, True),
         ({"class_weight": {"unknown": 2.0}}, False),
     ],
 )

@@ -1,0 +1,132 @@
+"""Images through EfficientNet-Lite0, several ways, in one run: `python -m benchmarks.images [--images N] [--rounds R]`.
+
+The model is loaded beforehand; everything else counts (reading, decoding, transforming, forward, and for Headstart the
+commit to a store on disk). The ways take turns, round by round, and a way's time is its median. Two more rows say what
+bounds them: the forward pass on tensors that are ready, and decoding and transforming alone. Images are CIFAR-10's of
+32 x 32 pixels, and the same enlarged to a photograph's 640 x 480 and saved as JPEG; the model sees 224 x 224 of either.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from benchmarks import tables
+from cache import FeatureStore, as_key_array
+from extract import BackboneSpec, find_backbone
+from extract.backbones.timm import TimmBackbone
+from extract.extractor import Quiet, make_recipe
+from extract.images import ImageFile, image_keys
+from extract.loop import run_loop
+from extract.options import LoopOptions
+from extract.outputs import Output
+
+SOURCE = Path(__file__).parents[2] / "shared/data/cifar10_small/test"
+BATCH = 16
+
+
+class Files(Dataset):
+    """Image files as anybody would write them down for a DataLoader."""
+
+    def __init__(self, files: Sequence[str], transform: Callable) -> None:
+        self.files = files
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return self.transform(Image.open(self.files[index]).convert("RGB"))
+
+
+def main() -> None:
+    """Measure and print a table per size of image."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=1, help="processes that decode, for both")
+    options = parser.parse_args()
+    if not SOURCE.is_dir():
+        parser.exit(1, f"{SOURCE} is not here\n")
+    files = sorted(map(str, SOURCE.glob("*/*.jpg")))[:: max(1, 1000 // options.images)][: options.images]
+    with tempfile.TemporaryDirectory() as folder:
+        measure("32 x 32", files, options.rounds, options.workers)
+        measure("640 x 480", [enlarge(file, Path(folder)) for file in files], options.rounds, options.workers)
+
+
+def enlarge(file: str, folder: Path) -> str:
+    """Save a picture at a photograph's size."""
+    place = folder / f"{len(list(folder.iterdir())):04d}.jpg"
+    Image.open(file).convert("RGB").resize((640, 480), Image.Resampling.BICUBIC).save(place, quality=90)
+    return str(place)
+
+
+def measure(name: str, files: Sequence[str], rounds: int, workers: int) -> None:
+    """Time every way on the same images and print the ratios."""
+    spec = BackboneSpec("efficientnet-lite0")
+    checkpoint = find_backbone("efficientnet-lite0")
+    backbone = TimmBackbone.load(checkpoint, spec, "cpu", "float32")
+    recipe = make_recipe(checkpoint, spec, "float32")
+    samples = [ImageFile(file) for file in files]
+    keys = as_key_array(image_keys(samples))
+    model = backbone.model
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
+    ready = [torch.stack([transform(Image.open(f).convert("RGB")) for f in part]) for part in _parts(files)]
+
+    def headstart() -> np.ndarray:
+        with tempfile.TemporaryDirectory() as folder:
+            store = FeatureStore(Path(folder) / "store")
+            commit = lambda some, features: store.commit(recipe, some, features)  # noqa: E731
+            options = LoopOptions(budget=BATCH, workers=workers)
+            run_loop(
+                backbone, samples, keys, [Output(None, "pooled")], "float32", commit, Quiet(), device="cpu", options=options
+            )
+            return np.asarray(store.read(recipe, keys, "pooled"))
+
+    def data_loader(count: int) -> np.ndarray:
+        loader = DataLoader(Files(files, transform), batch_size=BATCH, num_workers=count)
+        return np.concatenate([_forward(model, batch) for batch in loader])
+
+    ways: dict[str, Callable[[], np.ndarray | None]] = {
+        "headstart": headstart,
+        f"timm + DataLoader, {workers} worker{'s' * (workers > 1)}": lambda: data_loader(workers),
+        "timm + DataLoader, no workers": lambda: data_loader(0),
+        "forward on ready tensors": lambda: np.concatenate([_forward(model, batch) for batch in ready]),
+        "decoding and transforming, one process": lambda: [transform(Image.open(f).convert("RGB")) for f in files] and None,
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    vectors: dict[str, np.ndarray] = {}
+    for turn in range(rounds + 1):
+        for way, run in ways.items():
+            began = time.perf_counter()
+            found = run()
+            if turn:  # the first round warms up
+                seconds[way].append(time.perf_counter() - began)
+            if found is not None:
+                vectors[way] = found
+    apart = max(float(np.abs(found - vectors["headstart"]).max()) for found in vectors.values())
+    median = {way: statistics.median(times) for way, times in seconds.items()}
+    rows = [(way, f"{len(files) / took:,.0f}", f"{took / median['headstart']:.2f}x") for way, took in median.items()]
+    print(f"\n{name} pixels: {len(files):,} images, vectors agree to {apart:.0e}\n")
+    print(tables.markdown(("way", "images/s", "time against headstart"), rows), flush=True)
+
+
+def _parts(files: Sequence[str]) -> list[Sequence[str]]:
+    return [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
+
+
+@torch.inference_mode()
+def _forward(model, batch: torch.Tensor) -> np.ndarray:  # type: ignore[no-untyped-def]
+    return model.forward_head(model.forward_features(batch), pre_logits=True).numpy()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""Features from one store to another, by copying shard files, with every byte checked on the way in.
+
+The other side is a folder that is itself a store, or a tar file of one (`.tar`, or compressed `.tar.gz` for cold storage).
+"""
+
+import contextlib
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cache.atomic import write_atomically
+from cache.errors import StoreError
+from cache.files import read_small
+from cache.recipe import Recipe
+from cache.shard import verify_shard
+from cache.store import FeatureStore
+from cache.table import list_tables, read_table
+
+_MEMBER = re.compile(r"VERSION|recipes/[0-9a-f]{32}/(recipe\.json|shards/[0-9a-f]{32}\.h5)|tables/[A-Za-z0-9_.-]+\.parquet")
+_MOST_BYTES = 2**40
+OnFile = Callable[[int], None]
+
+
+@dataclass
+class Transfer:
+    """What was copied: shards, tables, bytes, how many shards were there already, and file -> reason for what was refused."""
+
+    recipes: list[str] = field(default_factory=list)
+    shards: int = 0
+    present: int = 0
+    tables: int = 0
+    bytes: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def export_store(
+    store: FeatureStore,
+    destination: Path,
+    recipes: Sequence[Recipe] | None = None,
+    tables: Sequence[Path] | None = None,
+    on_file: OnFile | None = None,
+) -> Transfer:
+    """Copy recipes with their shards, and tables, into a folder or a tar file.
+
+    Parameters
+    ----------
+    store
+        Where from.
+    destination
+        A folder that is a store or becomes one; or a file ending in `.tar`, `.tar.gz` or `.tgz`, which must not exist.
+    recipes, tables
+        Which of them; None for all.
+    on_file
+        Called after every file with its size in bytes.
+
+    Raises
+    ------
+    StoreError
+        If the destination cannot be written or is something else.
+    """
+    chosen = store.recipes() if recipes is None else list(recipes)
+    named = list_tables(store.path) if tables is None else list(tables)
+    if not _is_tar(destination):
+        return _copy(store, FeatureStore(destination), chosen, named, on_file)
+    if destination.exists():
+        raise StoreError(f"{destination}: exists; name a new file")
+    with tempfile.TemporaryDirectory(dir=_existing(destination), prefix=".export-") as folder:
+        whole = FeatureStore(Path(folder) / "store")
+        transfer = _copy(store, whole, chosen, named, on_file)
+        archive = Path(folder) / "store.tar"
+        try:
+            with tarfile.open(archive, "w") if destination.suffix == ".tar" else tarfile.open(archive, "w:gz") as tar:
+                for path in sorted(whole.path.rglob("*")):
+                    name = path.relative_to(whole.path).as_posix()
+                    if _MEMBER.fullmatch(name):
+                        tar.add(path, name, recursive=False)
+        except OSError as error:
+            raise StoreError(f"{destination}: could not be written: {error.strerror or error}; nothing was changed") from error
+        archive.replace(destination)
+    return transfer
+
+
+def import_store(store: FeatureStore, source: Path, on_file: OnFile | None = None) -> Transfer:
+    """Add everything that another store, or a tar file of one, holds; what does not hold is refused and told.
+
+    Parameters
+    ----------
+    store
+        Where to.
+    source
+        A store's folder, or a tar file of one.
+    on_file
+        Called after every file with its size in bytes.
+
+    Raises
+    ------
+    StoreError
+        If the source is no store, or the store cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        if source.is_file():
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_existing(store.path), prefix=".import-")))
+            _unpack(source, folder)
+        else:
+            folder = source
+        if not (folder / "VERSION").is_file():
+            raise StoreError(f"{source}: is not a feature store (it has no VERSION)")
+        other = FeatureStore(folder)
+        return _copy(other, store, other.recipes(), list_tables(other.path), on_file)
+
+
+def _copy(
+    store: FeatureStore, into: FeatureStore, recipes: Iterable[Recipe], tables: Iterable[Path], on_file: OnFile | None
+) -> Transfer:
+    transfer = Transfer()
+    for recipe in recipes:
+        into.prepare(recipe)
+        transfer.recipes.append(recipe.id)
+        for path in sorted(store.shard_folder(recipe).glob("*.h5")):
+            place = into.shard_folder(recipe) / path.name
+            if place.is_file():
+                transfer.present += 1
+            else:
+                with _told(transfer, path):
+                    verify_shard(path, recipe)
+                    transfer.bytes += _copy_file(path, place)
+                    transfer.shards += 1
+            if on_file is not None:
+                on_file(path.lstat().st_size)
+    for path in tables:
+        with _told(transfer, path):
+            read_table(path)
+            if not (into.path / "tables" / path.name).is_file():
+                transfer.bytes += _copy_file(path, into.path / "tables" / path.name)
+                transfer.tables += 1
+    return transfer
+
+
+@contextlib.contextmanager
+def _told(transfer: Transfer, path: Path) -> Iterator[None]:
+    """Have a file that does not hold refused, and everything else go on."""
+    try:
+        yield
+    except _NotWrittenError:
+        raise
+    except StoreError as error:
+        transfer.refused[str(path)] = str(error)
+
+
+class _NotWrittenError(StoreError):
+    """The destination's fault, which no other file will mend."""
+
+
+def _copy_file(path: Path, place: Path) -> int:
+    content = read_small(path, path.stat().st_size)
+    try:
+        write_atomically(place, content)
+    except StoreError as error:
+        raise _NotWrittenError(str(error)) from error
+    return len(content)
+
+
+def _is_tar(path: Path) -> bool:
+    return path.name.endswith((".tar", ".tar.gz", ".tgz"))
+
+
+def _existing(path: Path) -> Path:
+    """Return the nearest folder above a path that exists, so that what is moved there later stays on one file system."""
+    return next(folder for folder in path.absolute().parents if folder.is_dir())
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack the files a store has, and refuse an archive that holds anything else."""
+    try:
+        with tarfile.open(archive, "r:*") as tar:
+            total = 0
+            for member in tar:
+                if not _MEMBER.fullmatch(member.name) or not member.isreg():
+                    raise StoreError(f"{archive}: holds {member.name!r}, which is no file of a store; nothing was imported")
+                total += member.size
+                if total > _MOST_BYTES or total > shutil.disk_usage(folder).free + total:
+                    raise StoreError(f"{archive}: is too large to unpack beside the store; nothing was imported")
+                place = folder / member.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                content = tar.extractfile(member)
+                assert content is not None
+                with content, open(place, "xb") as file:
+                    shutil.copyfileobj(content, file, 2**20)
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        raise StoreError(f"{archive}: cannot be unpacked: {error}; nothing was imported") from error

@@ -1,0 +1,155 @@
+"""The k-NN heads: the nearest training samples vote, or are averaged."""
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from heads.scores import FLOATS, ClassifierHead
+from heads.targets import class_weights
+
+METRICS = ("cosine", "euclidean")
+VOTES = ("uniform", "distance", "softmax")
+UNDECIDED = 1e-3  # this share of the votes is spread evenly: what no neighbour has is unlikely, not impossible
+
+
+class _Neighbours:
+    """What both heads share: the training samples, and how much each of the nearest counts."""
+
+    k: int
+    metric: str
+    weights: str
+    temperature: float
+
+    def _remember(self, X: np.ndarray) -> None:
+        for name, value, known in (("metric", self.metric, METRICS), ("weights", self.weights, VOTES)):
+            if value not in known:
+                raise ValueError(f"`{name}` is {value!r}; it may be {', '.join(known)}")
+        self.samples_ = normalize(X) if self.metric == "cosine" else X
+
+    def _nearest(self, X: Any) -> sparse.csr_array:
+        """Return what each training sample counts `[n, m]`: nothing but for the nearest `k`."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=FLOATS, reset=False).astype(self.samples_.dtype, copy=False)
+        X = normalize(X) if self.metric == "cosine" else X
+        search = NearestNeighbors(n_neighbors=min(self.k, len(self.samples_)), algorithm="brute").fit(self.samples_)
+        distance, rows = search.kneighbors(X)
+        starts = np.arange(0, rows.size + 1, rows.shape[1])
+        return sparse.csr_array((self._counts(distance).ravel(), rows.ravel(), starts), (len(rows), len(self.samples_)))
+
+    def _counts(self, distance: np.ndarray) -> np.ndarray:
+        if self.weights == "uniform":
+            return np.ones_like(distance)
+        if self.weights == "softmax":  # of minus half the squared distance, which is the cosine for unit vectors
+            similar: np.ndarray = np.exp((distance[:, :1] ** 2 - distance**2) / (2 * self.temperature))
+            return similar
+        exact = distance == 0
+        inverse = np.divide(1.0, distance, out=np.zeros_like(distance), where=~exact)
+        return np.where(exact.any(axis=1, keepdims=True), exact, inverse)
+
+
+class KNNHead(_Neighbours, ClassifierHead):
+    """The `k` nearest training samples vote.
+
+    Parameters
+    ----------
+    k
+        How many.
+    metric
+        `cosine` or `euclidean`.
+    weights
+        `uniform`; `distance`, the inverse; or `softmax`, exp(cosine / temperature) (Wu et al. 2018, as DINO's k-NN).
+    temperature
+        Of `softmax`.
+    class_weight
+        None, `balanced`, or class -> weight of its votes.
+
+    Attributes
+    ----------
+    classes_
+        `[c]`, sorted.
+    samples_, votes_
+        The training samples `[m, d]` (at unit length for `cosine`) and the classes that each votes for `[m, c]`.
+    vote_weight_
+        What a vote for each class weighs `[c]`.
+    """
+
+    saved_arrays = ("samples:md", "votes:mc", "vote_weight:c")
+
+    def __init__(
+        self,
+        k: int = 10,
+        metric: str = "cosine",
+        weights: str = "distance",
+        temperature: float = 0.07,
+        class_weight: Any = None,
+    ) -> None:
+        self.k = k
+        self.metric = metric
+        self.weights = weights
+        self.temperature = temperature
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any) -> "KNNHead":
+        """Keep features `[n, d]` and labels `[n]` (or an indicator `[n, c]`, or sets)."""
+        X, targets = self._read(X, y)
+        self._remember(X)
+        weight = class_weights(self.class_weight, targets)
+        if targets.multilabel:
+            self.votes_, self.vote_weight_ = targets.values.astype(X.dtype), weight
+        else:
+            self.votes_ = np.eye(len(targets.classes), dtype=X.dtype)[targets.values]
+            self.vote_weight_ = weight[np.unique(targets.values, return_index=True)[1]]
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the share of the votes `[n, c]` for every class; where a sample may have several, each stands for itself."""
+        counts = self._nearest(X)
+        hits = counts @ self.votes_
+        votes = hits * self.vote_weight_
+        total = votes + counts.sum(axis=1)[:, None] - hits if self.multilabel_ else votes.sum(axis=1, keepdims=True)
+        even = 0.5 if self.multilabel_ else 1 / len(self.classes_)
+        shares: np.ndarray = np.divide(votes, total, out=np.full_like(votes, even), where=total > 0)
+        return (1 - UNDECIDED) * shares + UNDECIDED * even
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the class with most votes `[n]`, or an indicator `[n, c]` where a sample may have several."""
+        shares = self.predict_proba(X)
+        labels: np.ndarray = (shares > 0.5).astype(int) if self.multilabel_ else self.classes_[shares.argmax(axis=1)]
+        return labels
+
+
+class KNNRegressor(_Neighbours, RegressorMixin, BaseEstimator):
+    """The mean of the `k` nearest training samples' values; parameters as in `KNNHead`."""
+
+    saved_arrays = ("samples:md", "values:mo")
+    saved_values = ("single",)
+
+    def __init__(self, k: int = 10, metric: str = "cosine", weights: str = "distance", temperature: float = 0.07) -> None:
+        self.k = k
+        self.metric = metric
+        self.weights = weights
+        self.temperature = temperature
+
+    def fit(self, X: Any, y: Any) -> "KNNRegressor":
+        """Keep features `[n, d]` and values `[n]` or `[n, m]`."""
+        X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True)
+        self._remember(X)
+        self.single_ = y.ndim == 1
+        self.values_ = y.astype(np.float64).reshape(len(y), -1)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the values `[n]` or `[n, m]`."""
+        counts = self._nearest(X)
+        means: np.ndarray = (counts @ self.values_) / counts.sum(axis=1)[:, None]
+        return means[:, 0] if self.single_ else means
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

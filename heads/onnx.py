@@ -1,0 +1,199 @@
+"""ONNX files of a head, or of a backbone with a head on it, checked against what Python gives. Needs `headstart[onnx]`."""
+
+import copy
+import json
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import is_classifier
+from torch import nn
+from torch.nn import functional
+
+from heads.scores import LinearProbabilities, LinearScores
+from heads.trained import TrainedHead
+
+CLOSE = 1e-4
+
+
+class Prediction(nn.Module):
+    """What a fitted head computes, as one torch module in float32.
+
+    Probabilities `[b, c]` for a classifier (scores, for one that has no probabilities), values `[b, m]` for a regressor; of
+    features `[b, d]`, or of tokens `[b, t, d]` and their mask `[b, t]`.
+
+    Parameters
+    ----------
+    head
+        A fitted head whose scores are linear in the features, or that was trained step by step.
+
+    Raises
+    ------
+    ValueError
+        If it is another kind of head.
+    """
+
+    def __init__(self, head: Any) -> None:
+        super().__init__()
+        width = head.n_features_in_
+        self.unit_length = False
+        self.spread = False
+        self.classes = is_classifier(head) and isinstance(head, LinearProbabilities | TrainedHead)
+        self.multilabel = bool(getattr(head, "multilabel_", False))
+        scaling: dict[str, Any] = {"mean": np.zeros(width), "scale": np.ones(width)}
+        self.module: nn.Module
+        if isinstance(head, TrainedHead):
+            self.module = copy.deepcopy(head.module_).cpu()
+            scaling = {"mean": head.mean_, "scale": head.scale_}
+        elif isinstance(head, LinearScores) or hasattr(head, "coef_"):
+            self.module = nn.Linear(width, len(head.coef_))
+            self.module.load_state_dict({"weight": torch.as_tensor(head.coef_), "bias": torch.as_tensor(head.intercept_)})
+            self.unit_length = getattr(head, "metric", None) == "cosine" or hasattr(head, "embeddings")
+            self.spread = self.classes and len(head.classes_) == 2 and not self.multilabel
+        else:
+            raise ValueError(f"{type(head).__name__} has no ONNX form here; linear heads and heads of torch modules have")
+        targets = (getattr(head, "target_mean_", [0.0]), getattr(head, "target_scale_", [1.0]))
+        scaling |= {"target_mean": targets[0], "target_scale": targets[1]}
+        for name, array in scaling.items():
+            self.register_buffer(name, torch.as_tensor(np.asarray(array)))
+        self.float().eval()
+
+    def forward(self, features: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Return what the head predicts."""
+        features = (features - self.mean) / self.scale
+        if self.unit_length:
+            features = functional.normalize(features, dim=-1)
+        found: torch.Tensor = self.module(features) if mask is None else self.module(features, mask)
+        if not self.classes:
+            return found * self.target_scale + self.target_mean
+        if self.multilabel:
+            return found.sigmoid()
+        if self.spread:
+            found = torch.cat([torch.zeros_like(found), found], dim=1)
+        return found.softmax(dim=1)
+
+
+class Chain(nn.Module):
+    """A backbone and the prediction on its features.
+
+    Parameters
+    ----------
+    backbone
+        Any inputs -> features `[b, d]`.
+    prediction
+        Features -> predictions.
+    """
+
+    def __init__(self, backbone: nn.Module, prediction: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.prediction = prediction
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Return predictions for a backbone's inputs."""
+        predicted: torch.Tensor = self.prediction(self.backbone(*inputs))
+        return predicted
+
+
+def export_onnx(
+    head: Any,
+    path: Path,
+    backbone: nn.Module | None = None,
+    example: Mapping[str, torch.Tensor] | None = None,
+    expects: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a head, or a backbone with the head on it, as one ONNX file, and see that onnxruntime gives the same.
+
+    Parameters
+    ----------
+    head
+        A fitted head whose scores are linear in the features, or that was trained step by step.
+    path
+        The file. Its input is `features` (and `mask` for heads that take tokens), or what `example` names; its output is
+        `predictions`. The classes and `expects` are in the file's metadata, as JSON.
+    backbone
+        A torch module on the CPU that gives the features `[b, d]` that the head was fitted on.
+    example
+        Name -> tensor for the backbone's inputs, in its order, with at least two samples. Numbers of samples may differ
+        later, and lengths of texts (the second size of two-dimensional integers).
+    expects
+        What features the head is for, as in `save_head`.
+
+    Raises
+    ------
+    ImportError
+        Without `headstart[onnx]`.
+    ValueError
+        If the head has no ONNX form, or a backbone comes without an example.
+    RuntimeError
+        If onnxruntime's predictions are not those of torch.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  torch's exporter needs it
+    except ImportError as error:
+        raise ImportError("ONNX export needs `pip install headstart[onnx]`") from error
+    model: nn.Module = Prediction(head)
+    if backbone is None:
+        example = _features(head)
+    elif example is None:
+        raise ValueError("a backbone is exported with an `example` of its inputs: name -> tensor")
+    else:
+        model = Chain(backbone.eval(), model)
+    batch, length = torch.export.Dim("samples"), torch.export.Dim("length")
+    shapes = tuple({0: batch, 1: length} if _has_length(head, backbone, tensor) else {0: batch} for tensor in example.values())
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            model,
+            tuple(example.values()),
+            path,
+            input_names=list(example),
+            output_names=["predictions"],
+            dynamic_shapes=shapes if backbone is None else (shapes,),
+            external_data=False,
+            verbose=False,
+        )
+    classes = head.classes_.tolist() if is_classifier(head) else None
+    written = onnx.load(path)
+    onnx.helper.set_model_props(written, {"classes": json.dumps(classes), "expects": json.dumps(dict(expects or {}))})
+    onnx.save(written, path)
+    _compare(path, model, example)
+
+
+def _features(head: Any) -> dict[str, torch.Tensor]:
+    """Make up features of the right shape."""
+    generator = torch.Generator().manual_seed(0)
+    if getattr(head, "takes_tokens", False):
+        mask = torch.ones(2, 5, dtype=torch.bool)
+        mask[1, 3:] = False
+        return {"features": torch.randn(2, 5, head.n_features_in_, generator=generator), "mask": mask}
+    return {"features": torch.randn(3, head.n_features_in_, generator=generator)}
+
+
+def _has_length(head: Any, backbone: nn.Module | None, tensor: torch.Tensor) -> bool:
+    if backbone is None:
+        return bool(getattr(head, "takes_tokens", False))
+    return tensor.ndim == 2 and not tensor.is_floating_point()
+
+
+def _compare(path: Path, model: nn.Module, example: Mapping[str, torch.Tensor]) -> None:
+    """Run one sample, and all of them twice over, through both."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for inputs in (
+        {name: tensor[:1] for name, tensor in example.items()},
+        {name: torch.cat([tensor, tensor]) for name, tensor in example.items()},
+    ):
+        with torch.inference_mode():
+            expected = model(*inputs.values()).numpy()
+        (found,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+        far = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+        if far > CLOSE:
+            raise RuntimeError(f"{path}: onnxruntime's predictions are {far:.1e} from torch's")

@@ -1,0 +1,126 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("onnxscript")
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+from heads import (  # noqa: E402
+    ABMILHead,
+    AttentionHead,
+    AttentionPoolHead,
+    KNNHead,
+    LDAHead,
+    LinearHead,
+    MLPHead,
+    MLPRegressor,
+    NearestMeanHead,
+    RidgeHead,
+    RidgeRegressor,
+    ZeroShotHead,
+    export_onnx,
+)
+
+pytestmark = pytest.mark.slow
+QUICK = {"max_epochs": 2}
+
+
+def run(path, **inputs):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, inputs)[0]
+
+
+CLASSIFIERS = [LinearHead(), LDAHead(), NearestMeanHead("cosine"), ZeroShotHead(), MLPHead(norm="batch", **QUICK)]
+
+
+@pytest.mark.parametrize("head", CLASSIFIERS, ids=lambda head: type(head).__name__)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_classifier_s_file_gives_its_probabilities(blobs, tmp_path, head, classes):
+    X, y = blobs
+    X, y = (X[y != "neu"], y[y != "neu"]) if classes == 2 else (X, y)
+    head.fit(X, y)
+    export_onnx(head, tmp_path / "head.onnx", expects={"recipe": "0123"})
+    np.testing.assert_allclose(run(tmp_path / "head.onnx", features=X), head.predict_proba(X), atol=1e-4)
+    notes = {prop.key: json.loads(prop.value) for prop in onnx.load(tmp_path / "head.onnx").metadata_props}
+    assert notes == {"classes": head.classes_.tolist(), "expects": {"recipe": "0123"}}
+
+
+def test_several_labels_scores_and_values_come_out_as_in_python(blobs, tmp_path):
+    X, _ = blobs
+    several = X[:, :3] > 0
+    path = tmp_path / "head.onnx"
+    for head, y, expected in (
+        (LinearHead(), several, "predict_proba"),
+        (MLPHead(**QUICK), several, "predict_proba"),
+        (RidgeHead(), several, "decision_function"),
+        (RidgeRegressor(), X[:, :2] * 5, "predict"),
+        (MLPRegressor(**QUICK), X[:, :2] * 5 + 40, "predict"),
+    ):
+        head.fit(X, y)
+        export_onnx(head, path)
+        np.testing.assert_allclose(run(path, features=X), getattr(head, expected)(X), atol=2e-4)
+
+
+@pytest.mark.parametrize("cls", [AttentionHead, AttentionPoolHead, ABMILHead])
+def test_a_head_of_tokens_takes_any_number_of_them_with_a_mask(bags, tmp_path, cls):
+    samples, y = bags
+    head = cls(**QUICK).fit(samples, y)
+    export_onnx(head, tmp_path / "head.onnx")
+    for count in (1, 7):
+        length = max(len(sample) for sample in samples[:count])
+        padded, mask = np.zeros((count, length, 12), np.float32), np.zeros((count, length), bool)
+        for row, sample in enumerate(samples[:count]):
+            padded[row, : len(sample)], mask[row, : len(sample)] = sample, True
+        found = run(tmp_path / "head.onnx", features=padded, mask=mask)
+        np.testing.assert_allclose(found, head.predict_proba(samples[:count]), atol=1e-4)
+
+
+class MeanOfStates(nn.Module):
+    """A transformers encoder with the mean over real tokens."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids, attention_mask):
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        real = attention_mask[:, :, None].to(states.dtype)
+        return (states * real).sum(1) / real.sum(1)
+
+
+def test_a_text_backbone_with_its_head_is_one_file(tiny_bert, tmp_path):
+    from transformers import AutoModel
+
+    backbone = MeanOfStates(AutoModel.from_pretrained(tiny_bert, attn_implementation="eager").eval())
+    ids = torch.randint(4, 20, (12, 9), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[::2, 5:] = 0
+    with torch.inference_mode():
+        features = backbone(ids, mask).numpy()
+    head = LinearHead().fit(features, np.arange(12) % 3)
+    export_onnx(head, tmp_path / "all.onnx", backbone, {"input_ids": ids[:3], "attention_mask": mask[:3]})
+    found = run(tmp_path / "all.onnx", input_ids=ids.numpy(), attention_mask=mask.numpy())
+    np.testing.assert_allclose(found, head.predict_proba(features), atol=1e-4)
+    shorter = run(tmp_path / "all.onnx", input_ids=ids[:1, :5].numpy(), attention_mask=mask[:1, :5].numpy())
+    np.testing.assert_allclose(shorter, found[:1], atol=1e-4)
+
+
+def test_an_image_backbone_with_its_head_is_one_file(tmp_path):
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    images = torch.randn(40, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        features = backbone(images).numpy()
+    head = MLPHead(**QUICK).fit(features, np.arange(40) % 2)
+    export_onnx(head, tmp_path / "all.onnx", backbone, {"pixels": images[:2]})
+    np.testing.assert_allclose(run(tmp_path / "all.onnx", pixels=images.numpy()), head.predict_proba(features), atol=1e-4)
+
+
+def test_what_has_no_onnx_form_is_told_in_one_line(blobs, tmp_path):
+    with pytest.raises(ValueError, match="KNNHead has no ONNX form"):
+        export_onnx(KNNHead().fit(*blobs), tmp_path / "head.onnx")
+    with pytest.raises(ValueError, match="with an `example`"):
+        export_onnx(LinearHead().fit(*blobs), tmp_path / "head.onnx", backbone=nn.Flatten())
