@@ -48,6 +48,11 @@ class Lease:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.release()
 
+    def renew(self) -> None:
+        """Give a sign of life."""
+        with contextlib.suppress(OSError):
+            os.utime(self._path)
+
     def release(self) -> None:
         """End the lease: the job holds nothing any more."""
         with contextlib.suppress(OSError):

@@ -1,8 +1,6 @@
 """`extract`: samples in, cached features out. Runs the backbone only over what the store lacks."""
 
 import dataclasses
-import importlib.metadata
-import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,14 +10,16 @@ import numpy as np
 from cache import FeatureStore, Ragged, Recipe, write_table
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
 from extract.backbones.custom import CustomBackbone
-from extract.backbones.registry import adapter_of, find_backbone
+from extract.backbones.registry import find_backbone
 from extract.devices import choose_device, choose_precision
 from extract.errors import BackboneError, BadSampleError, NoSuchBackboneError
+from extract.job import Job
 from extract.options import LoopOptions
 from extract.outcome import Outcome, Truncation
 from extract.outputs import parse_outputs
 from extract.ranks import Rank
 from extract.samples import Samples, Skipped
+from extract.sharing import take_turns
 from extract.views import Views
 
 EXTRACTOR_VERSION = 1
@@ -95,6 +95,9 @@ class Quiet:
     def advance(self, samples: int, share: float) -> None:
         """Say nothing."""
 
+    def wait(self, samples: int) -> None:
+        """Say nothing."""
+
     def finish(self) -> None:
         """Say nothing."""
 
@@ -165,39 +168,20 @@ def extract(
         _refuse(skipped)
     views = 1 if spec.views is None else 1 + spec.views.count
     keys = admitted.keys if spec.views is None else spec.views.keys(admitted.keys).reshape(-1, admitted.keys.shape[1])
-    todo = _first_occurrences(keys, store.missing(recipe, keys, names))
-    mine = todo[rank.owns(keys[todo])]
-    progress.start(title, len(keys) - len(todo), len(mine))
-    outcome, broken, options = Outcome(), {}, options or LoopOptions()
-    run: np.ndarray = mine
-    try:
-        if len(mine):
-            inputs = [_view(samples.inputs[admitted.rows[place // views]], spec, place % views, keys[place]) for place in mine]
-            if kind != "text":
-                from extract.decoding import reasons_before_the_first_good
-
-                reasons = reasons_before_the_first_good(inputs)
-                broken = {keys[place].tobytes(): reason for place, reason in zip(mine, reasons, strict=False)}
-                run, inputs = mine[len(reasons) :], inputs[len(reasons) :]
-        if len(run):
-            from extract.loop import run_loop
-
-            outcome = run_loop(
-                adapter_of(checkpoint).load(checkpoint, spec, device, recipe.precision),
-                inputs,
-                keys[run],
-                [output for output in asked if store.missing(recipe, keys[run], [output.name]).any()],
-                recipe.dtype,
-                lambda keys, features: store.commit(recipe, keys, features, provenance(device, options)),
-                progress,
-                device=device,
-                options=options,
-                identity=recipe.id,
-            )
-        outcome.samples, outcome.refused = len(mine), broken | outcome.refused
-        outcome = Outcome.of_ranks(rank.gather(outcome))
-    finally:
-        progress.finish()
+    if keep_table and len(admitted.keys):  # before anything is looked for, so that nobody removes what this is about to need
+        write_table(store.path, samples.table(admitted))
+    with store.lease(recipe) as lease:
+        job = Job(store, recipe, lease, checkpoint, spec, device, options or LoopOptions(), asked, progress)
+        todo = _first_occurrences(keys, store.missing(recipe, keys, names))
+        mine = todo[rank.owns(keys[todo])]
+        progress.start(title, len(keys) - len(todo), len(mine))
+        try:
+            for now in take_turns(store, recipe, lease, keys, names, mine, progress.wait):
+                inputs = [_view(samples.inputs[admitted.rows[at // views]], spec, at % views, keys[at]) for at in now]
+                job.run(inputs, keys[now])
+            outcome = Outcome.together(rank.gather(job.outcome))
+        finally:
+            progress.finish()
     refused = outcome.refused
     usable = np.ones(len(admitted.keys), bool)
     for position, reason in _refused_samples(keys, views, refused):
@@ -206,8 +190,6 @@ def extract(
         skipped.append(Skipped(row, samples.ids[row], reason))
     if strict and skipped:
         _refuse(skipped)
-    if keep_table and len(admitted.keys):
-        write_table(store.path, samples.table(admitted))
     return Features(
         store=store,
         recipe=recipe,
@@ -218,7 +200,7 @@ def extract(
         samples=len(samples),
         cached=max(0, int(usable.sum()) * views - outcome.samples + len(refused)),
         extracted=outcome.samples - len(refused),
-        backbone_loaded=len(run) > 0,
+        backbone_loaded=job.backbone is not None,
         seconds=time.monotonic() - began,
         truncation=outcome.truncation,
         views=spec.views,
@@ -270,14 +252,6 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
         dtype=spec.dtype,
         extractor=EXTRACTOR_VERSION,
     )
-
-
-def provenance(device: str, options: LoopOptions) -> dict[str, Any]:
-    """Say what features are made with that cannot change them but by rounding: device, options, library versions."""
-    libraries = ("torch", "transformers", "sentence-transformers")
-    versions = {name: importlib.metadata.version(name) for name in libraries}
-    how = {"compile": options.compile, "channels_last": options.channels_last}
-    return {"device": device, "python": platform.python_version(), **how, **versions}
 
 
 def _view(sample: Any, spec: BackboneSpec, number: int, key: np.ndarray) -> Any:

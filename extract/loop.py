@@ -43,6 +43,9 @@ class Progress(Protocol):
     def advance(self, samples: int, share: float) -> None:
         """So many more have been extracted; that makes this share of the work, as the backbone counts it."""
 
+    def wait(self, samples: int) -> None:
+        """There is nothing to do but wait for another process, which is at work on so many of the samples."""
+
     def finish(self) -> None:
         """Extraction is over, in whichever way."""
 

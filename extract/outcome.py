@@ -75,8 +75,8 @@ class Outcome:
     truncation: Truncation = field(default_factory=Truncation)
 
     @classmethod
-    def of_ranks(cls, outcomes: Sequence["Outcome"]) -> "Outcome":
-        """Put together what several ranks did."""
+    def together(cls, outcomes: Sequence["Outcome"]) -> "Outcome":
+        """Put together what several loops or ranks did."""
         together = cls()
         for outcome in outcomes:
             together.samples += outcome.samples

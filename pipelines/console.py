@@ -39,6 +39,7 @@ class Bars:
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self._progress: Progress | None = None
+        self._told = False
 
     def start(self, title: str, cached: int, missing: int) -> None:
         """Begin an extraction: say what was found, and show a bar for what was not."""
@@ -73,6 +74,12 @@ class Bars:
                 speed=f"{self._progress.tasks[0].speed or 0:,.1f}",
                 best=self._best,
             )
+
+    def wait(self, samples: int) -> None:
+        """Say, once, that another process is at work on the rest."""
+        if not self._told and not self.quiet:
+            self._told = True
+            err.print(Text(f"waiting for another process that is extracting {samples:,} of these samples", "dim"))
 
     def finish(self) -> None:
         """Leave the bar as it is."""
