@@ -14,7 +14,7 @@ def accelerate(backbone: Backbone, options: LoopOptions) -> None:
         return
     if options.channels_last:
         backbone.model.to(memory_format=torch.channels_last)
-    if options.compile:
+    if options.compile and getattr(backbone.model, "_compiled_call_impl", None) is None:  # one model runs several turns
         backbone.model.compile(dynamic=True)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from extract.errors import NoSuchBackboneError
 
@@ -70,8 +71,26 @@ def default_budget(unit: str, device: str) -> int:
 
 def count_workers(device: str) -> int:
     """Return how many processes may decode samples: all processors but one, and on a CPU, which also computes, fewer."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processors = count_processors()
     return max(1, min(16, processors - 1 if device != "cpu" else processors // 4))
+
+
+def count_processors(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Return how many processors this process may use: those it is bound to, as far as its container lets it."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        most, period = quota.read_text().split()
+        return max(1, min(processors, round(int(most) / int(period))))
+    except (OSError, ValueError):  # no container, or `max`
+        return processors
+
+
+def use_processors(device: str) -> None:
+    """Have torch compute with no more threads than there are processors for it, where the user has not said how many."""
+    import torch
+
+    if device == "cpu" and "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > count_processors():
+        torch.set_num_threads(count_processors())
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -82,6 +82,7 @@ class Job:
             self.progress,
             device=self.device,
             options=self.options,
+            identity=self.recipe.id,
         )
         self.outcome = Outcome.together([self.outcome, done])
 

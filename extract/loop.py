@@ -17,13 +17,14 @@ import torch
 from extract.acceleration import accelerate, arrange
 from extract.backbones.base import Backbone
 from extract.batching import Budget
-from extract.devices import count_workers, default_budget, is_out_of_memory
+from extract.devices import count_workers, default_budget, is_out_of_memory, use_processors
 from extract.feed import Feed, Ready
 from extract.options import LoopOptions
 from extract.outcome import Outcome
 from extract.outputs import Output
 from extract.slices import Slice
 from extract.transfer import Transfer
+from extract.tuning import tuned_budget
 
 SECONDS_PER_SHARD = 15.0
 BYTES_PER_SHARD = 128 * 2**20
@@ -60,6 +61,7 @@ def run_loop(
     *,
     device: str,
     options: LoopOptions = DEFAULT,
+    identity: str = "",
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Extract every sample and commit it. On an interruption, what has been computed is committed first.
@@ -82,10 +84,12 @@ def run_loop(
         Where the backbone runs.
     options
         How to run it there.
+    identity
+        The backbone and its settings, for what is remembered of how it runs.
     clock
         Seconds, for tests.
     """
-    run = _Run(backbone, samples, keys, outputs, dtype, commit, progress, device, options, clock)
+    run = _Run(backbone, samples, keys, outputs, dtype, commit, progress, device, options, identity, clock)
     try:
         run.compute()
     finally:  # an interrupted slice is committed as far as it came
@@ -105,19 +109,24 @@ class _Run:
         progress: Progress,
         device: str,
         options: LoopOptions,
+        identity: str,
         clock: Callable[[], float],
     ) -> None:
         self.outcome = Outcome(samples=len(samples))
         self._backbone = backbone
         self._options = options
         accelerate(backbone, options)
+        use_processors(device)
         self._keys = keys
         self._outputs = outputs
         self._commit = commit
         self._progress = progress
         self._clock = clock
         self._work = _Work(backbone.weigh(samples))
-        self._budget = Budget(options.budget or default_budget(backbone.unit, device))
+        budget = options.budget
+        if budget == "auto":
+            budget = tuned_budget(backbone, samples, outputs, device, identity)
+        self._budget = Budget(budget or default_budget(backbone.unit, device))
         self._transfer = Transfer(device)
         self._size, self._began, self._committed = FIRST_SLICE, clock(), clock()
         dtypes = {output.name: output.dtype or dtype for output in outputs}

@@ -1,6 +1,7 @@
 """Options of the extraction loop: how features are computed, never what they are. No part of a recipe."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -10,7 +11,8 @@ class LoopOptions:
     Attributes
     ----------
     budget
-        Most that a batch may cost: tokens, padding included, or images. Halved whenever the device is out of memory.
+        Most that a batch may cost: tokens, padding included, or images; `auto` for what a short measurement finds best (see
+        `tuning`). Halved whenever the device is out of memory.
     workers
         Processes that decode images and the like; 0 for none.
     compile
@@ -19,7 +21,7 @@ class LoopOptions:
         Lay images out with their channels last, which convolutions on recent GPUs prefer.
     """
 
-    budget: int | None = None
+    budget: int | Literal["auto"] | None = None
     workers: int | None = None
     compile: bool = False
     channels_last: bool = False

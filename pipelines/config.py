@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, ValidationError, field_validator, model_validator
 
 from cache.budget import parse_size
 from pipelines.errors import UsageError
@@ -89,7 +89,9 @@ class Backbone(Part):
 class Loop(Part):
     """How backbones are run: nothing here changes a feature but by rounding."""
 
-    budget: int | None = Field(None, gt=0, description="most tokens, padding included, or images in a batch")
+    budget: PositiveInt | Literal["auto"] | None = Field(
+        None, description="most tokens, padding included, or images in a batch; auto: measured once"
+    )
     workers: int | None = Field(None, ge=0, description="processes that decode images")
     compile: bool = False
     channels_last: bool = False

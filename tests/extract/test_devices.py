@@ -2,7 +2,15 @@ import pytest
 import torch
 
 from extract import BackboneError
-from extract.devices import choose_device, choose_precision, default_budget, is_out_of_memory, why_device, why_precision
+from extract.devices import (
+    choose_device,
+    choose_precision,
+    count_processors,
+    default_budget,
+    is_out_of_memory,
+    why_device,
+    why_precision,
+)
 
 
 def test_a_named_device_is_taken_as_it_is():
@@ -42,3 +50,12 @@ def test_memory_that_runs_out_is_told_from_other_failures():
 
 def test_batches_are_counted_in_what_the_backbone_counts_in():
     assert default_budget("tokens", "cuda:1") > default_budget("tokens", "cpu") > default_budget("images", "cpu")
+
+
+def test_a_container_s_share_of_the_processors_is_not_exceeded(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    quota = tmp_path / "cpu.max"
+    assert count_processors(quota) == 8
+    for content, expected in (("max 100000", 8), ("200000 100000", 2), ("50000 100000", 1), ("9900000 100000", 8)):
+        quota.write_text(content)
+        assert count_processors(quota) == expected
