@@ -22,7 +22,7 @@ predict: .venv/.installed  ## classify TEXT with the run RUN: make predict RUN=r
 	$(BIN)/headstart predict "$(RUN)" "$(TEXT)" $(ARGS)
 
 test: .venv/.developing lint  ## lint, types, import order, then all tests, the slow ones too
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal $(ARGS)
 
 lint: .venv/.developing  ## ruff, mypy and import-linter
 	$(BIN)/ruff check .
@@ -38,6 +38,8 @@ data: .venv/.installed  ## rebuild the demo data from the checksummed source dis
 	$(BIN)/python examples/data/build_sentences.py
 
 benchmarks: .venv/.developing  ## run every benchmark and print its table
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.extract
 	$(BIN)/python -m benchmarks.warm
 	$(BIN)/python -m benchmarks.heads

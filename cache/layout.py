@@ -39,8 +39,8 @@ class Extent:
 
 def build_file(
     recipe: Recipe, keys: np.ndarray, outputs: Mapping[str, np.ndarray | Ragged], provenance: Mapping[str, Any]
-) -> tuple[str, list[bytes]]:
-    """Return a shard's file name and its content, in parts; raises `ValueError` if the rows do not fit."""
+) -> tuple[str, list[bytes], dict[str, Extent]]:
+    """Return a shard's file name, its content in parts, and where its arrays lie; raises `ValueError` if rows do not fit."""
     import h5py
 
     _check_rows(recipe, keys, outputs)
@@ -64,7 +64,8 @@ def build_file(
             dataset.attrs["xxh3_128"] = sums[name]
         file.flush()
         image = file.id.get_file_image()
-    return name_of(FORMAT, recipe, sums), [image, TRAILER + xxhash.xxh3_128_digest(image)]
+        extents = {name: _locate(file[name], len(image)) for name in arrays}
+    return name_of(FORMAT, recipe, sums), [image, TRAILER + xxhash.xxh3_128_digest(image)], extents
 
 
 def read_structure(path: Path, size: int, recipe: Recipe, sealed: bool) -> tuple[int, dict[str, Extent], dict[str, str] | None]:

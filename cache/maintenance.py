@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,8 +91,6 @@ def verify(store: FeatureStore, on_shard: OnProgress | None = None) -> Verificat
     """
     found = Verification()
     for folder in store.recipe_folders():
-        if not any(folder.glob("shards/*.h5")) and not (folder / "recipe.json").exists():
-            continue  # whoever began it got no further
         recipe = None
         try:
             recipe = store.read_recipe(folder)
@@ -251,12 +250,11 @@ def _collect_recipe(store: FeatureStore, recipe: Recipe, wanted: np.ndarray, col
 
 def _remove_recipe(folder: Path) -> None:
     """Remove what is left of a recipe that holds nothing; what is in quarantine stays."""
-    for part in ("index", "shards"):
-        for path in (folder / part).glob("*"):
-            path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            (folder / part).rmdir()
     (folder / "recipe.json").unlink(missing_ok=True)
+    for part in ("index", "shards", "leases"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _join(store: FeatureStore, recipe: Recipe, shards: Sequence[Shard], shard_bytes: int, result: Compaction) -> None:

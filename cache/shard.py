@@ -4,6 +4,7 @@ The checksum of a file is checked before HDF5 sees it, and what HDF5 said of it 
 file that has not changed is opened without HDF5. What is in the file is in `layout`.
 """
 
+import contextlib
 import errno
 import json
 from collections.abc import Mapping, Sequence
@@ -128,9 +129,13 @@ def write_shard(
     StoreError
         If the file cannot be written.
     """
-    name, parts = build_file(recipe, keys, outputs, provenance)
-    write_atomically(folder / name, *parts)
-    return folder / name
+    name, parts, extents = build_file(recipe, keys, outputs, provenance)
+    path = folder / name
+    write_atomically(path, *parts)
+    with contextlib.suppress(OSError):  # what was just written need not be checked
+        stamp = stamp_of(path)
+        remember([(path, stamp, _to_json(Shard(path, stamp, len(keys), extents), recipe))], _FACT)
+    return path
 
 
 def open_shard(path: Path, recipe: Recipe) -> Shard:
@@ -159,10 +164,10 @@ def open_shards(paths: Sequence[Path], recipe: Recipe) -> list[tuple[Shard | Non
         try:
             if path.is_symlink():
                 raise DamagedShardError(f"{path}: is a link; links are not followed inside a store")
-            shard = _from_json(path, answers.get(path))
+            shard = _from_json(path, answers.get(path), recipe)
             if shard is None:
                 shard = _check(path, recipe, every_sum=False)
-                learnt.append((path, shard.stamp, _to_json(shard)))
+                learnt.append((path, shard.stamp, _to_json(shard, recipe)))
             found.append((shard, None))
         except StoreError as error:
             found.append((None, error))
@@ -182,7 +187,7 @@ def verify_shard(path: Path, recipe: Recipe) -> Shard:
         If the file cannot be read.
     """
     shard = _check(path, recipe, every_sum=True)
-    remember([(path, shard.stamp, _to_json(shard))], _FACT)
+    remember([(path, shard.stamp, _to_json(shard, recipe))], _FACT)
     return shard
 
 
@@ -235,14 +240,14 @@ def _checksum(shard: Shard, name: str) -> str:
         return files.digest(descriptor, extent.offset, extent.offset + length).hex()
 
 
-def _to_json(shard: Shard) -> str:
+def _to_json(shard: Shard, recipe: Recipe) -> str:
     extents = {name: (extent.offset, extent.shape, extent.dtype) for name, extent in shard.extents.items()}
-    return json.dumps({"stamp": shard.stamp, "rows": shard.rows, "extents": extents})
+    return json.dumps({"recipe": recipe.id, "stamp": shard.stamp, "rows": shard.rows, "extents": extents})
 
 
-def _from_json(path: Path, answer: str | None) -> Shard | None:
-    if answer is None:
+def _from_json(path: Path, answer: str | None, recipe: Recipe) -> Shard | None:
+    content = {} if answer is None else json.loads(answer)
+    if content.get("recipe") != recipe.id:
         return None
-    content = json.loads(answer)
     extents = {name: Extent(offset, tuple(shape), dtype) for name, (offset, shape, dtype) in content["extents"].items()}
     return Shard(path, content["stamp"], content["rows"], extents)

@@ -103,9 +103,12 @@ class FeatureStore:
         return known
 
     def recipe_folders(self) -> list[Path]:
-        """Return the folders of recipes, in the order of their ids."""
+        """Return the folders of recipes that have been begun, in the order of their ids."""
         place = self.path / "recipes"
-        return [folder for folder in sorted(place.iterdir()) if _RECIPE_ID.fullmatch(folder.name)] if place.is_dir() else []
+        folders = [path for path in sorted(place.iterdir()) if _RECIPE_ID.fullmatch(path.name)] if place.is_dir() else []
+        return [
+            path for path in folders if path.is_symlink() or (path / "recipe.json").exists() or any(path.glob("shards/*.h5"))
+        ]
 
     def find_recipe(self, start: str) -> Recipe:
         """Return the one recipe whose id begins with `start`; raises `StoreError` if there is not exactly one."""

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from cache import FeatureStore, StoreError
+from tests.cache.conftest import OTHER, RECIPE, features_of, fill, keys_of
+
+
+def test_stored_rows_are_an_array_that_reads_what_is_asked_for(store):
+    for start in range(0, 90, 30):
+        fill(store, range(start, start + 30))
+    order = np.random.default_rng(0).permutation(90)
+    rows = store.rows(RECIPE, keys_of(order), "pooled")
+    assert (len(rows), rows.shape, rows.ndim, rows.dtype) == (90, (90, 6), 2, np.float32)
+    assert np.array_equal(rows[:], features_of(order))
+    assert np.array_equal(rows[10:50:3], features_of(order[10:50:3]))
+    assert np.array_equal(rows[np.array([5, 5, 80])], features_of(order[[5, 5, 80]]))
+    assert np.array_equal(rows[order % 2 == 0], features_of(order[order % 2 == 0]))
+    assert np.array_equal(rows[-1], features_of(order[-1:])[0])
+    assert rows[5:5].shape == (0, 6)
+
+
+@pytest.mark.parametrize("width", [1, 3, 700, 5000])
+def test_runs_dense_and_scattered_rows_of_any_width_are_read_right(store, width):
+    numbers = np.arange(400)
+    for part in np.array_split(numbers, 3):
+        store.commit(RECIPE, keys_of(part), {"pooled": features_of(part, width)})
+    rng = np.random.default_rng(width)
+    for wanted in (numbers, numbers[::-1], numbers[::2], rng.permutation(numbers), rng.integers(0, 400, 7), numbers[100:110]):
+        assert np.array_equal(store.read(RECIPE, keys_of(wanted), "pooled"), features_of(wanted, width))
+
+
+def test_no_samples_are_no_error_where_the_output_is_known(store):
+    fill(store, range(3), OTHER)
+    assert store.read(OTHER, keys_of([]), "pooled").shape == (0, 6)
+    assert store.read(OTHER, keys_of([]), "pooled").dtype == np.float16
+    with pytest.raises(StoreError, match="0 of 0 samples have no layer1.mean"):
+        store.read(OTHER, keys_of([]), "layer1.mean")
+
+
+def test_an_output_of_two_widths_is_told(store):
+    fill(store, range(3))
+    store.commit(RECIPE, keys_of(range(3, 6)), {"pooled": features_of(range(3, 6), 9)})
+    with pytest.raises(StoreError, match="pooled differs from shard to shard: 6 float32, 9 float32"):
+        FeatureStore(store.path).read(RECIPE, keys_of(range(6)), "pooled")
