@@ -302,15 +302,11 @@ def _read_against_numpy(folder: Path, count: int, width: int, recipe: Recipe, ro
     plain = np.memmap(folder / "plain", features.dtype, "r", shape=features.shape)
     handle = store.rows(recipe, keys, "x")
     batches = iter(np.random.default_rng(2).integers(0, count, (10_000, BATCH)))
-    ways = {
-        "order": lambda: store.read(recipe, keys, "x"),
-        "fromfile": lambda: np.fromfile(folder / "plain", features.dtype),
-        "random": lambda: handle[next(batches)],
-        "memmap": lambda: plain[next(batches)],
-    }
-    found = _medians(ways, max(rounds, 15))
+    order = {"store": lambda: store.read(recipe, keys, "x"), "fromfile": lambda: np.fromfile(folder / "plain", features.dtype)}
+    random = {"store": lambda: handle[next(batches)], "memmap": lambda: plain[next(batches)]}
+    ordered, scattered = _medians(order, 5 * rounds), _medians(random, 50 * rounds)
     name = f"{count:,} x {width} {recipe.dtype}"
-    return name, f"{found['fromfile'] / found['order']:.2f}x", f"{found['memmap'] / found['random']:.2f}x"
+    return name, f"{ordered['fromfile'] / ordered['store']:.2f}x", f"{scattered['memmap'] / scattered['store']:.2f}x"
 
 
 def _growth(folder: Path, rows: int, rounds: int) -> None:

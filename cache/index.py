@@ -38,6 +38,39 @@ def as_numbers(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @dataclass(frozen=True)
+class Runs:
+    """Where samples are: runs of consecutive rows, one after another in the samples' order.
+
+    Attributes
+    ----------
+    shard, row, length
+        `[r]` int64 each: a run's shard by number, its first row there, and how many rows it has.
+    """
+
+    shard: np.ndarray
+    row: np.ndarray
+    length: np.ndarray
+
+    @classmethod
+    def of(cls, runs: Sequence[tuple[int, int, int]]) -> "Runs":
+        """Make runs of (shard, row, length)."""
+        shard, row, length = np.array(runs, np.int64).reshape(-1, 3).T
+        return cls(shard, row, length)
+
+    def then(self, shard: np.ndarray, row: np.ndarray) -> "Runs":
+        """Return these runs and behind them single rows."""
+        ones = np.ones(len(row), np.int64)
+        parts = ((self.shard, shard), (self.row, row), (self.length, ones))
+        return Runs(*(np.concatenate(part) for part in parts))
+
+    def each(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the shard and the row of every sample, `[n]` each."""
+        ends = np.cumsum(self.length)
+        inside = np.arange(int(self.length.sum())) - np.repeat(ends - self.length, self.length)
+        return np.repeat(self.shard, self.length), np.repeat(self.row, self.length) + inside
+
+
+@dataclass(frozen=True)
 class Segment:
     """Sorted keys of some shards.
 
@@ -190,50 +223,46 @@ class Index:
         """Return a mask `[n]`, true where a key of `[n, 16]` has no row of an output."""
         return ~self._find(keys, output)[0]
 
-    def locate(self, keys: np.ndarray, output: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the shard's number and the row of every key of `[n, 16]`, `[n]` int64 each; None if one has no row.
+    def locate(self, keys: np.ndarray, output: str) -> Runs | None:
+        """Return where the keys of `[n, 16]` are; None if one has no row.
 
         Keys in the order of a data set lie in long runs in the shards, which are followed by comparing keys; only where a
         run ends the index is asked.
         """
-        shard, row = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
-        start = runs = 0
+        followed: list[tuple[int, int, int]] = []
+        start = 0
         while start < len(keys):
-            if runs >= 16 and start < 64 * runs:  # hardly any order: ask for all the rest at once
-                if not self._locate_each(keys[start:], output, shard[start:], row[start:]):
-                    return None
-                break
-            length = self._follow(keys[start:], output, shard[start:], row[start:])
-            if not length:
+            if len(followed) >= 16 and start < 64 * len(followed):  # hardly any order: ask for all the rest at once
+                rest = self._locate_each(keys[start:], output)
+                return None if rest is None else Runs.of(followed).then(*rest)
+            place = self._locate_each(keys[start : start + 1], output)
+            if place is None:
                 return None
-            start, runs = start + length, runs + 1
-        return shard, row
+            number, row = int(place[0][0]), int(place[1][0])
+            length = self._follow(keys[start:], self.shards[number], row)
+            followed.append((number, row, length))
+            start += length
+        return Runs.of(followed)
 
-    def _follow(self, keys: np.ndarray, output: str, shard: np.ndarray, row: np.ndarray) -> int:
-        """Locate the first keys, as far as they follow on in one shard; return how many, 0 if the first has no row."""
-        if not self._locate_each(keys[:1], output, shard, row):
-            return 0
-        number, first = int(shard[0]), int(row[0])
-        held = self.shards[number].keys[first : first + len(keys)]
+    def _follow(self, keys: np.ndarray, shard: Shard, row: int) -> int:
+        """Return how many keys are those of a shard from a row on; the first is."""
+        held = shard.keys[row : row + len(keys)]
         length, step = 1, 64
         while length < len(held):
             piece = slice(length, length + step)
-            same = _equal(held[piece], keys[: len(held)][piece])
+            same = _as_halves(held[piece]) == _as_halves(keys[: len(held)][piece])
             if not same.all():
-                length += int(same.argmin())
-                break
+                return length + int(same.all(axis=1).argmin())
             length, step = length + len(same), 4 * step
-        shard[:length] = number
-        row[:length] = np.arange(first, first + length)
         return length
 
-    def _locate_each(self, keys: np.ndarray, output: str, shard: np.ndarray, row: np.ndarray) -> bool:
+    def _locate_each(self, keys: np.ndarray, output: str) -> tuple[np.ndarray, np.ndarray] | None:
         for attempt in range(2):
-            found, shard[: len(keys)], row[: len(keys)] = self._find(keys, output)
+            found, shard, row = self._find(keys, output)
             if not found.all():
-                return False
-            if self._holds(keys, shard[: len(keys)], row[: len(keys)]):
-                return True
+                return None
+            if self._holds(keys, shard, row):
+                return shard, row
             if not attempt:  # what was kept on disk says something else than the shards
                 self.rebuild()
         raise StoreError(f"{self.shards[0].path.parent}: shards changed while they were read; try again")
@@ -244,7 +273,7 @@ class Index:
             here = np.flatnonzero(shard == number) if len(keys) > 1 else slice(None)
             if (row[here] >= self.shards[number].rows).any():
                 return False
-            if not _equal(self.shards[number].keys[row[here]], keys[here]).all():
+            if not np.array_equal(self.shards[number].keys[row[here]], keys[here]):
                 return False
         return True
 
@@ -274,7 +303,5 @@ class Index:
         return rows / max(len(segment), 1)
 
 
-def _equal(held: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Compare keys `[n, 16]` row by row."""
-    halves = np.ascontiguousarray(held).view(np.uint64) == np.ascontiguousarray(wanted).view(np.uint64)
-    return halves[:, 0] & halves[:, 1]
+def _as_halves(keys: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(keys).view(np.uint64)

@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.atomic import remove_leftovers, sync_folder
 from cache.errors import StoreError
-from cache.gather import gather
+from cache.gather import gather, kind_of
 from cache.index import read_segment
 from cache.keys import sortable
 from cache.layout import provenance_of
@@ -298,7 +298,9 @@ def _rewrite(recipe: Recipe, shards: Sequence[Shard], shard: np.ndarray, row: np
     for number in np.unique(shard):
         here = shard == number
         keys[here] = shards[number].keys[row[here]]
-    outputs: dict[str, np.ndarray | Ragged] = {name: gather(shards, shard, row, name) for name in shards[0].outputs}
+    outputs: dict[str, np.ndarray | Ragged] = {
+        name: gather(shards, shard, row, name, kind_of(shards, shard, name)) for name in shards[0].outputs
+    }
     said = {json.dumps(provenance_of(shards[number].path), sort_keys=True) for number in np.unique(shard)}
     made_with = [json.loads(text) for text in sorted(said)]
     provenance = made_with[0] if len(made_with) == 1 else {"joined": made_with}

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from cache.gather import gather
+from cache.gather import gather, kind_of
+from cache.index import Runs
 from cache.ragged import Ragged
 from cache.shard import Shard
 
@@ -15,18 +16,19 @@ class StoredRows:
 
     Parameters
     ----------
-    shards, shard, row
-        The shards, and where every sample is among them: its shard's number and its row, `[n]` each.
+    shards, runs
+        The shards, and where the samples are among them.
     output
         Which of the shards' outputs.
     """
 
-    def __init__(self, shards: Sequence[Shard], shard: np.ndarray, row: np.ndarray, output: str) -> None:
+    def __init__(self, shards: Sequence[Shard], runs: Runs, output: str) -> None:
+        shard, row = runs.each()
         self._shards = shards
         self._shard = shard.astype(np.uint32)
         self._row = row.astype(np.uint32)
         self._output = output
-        self._first = next(held for held in shards if output in held.outputs)
+        self._kind = kind_of(shards, runs.shard, output)
 
     def __len__(self) -> int:
         return len(self._row)
@@ -34,8 +36,7 @@ class StoredRows:
     @property
     def shape(self) -> tuple[int, int] | tuple[int, None, int]:
         """`(n, d)`, or `(n, None, d)` where samples have several vectors."""
-        width = self._first.outputs[self._output]
-        return (len(self), None, width) if self._first.is_ragged(self._output) else (len(self), width)
+        return (len(self), None, self._kind.width) if self._kind.ragged else (len(self), self._kind.width)
 
     @property
     def ndim(self) -> int:
@@ -45,7 +46,7 @@ class StoredRows:
     @property
     def dtype(self) -> np.dtype:
         """Type of the features."""
-        return self._first.dtype(self._output)
+        return self._kind.dtype
 
     def __getitem__(self, rows: Any) -> np.ndarray | Ragged:
         """Read a slice, a mask `[n]` or numbers `[m]` of samples; for a single number, `[d]` or `[t, d]`."""
@@ -53,4 +54,4 @@ class StoredRows:
             one: np.ndarray = self[np.array([rows])][0]
             return one
         shard, row = self._shard[rows].astype(np.int64), self._row[rows].astype(np.int64)
-        return gather(self._shards, shard, row, self._output)
+        return gather(self._shards, shard, row, self._output, self._kind)

@@ -18,8 +18,8 @@ from cache.atomic import TEMPORARY_PREFIX, remove_leftovers, write_atomically
 from cache.budget import Budget
 from cache.errors import StoreError
 from cache.files import ChangedFileError, read_small
-from cache.gather import gather
-from cache.index import Index
+from cache.gather import gather_runs
+from cache.index import Index, Runs
 from cache.keys import KEY_BYTES
 from cache.lease import Lease
 from cache.ragged import Ragged
@@ -140,8 +140,7 @@ class FeatureStore:
         """
 
         def fetch() -> np.ndarray | Ragged:
-            index, shard, row = self._locate(recipe, keys, output)
-            return gather(index.shards, shard, row, output)
+            return gather_runs(*self._locate(recipe, keys, output), output)
 
         self._mark_used(recipe)
         return self._steadily(recipe, fetch)
@@ -150,8 +149,7 @@ class FeatureStore:
         """Return the features of `keys [n, 16]` as an array on disk, of which only what is asked for is read."""
 
         def find() -> StoredRows:
-            index, shard, row = self._locate(recipe, keys, output)
-            return StoredRows(index.shards, shard, row, output)
+            return StoredRows(*self._locate(recipe, keys, output), output)
 
         self._mark_used(recipe)
         return self._steadily(recipe, find)
@@ -222,13 +220,13 @@ class FeatureStore:
             return "left where it is, which is not writable"
         return f"moved to {place}"
 
-    def _locate(self, recipe: Recipe, keys: np.ndarray, output: str) -> tuple[Index, np.ndarray, np.ndarray]:
+    def _locate(self, recipe: Recipe, keys: np.ndarray, output: str) -> tuple[list[Shard], Runs]:
         index = self._index(recipe)
         place = None if index is None else index.locate(keys, output)
         if index is None or place is None or not any(output in shard.outputs for shard in index.shards):
             lacking = int(self.missing(recipe, keys, [output]).sum())
             raise StoreError(f"{self.path}: {lacking} of {len(keys)} samples have no {output} under recipe {recipe.id}")
-        return index, *place
+        return index.shards, place
 
     def _steadily(self, recipe: Recipe, work: Callable[[], _T]) -> _T:
         """Do something over a recipe's shards, anew if one of them was removed or replaced meanwhile."""
