@@ -59,8 +59,8 @@ class Bars:
         """Move on by so many samples; the bar and the time left follow the share of the work, since samples differ."""
         if self._progress is not None:
             self._samples += samples
-            rate = self._samples / max(time.monotonic() - self._began, 1e-6)
-            self._progress.update(self._task, completed=share * self._total, count=f"{self._samples:,}", speed=f"{rate:,.0f}")
+            speed = f"{self._rate():,.0f}"
+            self._progress.update(self._task, completed=share * self._total, count=f"{self._samples:,}", speed=speed)
 
     def advance_trial(self, score: float) -> None:
         """Move the bar on by one trial with this score."""
@@ -71,7 +71,7 @@ class Bars:
                 self._task,
                 advance=1,
                 count=f"{self._samples:,}",
-                speed=f"{self._progress.tasks[0].speed or 0:,.1f}",
+                speed=f"{self._rate():,.1f}",
                 best=self._best,
             )
 
@@ -86,6 +86,10 @@ class Bars:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+
+    def _rate(self) -> float:
+        """Return how many a second since the beginning; the last few alone say little where many end at once."""
+        return self._samples / max(time.monotonic() - self._began, 1e-6)
 
     def _begin(self, total: int, headline: str | None, title: TextColumn, unit: str) -> None:
         if self.quiet:
