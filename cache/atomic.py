@@ -74,6 +74,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def remove(path: Path) -> None:
+    """Remove a file if it is there; raises `StoreError` if that is not allowed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path}: could not be removed: {error.strerror or error}") from error
+
+
 def remove_leftovers(folder: Path) -> list[Path]:
     """Remove what writers that died in mid-write left in a folder; return what was removed."""
     removed = []

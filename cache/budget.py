@@ -1,12 +1,17 @@
 """A limit on a store's size: what would pass it is refused, or makes room by parting with recipes not used for longest."""
 
+import contextlib
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache.atomic import remove
 from cache.errors import StoreError
 from cache.lease import living, turn
+from cache.recipe import RECIPE_ID
+from cache.shard import list_shards
 
 _UNITS = {"": 1} | {unit + i: (1024 if i else 1000) ** power for power, unit in enumerate("kmgt", 1) for i in ("", "i")}
 
@@ -26,21 +31,31 @@ class Budget:
     most: int
     evict: bool = False
 
-    def make_room(self, store: Path, recipe_id: str, more: int) -> None:
-        """See that a recipe can grow by so many bytes.
+    def make_room(self, store: Path, needed: Collection[str], more: int) -> None:
+        """See that a store can grow by so many bytes.
+
+        Parameters
+        ----------
+        store
+            The store's folder.
+        needed
+            Ids of recipes that the caller needs and that stay in any case, as do those a job is at work on.
+        more
+            Bytes to come.
 
         Raises
         ------
         StoreError
-            If it cannot, with what to do about it.
+            If it cannot, with what to do about it; then nothing was removed.
         """
-        sizes = {folder: size_of(folder) for folder in (store / "recipes").glob("*") if folder.is_dir()}
+        folders = [path for path in (store / "recipes").glob("*") if RECIPE_ID.fullmatch(path.name) and not path.is_symlink()]
+        sizes = {folder: size_of(folder) for folder in folders}
+        spare = [f for f in folders if self.evict and f.name not in needed and not living(f / "leases")]
         held = sum(sizes.values())
-        for folder in sorted(sizes, key=_last_used) if self.evict else ():
-            if held + more <= self.most:
-                break
-            if folder.name != recipe_id and _remove_unless_busy(folder):
-                held -= sizes[folder]
+        if held - sum(sizes[folder] for folder in spare) + more <= self.most:
+            for folder in sorted(spare, key=_last_used):
+                if held + more > self.most and _remove_unless_busy(folder):
+                    held -= sizes[folder]
         if held + more > self.most:
             raise StoreError(
                 f"{store}: holds {held:,} bytes and {more:,} more would pass the limit of {self.most:,}; raise --max-size, "
@@ -58,7 +73,11 @@ def parse_size(text: str) -> int:
 
 def size_of(recipe_folder: Path) -> int:
     """Return the bytes of a recipe's shards."""
-    return sum(path.lstat().st_size for path in (recipe_folder / "shards").glob("*.h5"))
+    sizes = []
+    for path in list_shards(recipe_folder / "shards"):
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(path.lstat().st_size)
+    return sum(sizes)
 
 
 def _last_used(folder: Path) -> float:
@@ -72,7 +91,7 @@ def _remove_unless_busy(folder: Path) -> bool:
     with turn(folder / "leases"):
         if living(folder / "leases"):
             return False
-        for path in sorted((folder / "shards").glob("*.h5")):
-            path.unlink(missing_ok=True)
+        for path in list_shards(folder / "shards"):
+            remove(path)
         shutil.rmtree(folder, ignore_errors=True)
     return not folder.exists()

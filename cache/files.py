@@ -79,7 +79,7 @@ def read_into(path: Path, stamp: str, offset: int, array: np.ndarray) -> None:
 def read_small(path: Path, most: int) -> bytes:
     """Read a whole file that has no reason to be larger than `most` bytes."""
     with opened(path) as descriptor:
-        content = os.pread(descriptor, most + 1, 0)
+        content = b"".join(iter_blocks(descriptor, most + 1))
     if len(content) > most:
         raise StoreError(f"{path}: is larger than {most:,} bytes, so it is not what its name says")
     return content
@@ -96,6 +96,14 @@ def digest(descriptor: int, start: int, stop: int) -> bytes:
         sum_.update(view[:got])
         at += got
     return sum_.digest()
+
+
+def iter_blocks(descriptor: int, most: int) -> Iterator[bytes]:
+    """Yield a file's bytes from its beginning, `most` of them."""
+    at = 0
+    while at < most and (block := os.pread(descriptor, min(_BLOCK, most - at), at)):
+        yield block
+        at += len(block)
 
 
 class Maps:

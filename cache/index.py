@@ -213,11 +213,12 @@ class Index:
             if len(largest) >= WORTH_KEEPING and largest not in kept:
                 write_segment(folder, largest)
         self._usable: dict[tuple[int, str], np.ndarray] = {}
+        self._locals: dict[int, np.ndarray] = {}
 
     def rebuild(self) -> None:
         """Sort all keys anew, from the shards."""
         self.segments = [build_segment(self.shards)]
-        self._usable = {}
+        self._usable, self._locals = {}, {}
 
     def missing(self, keys: np.ndarray, output: str) -> np.ndarray:
         """Return a mask `[n]`, true where a key of `[n, 16]` has no row of an output."""
@@ -285,8 +286,7 @@ class Index:
             rest = np.flatnonzero(~found) if number else slice(None)
             hit, holder, place = segment.find(high[rest], low[rest], self._usable_in(number, output))
             found[rest] = hit
-            local = np.array([self._number.get(name, -1) for name in segment.names])
-            shard[rest] = np.where(hit, local[holder], shard[rest])
+            shard[rest] = np.where(hit, self._local(number)[holder], shard[rest])
             row[rest] = np.where(hit, place, row[rest])
         return found, shard, row
 
@@ -296,6 +296,12 @@ class Index:
             held = (self._number.get(name) for name in self.segments[number].names)
             self._usable[place] = np.array([n is not None and output in self.shards[n].outputs for n in held], bool)
         return self._usable[place]
+
+    def _local(self, number: int) -> np.ndarray:
+        """Return a segment's shards by their numbers here; -1 where one is gone."""
+        if number not in self._locals:
+            self._locals[number] = np.array([self._number.get(name, -1) for name in self.segments[number].names])
+        return self._locals[number]
 
     def _share_held(self, segment: Segment) -> float:
         """Return the share of a segment's rows whose shards are still there."""

@@ -176,10 +176,10 @@ def _fits(name: str, extent: Extent, rows: int, recipe: Recipe) -> bool:
     dtype = np.dtype(extent.dtype)
     if name == "keys":
         return dtype == np.uint8 and extent.shape == (rows, KEY_BYTES)
-    if name.endswith("/offsets"):
+    _, output, *part = name.split("/")
+    if part == ["offsets"]:
         return dtype == np.int64 and extent.shape == (rows + 1,)
-    output = name.split("/")[1]
-    return dtype == recipe.dtype_of(output) and len(extent.shape) == 2 and (name.endswith("/values") or extent.shape[0] == rows)
+    return dtype == recipe.dtype_of(output) and len(extent.shape) == 2 and (part == ["values"] or extent.shape[0] == rows)
 
 
 def provenance_of(path: Path) -> Any:

@@ -7,6 +7,7 @@ Each job has a file in `recipes/<id>/leases` with the keys it has claimed; a job
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -39,8 +40,6 @@ class Lease:
         self._path = folder / f"{this_process()}-{secrets.token_hex(4)}.lease"
 
     def __enter__(self) -> "Lease":
-        with contextlib.suppress(OSError):
-            make_folder(self.folder)
         with turn(self.folder):  # not while somebody removes what is not wanted
             self._write(b"")
         return self
@@ -82,6 +81,7 @@ class Lease:
     def _write(self, content: bytes) -> None:
         temporary = self._path.with_suffix(".new")
         with contextlib.suppress(OSError):  # where leases cannot be written, jobs go on without
+            make_folder(self.folder)
             temporary.write_bytes(content)
             os.replace(temporary, self._path)
 
@@ -93,7 +93,7 @@ def living(folder: Path) -> list[Path]:
         with contextlib.suppress(OSError):
             sign = path.lstat().st_mtime
             process = path.stem.rpartition("-")[0]
-            if is_alive(process, sign, PATIENCE):
+            if is_alive(process, sign, PATIENCE) and time.time() - sign < PATIENCE:
                 alive.append(path)
             else:
                 path.unlink()
@@ -123,6 +123,15 @@ def turn(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError, ImportError):
             import fcntl
 
-            file = stack.enter_context(open(folder / "turn", "w"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            make_folder(folder)
+            while True:
+                descriptor = os.open(folder / "turn", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                    if os.path.samestat(os.fstat(descriptor), os.stat(folder / "turn")):
+                        stack.callback(os.close, descriptor)
+                        break
+                except FileNotFoundError:
+                    make_folder(folder)  # whoever had the turn removed it with the recipe
+                os.close(descriptor)
         yield

@@ -3,23 +3,25 @@
 import contextlib
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from cache.atomic import remove_leftovers, sync_folder
+from cache.atomic import remove, remove_leftovers, sync_folder
 from cache.errors import StoreError
+from cache.files import ChangedFileError
 from cache.gather import gather, kind_of
 from cache.index import read_segment
-from cache.keys import sortable
+from cache.keys import KEY_BYTES, sortable
 from cache.layout import provenance_of
 from cache.lease import living, turn
 from cache.ragged import Ragged
 from cache.recipe import Recipe
-from cache.shard import DamagedShardError, Shard, verify_shard, write_shard
-from cache.store import FeatureStore
+from cache.shard import DamagedShardError, Shard, list_shards, verify_shard, write_shard
+from cache.store import FeatureStore, StoreWarning
 from cache.table import list_tables, read_table
 
 SHARD_BYTES = 128 * 2**20
@@ -76,7 +78,7 @@ class Compaction:
 
 def shard_files(store: FeatureStore) -> list[Path]:
     """Return every shard file of a store, without opening any."""
-    return sorted(path for folder in store.recipe_folders() for path in (folder / "shards").glob("*.h5"))
+    return [path for folder in store.recipe_folders() for path in list_shards(folder / "shards")]
 
 
 def verify(store: FeatureStore, on_shard: OnProgress | None = None) -> Verification:
@@ -96,13 +98,13 @@ def verify(store: FeatureStore, on_shard: OnProgress | None = None) -> Verificat
             recipe = store.read_recipe(folder)
         except StoreError as error:
             found.damaged[folder / "recipe.json"] = str(error)
-        for path in sorted((folder / "shards").glob("*.h5")):
-            found.shards += 1
-            size = path.lstat().st_size
+        for path in _listed(folder / "shards", found):
+            size = file_size(path)
             if recipe is None:
                 found.damaged[path] = f"{path}: its recipe does not hold, so it is not used"
-            else:
-                _verify_shard(store, path, recipe, found)
+            elif not _verify_shard(store, path, recipe, found):
+                continue  # removed since it was listed
+            found.shards += 1
             if on_shard is not None:
                 on_shard(size)
         if any((folder / "index").glob("*.idx")) and read_segment(folder / "index") is None:
@@ -151,9 +153,9 @@ def collect(
     wanted.keys()
     for path in sorted(dropped & set(list_tables(store.path))):
         collection.removed_tables.append(path)
-        collection.freed_bytes += path.stat().st_size
+        collection.freed_bytes += file_size(path)
         if not dry_run:
-            path.unlink()
+            remove(path)
     for recipe in store.recipes():
         with turn(store.folder(recipe) / "leases"):  # a job that begins now waits until this recipe is done
             if living(store.folder(recipe) / "leases"):
@@ -183,11 +185,12 @@ def compact(store: FeatureStore, recipe: Recipe, dry_run: bool, shard_bytes: int
         Size aimed at; a shard of at least half of it is left alone.
     """
     result = Compaction(dry_run)
-    by_outputs: dict[tuple[tuple[str, int], ...], list[Shard]] = {}
+    by_outputs: dict[tuple[tuple[str, int, bool], ...], list[Shard]] = {}
     for shard in store.shards(recipe):
         result.before += 1
-        if shard.path.stat().st_size < shard_bytes / 2:
-            by_outputs.setdefault(tuple(sorted(shard.outputs.items())), []).append(shard)
+        if shard.size < shard_bytes / 2 and (dry_run or _is_sound(store, shard, recipe)):
+            kinds = tuple(sorted((name, width, shard.is_ragged(name)) for name, width in shard.outputs.items()))
+            by_outputs.setdefault(kinds, []).append(shard)
     result.after = result.before
     for shards in by_outputs.values():
         if len(shards) > 1:
@@ -195,13 +198,32 @@ def compact(store: FeatureStore, recipe: Recipe, dry_run: bool, shard_bytes: int
     return result
 
 
-def _verify_shard(store: FeatureStore, path: Path, recipe: Recipe, found: Verification) -> None:
+def _listed(folder: Path, found: Verification) -> list[Path]:
+    try:
+        return list_shards(folder)
+    except StoreError as error:
+        found.damaged[folder] = str(error)
+        return []
+
+
+def file_size(path: Path) -> int:
+    """Return a file's bytes; 0 if it is gone."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _verify_shard(store: FeatureStore, path: Path, recipe: Recipe, found: Verification) -> bool:
     try:
         verify_shard(path, recipe)
+    except ChangedFileError:
+        return path.exists()
     except DamagedShardError as error:
         found.damaged[path] = f"{error}; {store.quarantine(path, str(error))}"
     except StoreError as error:
         found.damaged[path] = str(error)
+    return True
 
 
 class _Wanted:
@@ -216,7 +238,7 @@ class _Wanted:
     def keys(self) -> np.ndarray:
         tables = [path for path in list_tables(self.store) if path not in self.dropped]
         if tables != self._read:
-            self._keys = np.unique(np.concatenate([sortable(read_table(path).keys) for path in tables]))
+            self._keys = np.unique(np.concatenate([NO_KEYS, *(sortable(read_table(path).keys) for path in tables)]))
             self._read = tables
         return self._keys
 
@@ -228,24 +250,37 @@ def _collect_recipe(store: FeatureStore, recipe: Recipe, wanted: np.ndarray, col
         keep = np.isin(sortable(shard.keys), wanted)
         if keep.mean() >= LEAST_WANTED:
             continue
-        size = shard.path.stat().st_size
         if keep.any():
+            if not _is_sound(store, shard, recipe):
+                continue
             collection.rewritten_shards += 1
-            collection.freed_bytes += int(size * (1 - keep.mean()))
+            collection.freed_bytes += int(shard.size * (1 - keep.mean()))
             if not collection.dry_run:
                 _rewrite(recipe, [shard], np.zeros(int(keep.sum()), np.int64), np.flatnonzero(keep))
         else:
             collection.removed_shards += 1
-            collection.freed_bytes += size
+            collection.freed_bytes += shard.size
             gone += 1
         if not collection.dry_run:
-            shard.path.unlink(missing_ok=True)
+            remove(shard.path)
     if not collection.dry_run:
-        remove_leftovers(store.shard_folder(recipe))
+        for part in ("shards", "index", "leases"):
+            remove_leftovers(store.folder(recipe) / part)
         if gone:
             sync_folder(store.shard_folder(recipe))
-        if gone == len(shards) and not any(store.shard_folder(recipe).iterdir()):
+        if gone == len(shards) and not list_shards(store.shard_folder(recipe)):
             _remove_recipe(store.folder(recipe))
+
+
+def _is_sound(store: FeatureStore, shard: Shard, recipe: Recipe) -> bool:
+    """Check every byte of a shard before its rows get new checksums; set it aside if something does not hold."""
+    try:
+        verify_shard(shard.path, recipe)
+    except DamagedShardError as error:
+        fate = store.quarantine(shard.path, str(error))
+        warnings.warn(StoreWarning(f"damaged shard: {error}; {fate}; its rows count as missing"), stacklevel=2)
+        return False
+    return True
 
 
 def _remove_recipe(folder: Path) -> None:
@@ -263,7 +298,7 @@ def _join(store: FeatureStore, recipe: Recipe, shards: Sequence[Shard], shard_by
     keys = np.concatenate([sortable(held.keys) for held in shards])
     _, first = np.unique(keys, return_index=True)
     order = _in_table_order(store, keys, np.sort(first))
-    size = sum(held.path.stat().st_size for held in shards)
+    size = sum(held.size for held in shards)
     pieces = np.array_split(order, max(1, round(size / shard_bytes)))
     result.dropped_rows += len(keys) - len(order)
     result.after += len(pieces) - len(shards)
@@ -272,7 +307,7 @@ def _join(store: FeatureStore, recipe: Recipe, shards: Sequence[Shard], shard_by
     made = {_rewrite(recipe, shards, shard[piece], row[piece]) for piece in pieces}
     for held in shards:
         if held.path not in made:
-            held.path.unlink(missing_ok=True)
+            remove(held.path)
     sync_folder(store.shard_folder(recipe))
 
 
@@ -294,7 +329,7 @@ def _in_table_order(store: FeatureStore, keys: np.ndarray, rows: np.ndarray) -> 
 
 def _rewrite(recipe: Recipe, shards: Sequence[Shard], shard: np.ndarray, row: np.ndarray) -> Path:
     """Write rows of shards as a new shard beside them; return its path."""
-    keys = np.empty((len(row), 16), np.uint8)
+    keys = np.empty((len(row), KEY_BYTES), np.uint8)
     for number in np.unique(shard):
         here = shard == number
         keys[here] = shards[number].keys[row[here]]
@@ -303,5 +338,6 @@ def _rewrite(recipe: Recipe, shards: Sequence[Shard], shard: np.ndarray, row: np
     }
     said = {json.dumps(provenance_of(shards[number].path), sort_keys=True) for number in np.unique(shard)}
     made_with = [json.loads(text) for text in sorted(said)]
-    provenance = made_with[0] if len(made_with) == 1 else {"joined": made_with}
+    joined = [part for one in made_with for part in (one["joined"] if isinstance(one, dict) and "joined" in one else [one])]
+    provenance = joined[0] if len(joined) == 1 else {"joined": joined}
     return write_shard(shards[0].path.parent, recipe, keys, outputs, provenance)

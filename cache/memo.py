@@ -16,7 +16,7 @@ from pathlib import Path
 
 _THREADS = 16  # files may be on a disk far away
 _FILES_AT_A_TIME = 4096
-_NO_MEMO = (sqlite3.Error, OSError, UnicodeEncodeError)  # the last for file names that are not Unicode
+_NO_MEMO = (sqlite3.Error, OSError, UnicodeEncodeError, RuntimeError)  # names that are not Unicode; users without a home
 
 
 def remembered(path: Path, fact: str, find_out: Callable[[Path], str]) -> str:

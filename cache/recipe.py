@@ -9,12 +9,14 @@ kept is no part of it either: an output's name says its layer and pooling in ful
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from cache.errors import StoreError
 
 DTYPES = ("float32", "float16")
+RECIPE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclasses.dataclass(frozen=True)

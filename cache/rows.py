@@ -1,10 +1,11 @@
 """Stored features as an array that reads only what is asked for, for training on more than fits into memory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from cache.files import ChangedFileError
 from cache.gather import gather, kind_of
 from cache.index import Runs
 from cache.ragged import Ragged
@@ -16,19 +17,22 @@ class StoredRows:
 
     Parameters
     ----------
-    shards, runs
-        The shards, and where the samples are among them.
+    locate
+        Finds the shards, and where the samples are among them; asked again when shards were joined meanwhile.
     output
         Which of the shards' outputs.
     """
 
-    def __init__(self, shards: Sequence[Shard], runs: Runs, output: str) -> None:
-        shard, row = runs.each()
-        self._shards = shards
-        self._shard = shard.astype(np.uint32)
-        self._row = row.astype(np.uint32)
+    def __init__(self, locate: Callable[[], tuple[Sequence[Shard], Runs]], output: str) -> None:
+        self._locate = locate
         self._output = output
-        self._kind = kind_of(shards, runs.shard, output)
+        self._find()
+
+    def _find(self) -> None:
+        self._shards, runs = self._locate()
+        shard, row = runs.each()
+        self._shard, self._row = shard.astype(np.uint32), row.astype(np.uint32)
+        self._kind = kind_of(self._shards, runs.shard, self._output)
 
     def __len__(self) -> int:
         return len(self._row)
@@ -53,5 +57,12 @@ class StoredRows:
         if isinstance(rows, int | np.integer):
             one: np.ndarray = self[np.array([rows])][0]
             return one
+        try:
+            return self._read(rows)
+        except ChangedFileError:
+            self._find()
+            return self._read(rows)
+
+    def _read(self, rows: Any) -> np.ndarray | Ragged:
         shard, row = self._shard[rows].astype(np.int64), self._row[rows].astype(np.int64)
         return gather(self._shards, shard, row, self._output, self._kind)

@@ -7,6 +7,8 @@ file that has not changed is opened without HDF5. What is in the file is in `lay
 import contextlib
 import errno
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +25,7 @@ from cache.memo import recall, remember, stamp_of
 from cache.ragged import Ragged
 from cache.recipe import Recipe
 
+_SHARD_NAME = re.compile(r"[0-9a-f]{32}\.h5")
 _FACT = f"shard {FORMAT}"
 _NOT_ITS_FAULT = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM, errno.ESTALE)
 
@@ -52,10 +55,15 @@ class Shard:
     rows: int
     extents: Mapping[str, Extent]
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return int(self.stamp.partition(":")[0])
+
     @cached_property
     def outputs(self) -> Mapping[str, int]:
         """Output name -> width."""
-        names = (name.removeprefix("outputs/").removesuffix("/values") for name in self.extents if _holds_features(name))
+        names = (name.split("/")[1] for name in self.extents if _holds_features(name))
         return {name: self._features(name).shape[1] for name in names}
 
     @property
@@ -98,6 +106,24 @@ class Shard:
     def _view(self, name: str) -> np.ndarray:
         extent = self.extents[name]
         return files.MAPS.view(self.path, self.stamp, extent.offset, extent.shape, np.dtype(extent.dtype))
+
+
+def list_shards(folder: Path) -> list[Path]:
+    """Return the shard files in a recipe's `shards` folder, by name; none where there is no such folder.
+
+    Raises
+    ------
+    StoreError
+        If the folder or its parent is a link, or cannot be listed.
+    """
+    try:
+        if folder.is_symlink() or folder.parent.is_symlink():
+            raise StoreError(f"{folder}: leads out of the store; links are not followed inside a store")
+        return sorted(Path(entry.path) for entry in os.scandir(folder) if _SHARD_NAME.fullmatch(entry.name))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be listed: {error.strerror or error}") from error
 
 
 def write_shard(
@@ -192,7 +218,7 @@ def verify_shard(path: Path, recipe: Recipe) -> Shard:
 
 
 def _holds_features(name: str) -> bool:
-    return name.startswith("outputs/") and not name.endswith("/offsets")
+    return name.split("/", maxsplit=1)[0] == "outputs" and name.split("/")[2:] != ["offsets"]
 
 
 def _check(path: Path, recipe: Recipe, every_sum: bool) -> Shard:
@@ -213,6 +239,8 @@ def _check(path: Path, recipe: Recipe, every_sum: bool) -> Shard:
             if shard.is_ragged(name):
                 Ragged(shard.map_rows(name), np.array(shard.offsets(name)))
     except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise files.ChangedFileError(f"{path}: is gone") from error
         if error.errno in _NOT_ITS_FAULT:
             raise files.told(path, error) from error
         raise DamagedShardError(f"{path}: does not open as HDF5: {error}") from error

@@ -14,23 +14,21 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cache.atomic import TEMPORARY_PREFIX, remove_leftovers, write_atomically
+from cache.atomic import TEMPORARY_PREFIX, make_folder, remove_leftovers, write_atomically
 from cache.budget import Budget
 from cache.errors import StoreError
-from cache.files import ChangedFileError, read_small
+from cache.files import ChangedFileError, read_small, told
 from cache.gather import gather_runs
 from cache.index import Index, Runs
-from cache.keys import KEY_BYTES
+from cache.keys import KEY_BYTES, sortable
 from cache.lease import Lease
 from cache.ragged import Ragged
-from cache.recipe import Recipe
+from cache.recipe import RECIPE_ID, Recipe
 from cache.rows import StoredRows
-from cache.shard import DamagedShardError, Shard, open_shards, write_shard
+from cache.shard import DamagedShardError, Shard, list_shards, open_shards, write_shard
 
 STORE_FORMAT = 2
 MOST_RECIPE_BYTES = 2**20
-_RECIPE_ID = re.compile(r"[0-9a-f]{32}")
-_SHARD_NAME = re.compile(r"[0-9a-f]{32}\.h5")
 _T = TypeVar("_T")
 
 
@@ -85,7 +83,7 @@ class FeatureStore:
     """
 
     def __init__(self, path: str | Path, budget: Budget | None = None) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()
         self.budget = budget
         self._held: dict[str, _Held] = {}
         self._prepared: set[str] = set()
@@ -105,7 +103,13 @@ class FeatureStore:
     def recipe_folders(self) -> list[Path]:
         """Return the folders of recipes that have been begun, in the order of their ids."""
         place = self.path / "recipes"
-        folders = [path for path in sorted(place.iterdir()) if _RECIPE_ID.fullmatch(path.name)] if place.is_dir() else []
+        try:
+            return self._list_recipes(place)
+        except OSError as error:
+            raise told(place, error) from error
+
+    def _list_recipes(self, place: Path) -> list[Path]:
+        folders = [path for path in sorted(place.iterdir()) if RECIPE_ID.fullmatch(path.name)] if place.is_dir() else []
         return [
             path for path in folders if path.is_symlink() or (path / "recipe.json").exists() or any(path.glob("shards/*.h5"))
         ]
@@ -149,7 +153,7 @@ class FeatureStore:
         """Return the features of `keys [n, 16]` as an array on disk, of which only what is asked for is read."""
 
         def find() -> StoredRows:
-            return StoredRows(*self._locate(recipe, keys, output), output)
+            return StoredRows(lambda: self._steadily(recipe, lambda: self._locate(recipe, keys, output)), output)
 
         self._mark_used(recipe)
         return self._steadily(recipe, find)
@@ -170,10 +174,11 @@ class FeatureStore:
         StoreError
             If the shard cannot be written; then nothing has changed.
         """
+        if self.budget is not None:
+            more = keys.nbytes + sum(_bytes_of(array) for array in outputs.values())
+            self.budget.make_room(self.path, {recipe.id, *self._used}, more)
         self.prepare(recipe)
         self._mark_used(recipe)
-        if self.budget is not None:
-            self.budget.make_room(self.path, recipe.id, keys.nbytes + sum(_bytes_of(array) for array in outputs.values()))
         return write_shard(self.shard_folder(recipe), recipe, keys, outputs, provenance or {})
 
     def lease(self, recipe: Recipe) -> Lease:
@@ -184,14 +189,15 @@ class FeatureStore:
 
     def holding(self, recipe: Recipe) -> Holding:
         """Count what the store holds of a recipe."""
-        index = self._index(recipe)
-        shards = [] if index is None else index.shards
+        return self._steadily(recipe, lambda: self._count(recipe))
+
+    def _count(self, recipe: Recipe) -> Holding:
+        shards = self.shards(recipe)
         names = sorted({name for shard in shards for name in shard.outputs})
         outputs = {
             name: (_count_keys(shard for shard in shards if name in shard.outputs), _width(shards, name)) for name in names
         }
-        size = sum(shard.path.stat().st_size for shard in shards)
-        return Holding(recipe, _count_keys(shards), len(shards), size, outputs)
+        return Holding(recipe, _count_keys(shards), len(shards), sum(shard.size for shard in shards), outputs)
 
     def shards(self, recipe: Recipe) -> list[Shard]:
         """Return the shards of a recipe that hold, in the order of their names; damaged ones are set aside."""
@@ -199,8 +205,9 @@ class FeatureStore:
 
     def keys(self, recipe: Recipe) -> np.ndarray:
         """Return the keys `[n, 16]` of all samples that have a row, each once."""
-        keys = [shard.keys for shard in self.shards(recipe)]
-        return np.unique(np.concatenate(keys), axis=0) if keys else np.empty((0, KEY_BYTES), np.uint8)
+        keys = self._steadily(recipe, lambda: [np.array(shard.keys) for shard in self.shards(recipe)])
+        unique = np.unique(np.concatenate([sortable(part) for part in keys])) if keys else np.empty(0, f"S{KEY_BYTES}")
+        return unique.view(np.uint8).reshape(-1, KEY_BYTES)
 
     def folder(self, recipe: Recipe) -> Path:
         """Return where everything of a recipe is."""
@@ -214,8 +221,11 @@ class FeatureStore:
         """Set a damaged file of a recipe aside, with the reason beside it; return what became of it, for a message."""
         place = path.parent.parent / "quarantine"
         try:
-            write_atomically(place / f"{path.name}.reason", f"{reason}\n".encode())
+            make_folder(place)
             path.replace(place / path.name)
+            write_atomically(place / f"{path.name}.reason", f"{reason}\n".encode())
+        except FileNotFoundError:
+            return "gone meanwhile"
         except (StoreError, OSError):
             return "left where it is, which is not writable"
         return f"moved to {place}"
@@ -239,6 +249,12 @@ class FeatureStore:
 
     def _read_version(self) -> int:
         version = self.path / "VERSION"
+        try:
+            return self._check_version(version)
+        except OSError as error:
+            raise told(self.path, error) from error
+
+    def _check_version(self, version: Path) -> int:
         if version.is_file():
             text = read_small(version, 64).decode(errors="replace").strip()
             if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= STORE_FORMAT:
@@ -258,7 +274,8 @@ class FeatureStore:
         self._write_version()
         if not description.is_file() or description.stat().st_size != len(content) or description.read_bytes() != content:
             write_atomically(description, content)
-        for folder in (self.path, self.path / "tables", self.folder(recipe), self.shard_folder(recipe)):
+        here = self.folder(recipe)
+        for folder in (self.path, self.path / "tables", here, *(here / part for part in ("shards", "index", "quarantine"))):
             remove_leftovers(folder)
         self._prepared.add(recipe.id)
 
@@ -284,8 +301,8 @@ class FeatureStore:
         except ChangedFileError as error:
             raise StoreError(f"{description}: is missing; the next extraction with this recipe writes it again") from error
         except StoreError as error:
-            told = str(error)
-            raise StoreError(told if told.startswith(str(description)) else f"{description}: {told}") from error
+            reason = str(error)
+            raise StoreError(reason if reason.startswith(str(description)) else f"{description}: {reason}") from error
         if recipe.id != folder.name:
             raise StoreError(f"{description}: holds the recipe {recipe.id}, not that of its folder")
         return recipe
@@ -294,7 +311,7 @@ class FeatureStore:
         """Bring what is known of a recipe's shards up to date with the folder; damaged ones are set aside."""
         held = self._held.setdefault(recipe.id, _Held())
         folder = self.shard_folder(recipe)
-        names = _list_shards(folder)
+        names = [path.name for path in list_shards(folder)]
         if held.rejected:  # still there since nobody may write here; unless it was mended
             held.rejected = {n: stamp for n, stamp in held.rejected.items() if n in names and _stamp(folder / n) == stamp}
             names = [name for name in names if name not in held.rejected]
@@ -318,11 +335,9 @@ class FeatureStore:
                 )
             elif error is not None and not isinstance(error, ChangedFileError):  # removed since it was listed
                 raise error
-        held.shards, held.index = shards, self._next_index(recipe, list(shards.values()), held.index)
+        held.index = Index(list(shards.values()), self.folder(recipe) / "index", held.index) if shards else None
+        held.shards = shards
         return held
-
-    def _next_index(self, recipe: Recipe, shards: list[Shard], before: Index | None) -> Index | None:
-        return Index(shards, self.folder(recipe) / "index", before) if shards else None
 
     def _index(self, recipe: Recipe) -> Index | None:
         return self._look(recipe).index
@@ -335,17 +350,6 @@ class FeatureStore:
                 os.utime(self.folder(recipe) / "recipe.json")
 
 
-def _list_shards(folder: Path) -> list[str]:
-    if folder.is_symlink() or folder.parent.is_symlink():
-        raise StoreError(f"{folder}: leads out of the store; links are not followed inside a store")
-    try:
-        return sorted(entry.name for entry in os.scandir(folder) if _SHARD_NAME.fullmatch(entry.name))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be listed: {error.strerror or error}") from error
-
-
 def _stamp(path: Path) -> str:
     try:
         status = path.lstat()
@@ -356,7 +360,7 @@ def _stamp(path: Path) -> str:
 
 def _count_keys(shards: Iterable[Shard]) -> int:
     keys = [shard.keys for shard in shards]
-    return len(np.unique(np.concatenate(keys).view("V16"))) if keys else 0
+    return len(np.unique(sortable(np.concatenate(keys)))) if keys else 0
 
 
 def _bytes_of(features: np.ndarray | Ragged) -> int:

@@ -40,9 +40,10 @@ class Origin:
     def of(cls, path: Path) -> "Origin | None":
         """Describe a file as it is now; None if it is no file."""
         try:
-            return (
-                cls(str(path.resolve()), path.stat().st_size, remembered(path, "xxh3_128", _digest)) if path.is_file() else None
-            )
+            if not path.is_file():
+                return None
+            path = path.resolve()
+            return cls(str(path), path.stat().st_size, remembered(path, "xxh3_128", _digest))
         except (OSError, StoreError):
             return None
 
@@ -89,10 +90,10 @@ class Table:
 
 
 def write_table(store: Path, table: Table) -> Path:
-    """Keep a table as `tables/<name>-<fingerprint>.parquet`, if it is not there already; return its path."""
+    """Keep a table as `tables/<name>-<fingerprint>.parquet`, if it is not there as it is already; return its path."""
     name = re.sub(r"[^A-Za-z0-9_.]+", "-", table.name).strip("-.")[-100:] or "table"
     path = store / "tables" / f"{name}-{table.fingerprint}.parquet"
-    if not path.is_file():
+    if not path.is_file() or _is_older(path, table.origin):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -110,10 +111,21 @@ def write_table(store: Path, table: Table) -> Path:
     return path
 
 
+def _is_older(path: Path, origin: Origin | None) -> bool:
+    """Tell whether a table was kept before its file was last written, so that what it says of the file may be out of date."""
+    try:
+        return origin is not None and path.stat().st_mtime < Path(origin.path).stat().st_mtime
+    except OSError:
+        return False
+
+
 def list_tables(store: Path) -> list[Path]:
     """Return the tables of a store, sorted by name."""
     folder = store / "tables"
-    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name)) if folder.is_dir() else []
+    try:
+        return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name)) if folder.is_dir() else []
+    except OSError as error:
+        raise files.told(folder, error) from error
 
 
 def read_table(path: Path) -> Table:

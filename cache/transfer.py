@@ -4,19 +4,21 @@ The other side is a folder that is itself a store, or a tar file of one (`.tar`,
 """
 
 import contextlib
+import lzma
 import re
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cache.atomic import write_atomically
+from cache.atomic import make_folder, sync_folder, write_atomically
 from cache.errors import StoreError
 from cache.files import read_small
 from cache.recipe import Recipe
-from cache.shard import verify_shard
+from cache.shard import list_shards, verify_shard
 from cache.store import FeatureStore
 from cache.table import list_tables, read_table
 
@@ -78,9 +80,11 @@ def export_store(
                     name = path.relative_to(whole.path).as_posix()
                     if _MEMBER.fullmatch(name):
                         tar.add(path, name, recursive=False)
+            make_folder(destination.parent)
+            archive.replace(destination)
+            sync_folder(destination.parent)
         except OSError as error:
             raise StoreError(f"{destination}: could not be written: {error.strerror or error}; nothing was changed") from error
-        archive.replace(destination)
     return transfer
 
 
@@ -103,7 +107,11 @@ def import_store(store: FeatureStore, source: Path, on_file: OnFile | None = Non
     """
     with contextlib.ExitStack() as stack:
         if source.is_file():
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_existing(store.path), prefix=".import-")))
+            folder = Path(
+                stack.enter_context(
+                    tempfile.TemporaryDirectory(dir=_existing(store.path / "VERSION"), prefix=".writing-import-")
+                )
+            )
             _unpack(source, folder)
         else:
             folder = source
@@ -120,7 +128,7 @@ def _copy(
     for recipe in recipes:
         into.prepare(recipe)
         transfer.recipes.append(recipe.id)
-        for path in sorted(store.shard_folder(recipe).glob("*.h5")):
+        for path in list_shards(store.shard_folder(recipe)):
             place = into.shard_folder(recipe) / path.name
             if place.is_file():
                 transfer.present += 1
@@ -129,8 +137,8 @@ def _copy(
                     verify_shard(path, recipe)
                     transfer.bytes += _copy_file(path, place)
                     transfer.shards += 1
-            if on_file is not None:
-                on_file(path.lstat().st_size)
+            if on_file is not None and place.is_file():
+                on_file(place.stat().st_size)
     for path in tables:
         with _told(transfer, path):
             read_table(path)
@@ -182,7 +190,7 @@ def _unpack(archive: Path, folder: Path) -> None:
                 if not _MEMBER.fullmatch(member.name) or not member.isreg():
                     raise StoreError(f"{archive}: holds {member.name!r}, which is no file of a store; nothing was imported")
                 total += member.size
-                if total > _MOST_BYTES or total > shutil.disk_usage(folder).free + total:
+                if total > _MOST_BYTES or member.size > shutil.disk_usage(folder).free:
                     raise StoreError(f"{archive}: is too large to unpack beside the store; nothing was imported")
                 place = folder / member.name
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -190,5 +198,5 @@ def _unpack(archive: Path, folder: Path) -> None:
                 assert content is not None
                 with content, open(place, "xb") as file:
                     shutil.copyfileobj(content, file, 2**20)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise StoreError(f"{archive}: cannot be unpacked: {error}; nothing was imported") from error

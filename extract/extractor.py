@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cache import FeatureStore, Ragged, Recipe, write_table
+from cache import FeatureStore, Ragged, Recipe, StoreError, Table, write_table
+from cache.keys import sortable
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
 from extract.backbones.custom import CustomBackbone
 from extract.backbones.registry import find_backbone
@@ -18,7 +19,7 @@ from extract.options import LoopOptions
 from extract.outcome import Outcome, Truncation
 from extract.outputs import parse_outputs
 from extract.ranks import Rank
-from extract.samples import Samples, Skipped
+from extract.samples import Admitted, Samples, Skipped
 from extract.sharing import take_turns
 from extract.views import Views
 
@@ -79,7 +80,7 @@ class Features:
         found = self.store.read(self.recipe, keys.reshape(-1, keys.shape[2]), output or self.outputs[0])
         if not isinstance(found, np.ndarray):
             raise BackboneError(f"{output or self.outputs[0]}: tokens have no array by view; read them with `view_keys`")
-        return found.reshape(*keys.shape[:2], -1)
+        return found.reshape(*keys.shape[:2], found.shape[1])
 
     def array(self, output: str | None = None) -> np.ndarray | Ragged:
         """Return the features `[m, d]` of the usable samples in order, tokens as `Ragged`; by default the first output's."""
@@ -168,11 +169,12 @@ def extract(
         _refuse(skipped)
     views = 1 if spec.views is None else 1 + spec.views.count
     keys = admitted.keys if spec.views is None else spec.views.keys(admitted.keys).reshape(-1, admitted.keys.shape[1])
-    if keep_table and len(admitted.keys):  # before anything is looked for, so that nobody removes what this is about to need
-        write_table(store.path, samples.table(admitted))
     with store.lease(recipe) as lease:
         job = Job(store, recipe, lease, checkpoint, spec, device, options or LoopOptions(), asked, progress)
+        unkept = _keep_tables(store, samples, admitted, keys) if keep_table and len(keys) else None
         todo = _first_occurrences(keys, store.missing(recipe, keys, names))
+        if unkept is not None and len(todo):
+            raise unkept
         mine = todo[rank.owns(keys[todo])]
         progress.start(title, len(keys) - len(todo), len(mine))
         try:
@@ -205,6 +207,22 @@ def extract(
         truncation=outcome.truncation,
         views=spec.views,
     )
+
+
+def _keep_tables(store: FeatureStore, samples: Samples, admitted: Admitted, keys: np.ndarray) -> StoreError | None:
+    """Have the store keep that these samples, and their views, are wanted; before anything is looked for, so that nobody
+    removes what is about to be needed. Return the reason if it cannot, which matters only where something is to be extracted.
+    """
+    table = samples.table(admitted)
+    try:
+        write_table(store.path, table)
+        if len(keys) > len(table.keys):
+            views = len(keys) // len(table.keys)
+            ids = [f"{name} view {number}" for name in table.ids for number in range(views)]
+            write_table(store.path, Table(f"{table.name} views", keys, ids, origin=table.origin))
+    except StoreError as error:
+        return error
+    return None
 
 
 def _match(samples: Samples, spec: BackboneSpec) -> tuple[Samples, Checkpoint]:
@@ -261,7 +279,7 @@ def _view(sample: Any, spec: BackboneSpec, number: int, key: np.ndarray) -> Any:
 def _first_occurrences(keys: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the positions where `mask` holds, without those whose key came before."""
     positions = np.flatnonzero(mask)
-    _, first = np.unique(keys[positions], axis=0, return_index=True)
+    _, first = np.unique(sortable(keys[positions]), return_index=True)
     return positions[np.sort(first)]
 
 

@@ -83,11 +83,13 @@ def export(
     recipe: Recipes = None,
     json: Json = False,
 ) -> None:
-    """Copy features into another store or an archive, checking every byte."""
+    """Copy features into another store or an archive, checking every byte. Exit status 1 if something was refused."""
     from pipelines import cache_report as report
 
     done = report.export_features(store, destination, recipe or ())
     report.print_json(done) if json else report.show_transfer(done, f"written to {destination}")
+    if done["refused"]:
+        raise typer.Exit(1)
 
 
 @cache_app.command("import")

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.text import Text
 
 from cache import FeatureStore, Recipe, StoreError
-from cache.maintenance import collect, compact, shard_files, verify
+from cache.maintenance import collect, compact, file_size, shard_files, verify
 from cache.table import count_references, describe_table, list_tables
 from cache.transfer import Transfer, export_store, import_store
 from pipelines.console import err, note, out, print_json, size, table
@@ -65,7 +65,7 @@ def describe_recipe(folder: str, start: str) -> dict[str, Any]:
 def verify_store(folder: str) -> dict[str, Any]:
     """Check a store; return what `headstart cache verify --json` prints."""
     store = _existing(folder)
-    with _progress("checking", sum(path.lstat().st_size for path in shard_files(store))) as advance:
+    with _progress("checking", sum(map(file_size, shard_files(store)))) as advance:
         found = verify(store, advance)
     damaged = [{"file": str(path), "reason": reason} for path, reason in found.damaged.items()]
     return {"shards": found.shards, "damaged": damaged}

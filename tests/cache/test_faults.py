@@ -212,9 +212,9 @@ def test_a_file_that_shrinks_or_goes_away_while_it_is_in_use_ends_no_process(sto
     rows = store.rows(RECIPE, keys_of(range(100)), "pooled")
     assert np.array_equal(rows[[1, 99]], features_of([1, 99]))
     os.truncate(first, 100)
-    with pytest.raises(StoreError, match=f"{first.name}: changed while it was in use"):
+    with pytest.warns(UserWarning, match="damaged shard"), pytest.raises(StoreError, match="50 of 100 samples have no pooled"):
         rows[[3, 40]]
     assert np.array_equal(rows[[99, 50]], features_of([99, 50]))
     second.unlink()
-    with pytest.warns(UserWarning, match="damaged shard"), pytest.raises(StoreError, match="100 of 100 samples have no pooled"):
+    with pytest.raises(StoreError, match="100 of 100 samples have no pooled"):
         store.read(RECIPE, keys_of(range(100)), "pooled")
