@@ -45,6 +45,25 @@ def test_told_to_evict_it_parts_with_what_was_used_longest_ago(store):
     assert holds(FeatureStore(store.path), range(100), THIRD)
 
 
+def test_where_evicting_would_not_help_nothing_is_removed(store):
+    fill(store, range(100), OTHER)
+    limited = FeatureStore(store.path, Budget(size_of(store.folder(OTHER)) + 500, evict=True))
+    with pytest.raises(StoreError, match="would pass the limit"):
+        fill(limited, range(1000))
+    assert holds(store, range(100), OTHER)
+    assert RECIPE not in FeatureStore(store.path).recipes()
+
+
+def test_what_the_same_store_has_used_is_not_evicted(store):
+    for recipe in (OTHER, THIRD):
+        fill(store, range(100), recipe)
+    limited = FeatureStore(store.path, Budget(size_of(store.folder(OTHER)) + size_of(store.folder(THIRD)) + 100, evict=True))
+    assert holds(limited, range(100), OTHER)
+    fill(limited, range(50))
+    assert OTHER in FeatureStore(store.path).recipes()
+    assert THIRD not in FeatureStore(store.path).recipes()
+
+
 def test_a_recipe_that_a_job_is_at_work_on_is_not_evicted(store):
     fill(store, range(100), OTHER)
     fill(store, range(100))

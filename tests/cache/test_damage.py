@@ -16,8 +16,10 @@ import xxhash
 
 from cache import FeatureStore, Ragged, Recipe, StoreError, StoreWarning, Table, read_table, write_table
 from cache import index as index_module
+from cache.budget import Budget
 from cache.layout import FORMAT, name_of
-from cache.maintenance import verify
+from cache.maintenance import collect, verify
+from cache.transfer import export_store
 from tests.cache.conftest import OTHER, RECIPE, edited, features_of, fill, holds, keys_of
 from tests.cache.test_faults import in_a_process_of_its_own
 
@@ -290,3 +292,40 @@ def test_a_recipe_of_a_hostile_store_is_bounded(store):
         assert store.recipes() == []
     with pytest.raises(StoreError, match="not a recipe"):
         Recipe.from_json('{"backbone": 3}')
+
+
+def test_no_command_touches_what_a_link_leads_to(store, tmp_path):
+    fill(store, range(10))
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / f"{'0' * 32}.h5").write_text("precious")
+    (mine / "notes").write_text("precious")
+    (store.folder(RECIPE) / "leases").mkdir(exist_ok=True)
+    (store.folder(RECIPE) / "leases" / "turn").symlink_to(mine / "notes")
+    (store.path / "recipes" / ("a" * 32)).mkdir()
+    (store.path / "recipes" / ("a" * 32) / "shards").symlink_to(mine)
+    (store.path / "recipes" / ("b" * 32)).symlink_to(mine)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StoreWarning)
+        verify(store)
+        collect(store, dry_run=False)
+        with contextlib.suppress(StoreError):
+            fill(FeatureStore(store.path, Budget(1, evict=True)), range(10, 20))
+        with contextlib.suppress(StoreError):
+            export_store(store, tmp_path / "out")
+    assert sorted(path.read_text() for path in mine.iterdir()) == ["precious", "precious"]
+
+
+def test_rot_is_not_given_a_new_checksum(store):
+    path, other = fill(store, range(10)), fill(store, range(10, 20))
+    write_table(store.path, Table("t", keys_of([*range(3), *range(10, 20)]), [str(number) for number in range(13)]))
+    reader = FeatureStore(store.path)
+    assert holds(reader, range(20))
+    content = path.read_bytes()
+    damaged = content.replace(features_of([1]).tobytes(), features_of([7]).tobytes())
+    known = reader.shards(RECIPE)
+    path.write_bytes(damaged)
+    with pytest.warns(StoreWarning, match="damaged shard"):
+        collect(reader, dry_run=False)
+    assert {shard.path for shard in known} == {path, other}
+    assert FeatureStore(store.path).missing(RECIPE, keys_of(range(20)), ["pooled"]).tolist() == [True] * 10 + [False] * 10

@@ -28,7 +28,7 @@ def test_what_is_exported_can_be_imported_elsewhere(full, tmp_path, name):
     assert holds(other, [*range(30), *range(100, 110)])
     assert holds(other, range(5), OTHER)
     assert import_store(other, tmp_path / name).present == 3
-    assert not list(tmp_path.glob(".import-*")) + list(tmp_path.glob(".export-*"))
+    assert not list(tmp_path.rglob(".writing-*")) + list(tmp_path.rglob(".export-*"))
 
 
 def test_only_what_is_asked_for_is_exported(full, tmp_path):
@@ -80,3 +80,13 @@ def test_an_archive_with_a_link_or_broken_off_is_refused(full, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(StoreError, match="is not a feature store"):
         import_store(other, tmp_path / "empty")
+    damaged = bytearray((tmp_path / "whole.tar.gz").read_bytes())
+    damaged[len(damaged) // 2] ^= 255
+    (tmp_path / "damaged.tar.gz").write_bytes(damaged)
+    with pytest.raises(StoreError, match=r"cannot be unpacked|is no file of a store"):
+        import_store(other, tmp_path / "damaged.tar.gz")
+
+
+def test_an_archive_is_written_into_a_folder_that_is_not_there_yet(full, tmp_path):
+    export_store(full, tmp_path / "new" / "deep" / "whole.tar")
+    assert import_store(FeatureStore(tmp_path / "other"), tmp_path / "new" / "deep" / "whole.tar").shards == 3

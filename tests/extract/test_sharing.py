@@ -45,6 +45,18 @@ def test_what_another_process_finishes_is_not_done_again_and_what_it_leaves_is(t
     assert waits == [10, 10, 4]
 
 
+def test_a_store_can_be_opened_as_soon_as_anything_of_it_is_there(tiny_bert, tmp_path, monkeypatch):
+    from extract import extractor
+
+    opened = []
+    write = extractor.write_table
+    monkeypatch.setattr(
+        extractor, "write_table", lambda store, table: opened.append(FeatureStore(store).format) or write(store, table)
+    )
+    extract(sentences(3), f"hf:{tiny_bert}", str(tmp_path / "store"))
+    assert opened == [2]
+
+
 def run(backbone, store, said):
     features = extract(sentences(3000), backbone, store)
     said.put((features.cached, features.extracted))
