@@ -1,6 +1,6 @@
 """The feature store: keys, recipes, shards, the store itself, data set tables. No torch, no network."""
 
-from cache.errors import HeadstartError, StoreError
+from cache.errors import HeadstartError, StoreError, StoreWarning
 from cache.keys import as_key_array, image_key, image_text_key, pixels_key, text_key, view_key
 from cache.lease import Lease
 from cache.memo import remembered, remembered_all
@@ -8,7 +8,7 @@ from cache.ragged import Ragged
 from cache.recipe import Recipe
 from cache.rows import StoredRows
 from cache.shard import DamagedShardError, Shard
-from cache.store import FeatureStore, Holding, StoreWarning
+from cache.store import FeatureStore, Holding
 from cache.table import Origin, Table, read_table, write_table
 
 __all__ = [

@@ -3,12 +3,13 @@
 import contextlib
 import re
 import shutil
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from cache.atomic import remove
-from cache.errors import StoreError
+from cache.errors import StoreError, StoreWarning
 from cache.lease import living, turn
 from cache.recipe import RECIPE_ID
 from cache.shard import list_shards
@@ -56,10 +57,13 @@ class Budget:
             for folder in sorted(spare, key=_last_used):
                 if held + more > self.most and _remove_unless_busy(folder):
                     held -= sizes[folder]
+                    told = f"{sizes[folder]:,} bytes of recipe {folder.name[:12]}, not used for longest, made room in {store}"
+                    warnings.warn(StoreWarning(told), stacklevel=2)
         if held + more > self.most:
+            evict = "" if self.evict else ", or allow --evict to remove recipes not used for longest"
             raise StoreError(
                 f"{store}: holds {held:,} bytes and {more:,} more would pass the limit of {self.most:,}; raise --max-size, "
-                "remove what is not wanted (`headstart cache gc`), or allow --evict to remove recipes not used for longest"
+                f"or remove what is not wanted (`headstart cache gc`){evict}"
             )
 
 

@@ -7,3 +7,7 @@ class HeadstartError(Exception):
 
 class StoreError(HeadstartError):
     """The feature store cannot do what was asked of it."""
+
+
+class StoreWarning(UserWarning):
+    """Something in a store does not hold or was removed; everything else goes on."""

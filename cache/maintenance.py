@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.atomic import remove, remove_leftovers, sync_folder
-from cache.errors import StoreError
+from cache.errors import StoreError, StoreWarning
 from cache.files import ChangedFileError
 from cache.gather import gather, kind_of
 from cache.index import read_segment
@@ -21,7 +21,7 @@ from cache.lease import living, turn
 from cache.ragged import Ragged
 from cache.recipe import Recipe
 from cache.shard import DamagedShardError, Shard, list_shards, verify_shard, write_shard
-from cache.store import FeatureStore, StoreWarning
+from cache.store import FeatureStore
 from cache.table import list_tables, read_table
 
 SHARD_BYTES = 128 * 2**20

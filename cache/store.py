@@ -16,7 +16,7 @@ import numpy as np
 
 from cache.atomic import TEMPORARY_PREFIX, make_folder, remove_leftovers, write_atomically
 from cache.budget import Budget
-from cache.errors import StoreError
+from cache.errors import StoreError, StoreWarning
 from cache.files import ChangedFileError, read_small, told
 from cache.gather import gather_runs
 from cache.index import Index, Runs
@@ -28,12 +28,11 @@ from cache.rows import StoredRows
 from cache.shard import DamagedShardError, Shard, list_shards, open_shards, write_shard
 
 STORE_FORMAT = 2
+FILE_BYTES = 2**14
+"""About what a shard's file takes besides its rows."""
+
 MOST_RECIPE_BYTES = 2**20
 _T = TypeVar("_T")
-
-
-class StoreWarning(UserWarning):
-    """Something in a store does not hold and was left out; everything else goes on."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ class FeatureStore:
             If the shard cannot be written; then nothing has changed.
         """
         if self.budget is not None:
-            more = keys.nbytes + sum(_bytes_of(array) for array in outputs.values())
+            more = FILE_BYTES + keys.nbytes + sum(_bytes_of(array) for array in outputs.values())
             self.budget.make_room(self.path, {recipe.id, *self._used}, more)
         self.prepare(recipe)
         self._mark_used(recipe)

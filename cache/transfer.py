@@ -18,11 +18,12 @@ from cache.atomic import make_folder, sync_folder, write_atomically
 from cache.errors import StoreError
 from cache.files import read_small
 from cache.recipe import Recipe
-from cache.shard import list_shards, verify_shard
+from cache.shard import DamagedShardError, list_shards, verify_shard
 from cache.store import FeatureStore
 from cache.table import list_tables, read_table
 
 _MEMBER = re.compile(r"VERSION|recipes/[0-9a-f]{32}/(recipe\.json|shards/[0-9a-f]{32}\.h5)|tables/[A-Za-z0-9_.-]+\.parquet")
+_DERIVED = re.compile(r"recipes/[0-9a-f]{32}/(index|leases|quarantine)/[A-Za-z0-9_.-]+")
 _MOST_BYTES = 2**40
 OnFile = Callable[[int], None]
 
@@ -130,7 +131,7 @@ def _copy(
         transfer.recipes.append(recipe.id)
         for path in list_shards(store.shard_folder(recipe)):
             place = into.shard_folder(recipe) / path.name
-            if place.is_file():
+            if place.is_file() and _is_sound(into, place, recipe):
                 transfer.present += 1
             else:
                 with _told(transfer, path):
@@ -142,10 +143,28 @@ def _copy(
     for path in tables:
         with _told(transfer, path):
             read_table(path)
-            if not (into.path / "tables" / path.name).is_file():
+            if not _is_readable(into.path / "tables" / path.name):
                 transfer.bytes += _copy_file(path, into.path / "tables" / path.name)
                 transfer.tables += 1
     return transfer
+
+
+def _is_sound(store: FeatureStore, path: Path, recipe: Recipe) -> bool:
+    """Check every byte of a shard that is there already; a damaged one is set aside for the one that comes."""
+    try:
+        verify_shard(path, recipe)
+    except DamagedShardError as error:
+        store.quarantine(path, str(error))
+        return False
+    return True
+
+
+def _is_readable(table: Path) -> bool:
+    try:
+        read_table(table)
+    except StoreError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -187,12 +206,15 @@ def _unpack(archive: Path, folder: Path) -> None:
         with tarfile.open(archive, "r:*") as tar:
             total = 0
             for member in tar:
-                if not _MEMBER.fullmatch(member.name) or not member.isreg():
+                name = member.name.removeprefix("./")
+                if member.isdir() or (member.isreg() and _DERIVED.fullmatch(name)):
+                    continue
+                if not _MEMBER.fullmatch(name) or not member.isreg():
                     raise StoreError(f"{archive}: holds {member.name!r}, which is no file of a store; nothing was imported")
                 total += member.size
                 if total > _MOST_BYTES or member.size > shutil.disk_usage(folder).free:
                     raise StoreError(f"{archive}: is too large to unpack beside the store; nothing was imported")
-                place = folder / member.name
+                place = folder / name
                 place.parent.mkdir(parents=True, exist_ok=True)
                 content = tar.extractfile(member)
                 assert content is not None

@@ -124,7 +124,7 @@ def show_listing(store: str, listing: dict[str, Any]) -> None:
         for r in listing["recipes"]
     ]
     if not rows:
-        out.print(f"{store} holds no features yet; `headstart extract CONFIG` puts some there")
+        out.print(f"{store} holds no features that can be used; `headstart extract CONFIG` puts some there")
         return
     out.print(table(("recipe", "backbone", "rows", "outputs", "shards", "size"), rows, f"Features in {store}", (2, 4, 5)))
     tables = [

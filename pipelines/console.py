@@ -110,8 +110,11 @@ class Bars:
 
 
 def print_json(content: Any) -> None:
-    """Print exactly one JSON object."""
-    sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
+    """Print exactly one JSON object; with escapes where it holds what is not Unicode."""
+    text = json.dumps(content, ensure_ascii=False, default=str)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        text = json.dumps(content, default=str)
+    sys.stdout.write(text + "\n")
 
 
 def note(text: str) -> None:

@@ -27,7 +27,9 @@ def read_given(arguments: Sequence[str], file: Path | None, columns: Columns) ->
     UsageError
         If there is neither or there are both, or the file cannot be read.
     """
-    if bool(arguments) == (file is not None):
+    if arguments and file is not None:
+        raise UsageError("give texts or images, or a file of them with --file, and not both")
+    if not arguments and file is None:
         raise UsageError("give texts or images to classify, or a file of them with --file")
     if file is None:
         return _read_arguments(arguments)
@@ -58,7 +60,7 @@ def _read_arguments(arguments: Sequence[str]) -> Samples:
 
 
 def _leads_to_images(argument: str) -> bool:
-    if len(argument) > 4096:  # a text, which the system might refuse to look up
+    if not argument or len(argument) > 4096:  # a text, which the system might refuse to look up
         return False
     path = Path(argument)
     try:

@@ -16,6 +16,9 @@ from extract.errors import NoSuchSourceError, SourceError
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
 
+_END = "end of the file"
+"""A line put behind the last one: where a quote is still open, it becomes part of a row."""
+
 
 def load_csv(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
     """Read a CSV file with a header (or TSV, by its ending); quoted fields may hold line breaks.
@@ -24,10 +27,11 @@ def load_csv(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
     """
     csv.field_size_limit(sys.maxsize)  # the default refuses a text of 128 KiB
     with open(path, encoding=_with_mark(encoding), errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+        lines = itertools.chain(file, [_END])
+        reader = csv.reader(lines, delimiter="\t" if path.suffix == ".tsv" else ",")
         try:
             header = next(reader, None)
-            if not header:
+            if not header or header == [_END]:
                 raise SourceError(f"{path}: the file is empty; a header with the columns' names is expected")
             if twice := [name for name in dict.fromkeys(header) if header.count(name) > 1]:
                 raise SourceError(f"{path}: the header has the column `{twice[0]}` twice; rename one of them")
@@ -50,7 +54,11 @@ def _read_rows(name: str, reader: Any, width: int) -> tuple[list[list[str | None
             rows.append([*row[:width], *[None] * (width - len(row))])
             places.append(f"{name}:{line}")
         line = reader.line_num + 1
-    return rows, places, faults
+    if not rows or rows.pop()[0] != _END:
+        raise SourceError(
+            f"{places[-1]}: a quote is opened in this row and never closed; close it, or write it twice to mean itself"
+        )
+    return rows, places[:-1], faults
 
 
 def load_jsonl(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:

@@ -34,43 +34,43 @@ def test_what_would_pass_the_limit_is_refused_and_nothing_is_removed(store):
 
 def test_told_to_evict_it_parts_with_what_was_used_longest_ago(store):
     for age, recipe in ((300, OTHER), (200, THIRD), (100, RECIPE)):
-        fill(store, range(100), recipe)
+        fill(store, range(2000), recipe)
         stamp = store.folder(recipe).stat().st_mtime - age
         os.utime(store.folder(recipe) / "recipe.json", (stamp, stamp))
     total = sum(size_of(store.folder(recipe)) for recipe in (RECIPE, OTHER, THIRD))
     limited = FeatureStore(store.path, Budget(total, evict=True))
-    fill(limited, range(100, 150))
+    fill(limited, range(2000, 2050))
     assert OTHER not in FeatureStore(store.path).recipes()
-    assert holds(FeatureStore(store.path), range(150))
-    assert holds(FeatureStore(store.path), range(100), THIRD)
+    assert holds(FeatureStore(store.path), range(2050))
+    assert holds(FeatureStore(store.path), range(2000), THIRD)
 
 
 def test_where_evicting_would_not_help_nothing_is_removed(store):
-    fill(store, range(100), OTHER)
+    fill(store, range(2000), OTHER)
     limited = FeatureStore(store.path, Budget(size_of(store.folder(OTHER)) + 500, evict=True))
     with pytest.raises(StoreError, match="would pass the limit"):
-        fill(limited, range(1000))
-    assert holds(store, range(100), OTHER)
+        fill(limited, range(9000))
+    assert holds(store, range(2000), OTHER)
     assert RECIPE not in FeatureStore(store.path).recipes()
 
 
 def test_what_the_same_store_has_used_is_not_evicted(store):
     for recipe in (OTHER, THIRD):
-        fill(store, range(100), recipe)
+        fill(store, range(2000), recipe)
     limited = FeatureStore(store.path, Budget(size_of(store.folder(OTHER)) + size_of(store.folder(THIRD)) + 100, evict=True))
-    assert holds(limited, range(100), OTHER)
+    assert holds(limited, range(2000), OTHER)
     fill(limited, range(50))
     assert OTHER in FeatureStore(store.path).recipes()
     assert THIRD not in FeatureStore(store.path).recipes()
 
 
 def test_a_recipe_that_a_job_is_at_work_on_is_not_evicted(store):
-    fill(store, range(100), OTHER)
-    fill(store, range(100))
+    fill(store, range(2000), OTHER)
+    fill(store, range(2000))
     total = size_of(store.folder(RECIPE)) + size_of(store.folder(OTHER))
     limited = FeatureStore(store.path, Budget(total + 100, evict=True))
     with store.lease(OTHER), pytest.raises(StoreError, match="would pass the limit"):
-        fill(limited, range(100, 150))
-    assert holds(store, range(100), OTHER)
-    fill(limited, range(100, 150))
+        fill(limited, range(2000, 2050))
+    assert holds(store, range(2000), OTHER)
+    fill(limited, range(2000, 2050))
     assert FeatureStore(store.path).recipes() == [RECIPE]

@@ -90,3 +90,20 @@ def test_an_archive_with_a_link_or_broken_off_is_refused(full, tmp_path):
 def test_an_archive_is_written_into_a_folder_that_is_not_there_yet(full, tmp_path):
     export_store(full, tmp_path / "new" / "deep" / "whole.tar")
     assert import_store(FeatureStore(tmp_path / "other"), tmp_path / "new" / "deep" / "whole.tar").shards == 3
+
+
+def test_a_damaged_shard_in_the_destination_is_replaced(full, tmp_path):
+    export_store(full, tmp_path / "backup")
+    path = next(iter(full.shard_folder(RECIPE).glob("*.h5")))
+    path.write_bytes(b"")
+    (table,) = (full.path / "tables").iterdir()
+    table.write_bytes(b"PAR1")
+    came = import_store(full, tmp_path / "backup")
+    assert (came.shards, came.present, came.tables) == (1, 2, 1)
+    assert holds(FeatureStore(full.path), range(30))
+
+
+def test_a_store_packed_by_tar_itself_can_be_imported(full, tmp_path):
+    with full.lease(RECIPE), tarfile.open(tmp_path / "plain.tar", "w") as tar:
+        tar.add(full.path, "./")
+    assert import_store(FeatureStore(tmp_path / "other"), tmp_path / "plain.tar").shards == 3

@@ -105,7 +105,7 @@ def test_a_store_s_size_is_limited_on_request(headstart, filled):
     assert len(headstart.json("cache", "ls")["recipes"]) == 2
     total = sum(recipe["bytes"] for recipe in headstart.json("cache", "ls")["recipes"])
     write_reviews(filled / "reviews.csv", 300, seed=5)
-    extracted = headstart.json("extract", "config.yaml", "--max-size", str(total + 15_000), "--evict")["recipes"][0]
+    extracted = headstart.json("extract", "config.yaml", "--max-size", str(total + 30_000), "--evict")["recipes"][0]
     assert extracted["cached"] + extracted["extracted"] == 300
     assert [recipe["id"] for recipe in headstart.json("cache", "ls")["recipes"]] == [extracted["id"]]
 

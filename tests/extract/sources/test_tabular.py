@@ -152,3 +152,12 @@ def test_json_holds_images_as_datasets_writes_them(tmp_path):
     (tmp_path / "b.png").write_bytes(b"second")
     path = write(tmp_path / "r.jsonl", '{"image": {"bytes": null, "path": "b.png"}}\n')
     assert resolve(load_samples(path).inputs[0]) == b"second"
+
+
+def test_a_quote_that_is_never_closed_is_told_with_its_row_and_not_swallowed(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text('text,label\ngood,a\n"never closed,b\nbad,a\nworse,b\n')
+    with pytest.raises(SourceError, match=r"r\.csv:3: a quote is opened in this row and never closed"):
+        load_samples(path, Columns("text", "label"))
+    path.write_text('text,label\ngood,a\n"closed\nhere",b')
+    assert load_samples(path, Columns("text", "label")).inputs == ("good", "closed\nhere")
