@@ -83,8 +83,15 @@ def test_an_archive_with_a_link_or_broken_off_is_refused(full, tmp_path):
     damaged = bytearray((tmp_path / "whole.tar.gz").read_bytes())
     damaged[len(damaged) // 2] ^= 255
     (tmp_path / "damaged.tar.gz").write_bytes(damaged)
-    with pytest.raises(StoreError, match=r"cannot be unpacked|is no file of a store"):
-        import_store(other, tmp_path / "damaged.tar.gz")
+    assert _refusal(other, tmp_path / "damaged.tar.gz")
+
+
+def _refusal(store, archive):
+    """Return what an import has to say against an archive: against all of it, or against a file in it."""
+    try:
+        return import_store(store, archive).refused
+    except StoreError as error:
+        return str(error)
 
 
 def test_an_archive_is_written_into_a_folder_that_is_not_there_yet(full, tmp_path):
