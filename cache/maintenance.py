@@ -20,7 +20,7 @@ from cache.layout import provenance_of
 from cache.lease import living, turn
 from cache.ragged import Ragged
 from cache.recipe import Recipe
-from cache.shard import DamagedShardError, Shard, list_shards, verify_shard, write_shard
+from cache.shard import Shard, list_shards, write_shard
 from cache.store import FeatureStore
 from cache.table import list_tables, read_table
 
@@ -216,13 +216,13 @@ def file_size(path: Path) -> int:
 
 def _verify_shard(store: FeatureStore, path: Path, recipe: Recipe, found: Verification) -> bool:
     try:
-        verify_shard(path, recipe)
+        damage = store.damage(path, recipe)
     except ChangedFileError:
         return path.exists()
-    except DamagedShardError as error:
-        found.damaged[path] = f"{error}; {store.quarantine(path, str(error))}"
     except StoreError as error:
-        found.damaged[path] = str(error)
+        damage = str(error)
+    if damage is not None:
+        found.damaged[path] = damage
     return True
 
 
@@ -274,13 +274,10 @@ def _collect_recipe(store: FeatureStore, recipe: Recipe, wanted: np.ndarray, col
 
 def _is_sound(store: FeatureStore, shard: Shard, recipe: Recipe) -> bool:
     """Check every byte of a shard before its rows get new checksums; set it aside if something does not hold."""
-    try:
-        verify_shard(shard.path, recipe)
-    except DamagedShardError as error:
-        fate = store.quarantine(shard.path, str(error))
-        warnings.warn(StoreWarning(f"damaged shard: {error}; {fate}; its rows count as missing"), stacklevel=2)
-        return False
-    return True
+    damage = store.damage(shard.path, recipe)
+    if damage is not None:
+        warnings.warn(StoreWarning(f"damaged shard: {damage}; its rows count as missing"), stacklevel=2)
+    return damage is None
 
 
 def _remove_recipe(folder: Path) -> None:

@@ -25,7 +25,7 @@ from cache.lease import Lease
 from cache.ragged import Ragged
 from cache.recipe import RECIPE_ID, Recipe
 from cache.rows import StoredRows
-from cache.shard import DamagedShardError, Shard, list_shards, open_shards, write_shard
+from cache.shard import DamagedShardError, Shard, list_shards, open_shards, verify_shard, write_shard
 
 STORE_FORMAT = 2
 FILE_BYTES = 2**14
@@ -192,11 +192,19 @@ class FeatureStore:
 
     def _count(self, recipe: Recipe) -> Holding:
         shards = self.shards(recipe)
-        names = sorted({name for shard in shards for name in shard.outputs})
-        outputs = {
-            name: (_count_keys(shard for shard in shards if name in shard.outputs), _width(shards, name)) for name in names
-        }
-        return Holding(recipe, _count_keys(shards), len(shards), sum(shard.size for shard in shards), outputs)
+        rows: dict[tuple[Path, ...], int] = {}  # outputs mostly share their shards, whose keys are then counted once
+
+        def count(held: list[Shard]) -> int:
+            places = tuple(shard.path for shard in held)
+            if places not in rows:
+                rows[places] = _count_keys(held)
+            return rows[places]
+
+        outputs = {}
+        for name in sorted({name for shard in shards for name in shard.outputs}):
+            held = [shard for shard in shards if name in shard.outputs]
+            outputs[name] = (count(held), held[0].outputs[name])
+        return Holding(recipe, count(shards), len(shards), sum(shard.size for shard in shards), outputs)
 
     def shards(self, recipe: Recipe) -> list[Shard]:
         """Return the shards of a recipe that hold, in the order of their names; damaged ones are set aside."""
@@ -228,6 +236,14 @@ class FeatureStore:
         except (StoreError, OSError):
             return "left where it is, which is not writable"
         return f"moved to {place}"
+
+    def damage(self, path: Path, recipe: Recipe) -> str | None:
+        """Check every byte of a shard of a recipe; set it aside and return why if something does not hold, else None."""
+        try:
+            verify_shard(path, recipe)
+        except DamagedShardError as error:
+            return f"{error}; {self.quarantine(path, str(error))}"
+        return None
 
     def _locate(self, recipe: Recipe, keys: np.ndarray, output: str) -> tuple[list[Shard], Runs]:
         index = self._index(recipe)
@@ -364,7 +380,3 @@ def _count_keys(shards: Iterable[Shard]) -> int:
 
 def _bytes_of(features: np.ndarray | Ragged) -> int:
     return features.values.nbytes + features.offsets.nbytes if isinstance(features, Ragged) else features.nbytes
-
-
-def _width(shards: Iterable[Shard], output: str) -> int:
-    return next(shard.outputs[output] for shard in shards if output in shard.outputs)

@@ -18,7 +18,7 @@ from cache.atomic import make_folder, sync_folder, write_atomically
 from cache.errors import StoreError
 from cache.files import read_small
 from cache.recipe import Recipe
-from cache.shard import DamagedShardError, list_shards, verify_shard
+from cache.shard import list_shards, verify_shard
 from cache.store import FeatureStore
 from cache.table import list_tables, read_table
 
@@ -71,7 +71,7 @@ def export_store(
         return _copy(store, FeatureStore(destination), chosen, named, on_file)
     if destination.exists():
         raise StoreError(f"{destination}: exists; name a new file")
-    with tempfile.TemporaryDirectory(dir=_existing(destination), prefix=".export-") as folder:
+    with tempfile.TemporaryDirectory(dir=_nearest_folder(destination), prefix=".export-") as folder:
         whole = FeatureStore(Path(folder) / "store")
         transfer = _copy(store, whole, chosen, named, on_file)
         archive = Path(folder) / "store.tar"
@@ -110,7 +110,7 @@ def import_store(store: FeatureStore, source: Path, on_file: OnFile | None = Non
         if source.is_file():
             folder = Path(
                 stack.enter_context(
-                    tempfile.TemporaryDirectory(dir=_existing(store.path / "VERSION"), prefix=".writing-import-")
+                    tempfile.TemporaryDirectory(dir=_nearest_folder(store.path / "VERSION"), prefix=".writing-import-")
                 )
             )
             _unpack(source, folder)
@@ -131,7 +131,7 @@ def _copy(
         transfer.recipes.append(recipe.id)
         for path in list_shards(store.shard_folder(recipe)):
             place = into.shard_folder(recipe) / path.name
-            if place.is_file() and _is_sound(into, place, recipe):
+            if place.is_file() and into.damage(place, recipe) is None:
                 transfer.present += 1
             else:
                 with _told(transfer, path):
@@ -147,16 +147,6 @@ def _copy(
                 transfer.bytes += _copy_file(path, into.path / "tables" / path.name)
                 transfer.tables += 1
     return transfer
-
-
-def _is_sound(store: FeatureStore, path: Path, recipe: Recipe) -> bool:
-    """Check every byte of a shard that is there already; a damaged one is set aside for the one that comes."""
-    try:
-        verify_shard(path, recipe)
-    except DamagedShardError as error:
-        store.quarantine(path, str(error))
-        return False
-    return True
 
 
 def _is_readable(table: Path) -> bool:
@@ -195,7 +185,7 @@ def _is_tar(path: Path) -> bool:
     return path.name.endswith((".tar", ".tar.gz", ".tgz"))
 
 
-def _existing(path: Path) -> Path:
+def _nearest_folder(path: Path) -> Path:
     """Return the nearest folder above a path that exists, so that what is moved there later stays on one file system."""
     return next(folder for folder in path.absolute().parents if folder.is_dir())
 

@@ -78,6 +78,16 @@ def save_hf_images(folder, family="vit", seed=0):
     return folder
 
 
+TOWER = {
+    "hidden_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "intermediate_size": 40,
+    "initializer_range": 0.2,
+}
+"""Sizes of either tower of a small multimodal model."""
+
+
 def save_clip(folder, family="clip", seed=0):
     """Save a small CLIP or SigLIP of transformers with its tokenizer and processor."""
     from transformers import AutoConfig, AutoModel
@@ -86,16 +96,9 @@ def save_clip(folder, family="clip", seed=0):
 
     torch.manual_seed(seed)
     vocabulary = save_tokenizer(folder)
-    part = {
-        "hidden_size": 24,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 3,
-        "intermediate_size": 40,
-        "initializer_range": 0.2,
-    }
-    texts = {**part, "vocab_size": len(vocabulary), "max_position_embeddings": 16}
+    texts = {**TOWER, "vocab_size": len(vocabulary), "max_position_embeddings": 16}
     texts |= {"bos_token_id": 0, "eos_token_id": vocabulary["[SEP]"], "pad_token_id": 1, "projection_size": 24}
-    images = {**part, "image_size": 32, "patch_size": 8}
+    images = {**TOWER, "image_size": 32, "patch_size": 8}
     config = AutoConfig.for_model(family, text_config=texts, vision_config=images)
     if family == "clip":
         config.projection_dim = 20
@@ -138,16 +141,9 @@ def save_blip(folder, architecture="BlipForImageTextRetrieval", seed=0):
 
     torch.manual_seed(seed)
     vocabulary = save_tokenizer(folder)
-    part = {
-        "hidden_size": 24,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 3,
-        "intermediate_size": 40,
-        "initializer_range": 0.2,
-    }
-    texts = {**part, "vocab_size": len(vocabulary), "max_position_embeddings": 16, "encoder_hidden_size": 24}
+    texts = {**TOWER, "vocab_size": len(vocabulary), "max_position_embeddings": 16, "encoder_hidden_size": 24}
     texts |= {"bos_token_id": 0, "sep_token_id": 2, "eos_token_id": 2, "pad_token_id": 1}
-    images = {**part, "image_size": 32, "patch_size": 8}
+    images = {**TOWER, "image_size": 32, "patch_size": 8}
     config = transformers.BlipConfig(text_config=texts, vision_config=images, image_text_hidden_size=16)
     getattr(transformers, architecture)(config).save_pretrained(folder)
     save_processor(folder)
