@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from extract.backbones.checkpoint import BackboneSpec
 from extract.backbones.custom import CustomBackbone, custom_backbone
 from extract.backbones.registry import find_backbone
+from extract.encoder import Encoded, Encoder
 from extract.errors import BackboneError, BadSampleError, NoSuchNameError, SourceError, UnusableSampleError
 from extract.extractor import Features, extract
 from extract.images import ImageFile, ImageText
@@ -25,6 +26,8 @@ __all__ = [
     "BadSampleError",
     "Columns",
     "CustomBackbone",
+    "Encoded",
+    "Encoder",
     "FeatureExtractor",
     "Features",
     "ImageFile",

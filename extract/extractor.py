@@ -114,6 +114,7 @@ def extract(
     strict: bool = False,
     keep_table: bool = True,
     progress: Any = None,
+    loaded: dict[str, Any] | None = None,
 ) -> Features:
     """Make sure that the store holds the features of every sample, and return them.
 
@@ -139,6 +140,8 @@ def extract(
         Have the store keep a table of these samples, which says that their features are still wanted.
     progress
         A `Progress` that is told how it goes.
+    loaded
+        Backbones that stay loaded from one call to the next: give every call the same dict, empty at first.
 
     Raises
     ------
@@ -155,7 +158,7 @@ def extract(
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
     rank = Rank.of_process()
     progress = progress if progress is not None and rank.number == 0 else Quiet()
-    samples, checkpoint = _match(samples, spec)
+    samples, checkpoint = match_samples(samples, spec)
     kind = checkpoint.offer.takes
     title = spec.backbone if isinstance(spec.backbone, str) else checkpoint.uri
     asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {title}")
@@ -170,7 +173,7 @@ def extract(
     views = 1 if spec.views is None else 1 + spec.views.count
     keys = admitted.keys if spec.views is None else spec.views.keys(admitted.keys).reshape(-1, admitted.keys.shape[1])
     with store.lease(recipe) as lease:
-        job = Job(store, recipe, lease, checkpoint, spec, device, options or LoopOptions(), asked, progress)
+        job = Job(store, recipe, lease, checkpoint, spec, device, options or LoopOptions(), asked, progress, loaded)
         unkept = _keep_tables(store, samples, admitted, keys) if keep_table and len(keys) else None
         todo = _first_occurrences(keys, store.missing(recipe, keys, names))
         if unkept is not None and len(todo):
@@ -225,7 +228,7 @@ def _keep_tables(store: FeatureStore, samples: Samples, admitted: Admitted, keys
     return None
 
 
-def _match(samples: Samples, spec: BackboneSpec) -> tuple[Samples, Checkpoint]:
+def match_samples(samples: Samples, spec: BackboneSpec) -> tuple[Samples, Checkpoint]:
     """Find the backbone and the part of it that takes such samples; for one of images alone, texts are paths."""
     checkpoint = find_backbone(spec.backbone)
     kind = samples.kind or checkpoint.offer.takes

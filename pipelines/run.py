@@ -88,7 +88,7 @@ def write_run(
         _write_json(building / "environment.json", environment())
         (building / "skipped.jsonl").write_text(extraction.skipped_jsonl(), encoding="utf-8")
         _write_tables(building, extraction, result)
-        metrics = summarize(folder, extraction, task, result, seconds)
+        metrics = {**summarize(folder, extraction, task, result, seconds), "metric": config.metric}
         _write_json(building / "metrics.json", metrics)
         _write_heads(building, config, extraction, result)
         write_report(building, metrics)
