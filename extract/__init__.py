@@ -9,6 +9,7 @@ from extract.encoder import Encoded, Encoder
 from extract.errors import BackboneError, BadSampleError, NoSuchNameError, SourceError, UnusableSampleError
 from extract.extractor import Features, extract
 from extract.images import ImageFile, ImageText
+from extract.importing import import_features
 from extract.options import LoopOptions
 from extract.outputs import Offer, Output
 from extract.samples import Samples, Skipped
@@ -44,6 +45,7 @@ __all__ = [
     "custom_backbone",
     "extract",
     "find_backbone",
+    "import_features",
     "load_samples",
     "zero_shot_weights",
 ]

@@ -11,6 +11,7 @@ from cache import FeatureStore, Ragged, Recipe, StoreError, Table, write_table
 from cache.keys import sortable
 from extract.backbones.checkpoint import BackboneSpec, Checkpoint
 from extract.backbones.custom import CustomBackbone
+from extract.backbones.imported import refuse_settings, settle_precision
 from extract.backbones.registry import find_backbone
 from extract.devices import choose_device, choose_precision
 from extract.errors import BackboneError, BadSampleError, NoSuchBackboneError
@@ -164,7 +165,8 @@ def extract(
     asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {title}")
     names = tuple(output.name for output in asked)
     device = rank.device(choose_device(device))
-    recipe = make_recipe(checkpoint, spec, choose_precision(spec.precision, device))
+    refuse_settings(spec, checkpoint)
+    recipe = make_recipe(checkpoint, spec, settle_precision(checkpoint, choose_precision(spec.precision, device)))
 
     admitted = samples.admit(kind)
     skipped = admitted.skipped

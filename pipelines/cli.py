@@ -8,6 +8,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from typer.exceptions import TyperException
 
+from pipelines import interchange_cli
 from pipelines.cache_cli import StoreFolder, cache_app
 from pipelines.runs_cli import runs_app
 
@@ -21,6 +22,10 @@ app = typer.Typer(
 )
 app.add_typer(cache_app, name="cache")
 app.add_typer(runs_app, name="runs")
+app.command("export")(interchange_cli.export)
+app.command("import")(interchange_cli.import_)
+app.command("push")(interchange_cli.push)
+app.command("pull")(interchange_cli.pull)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.")]
 Store = Annotated[str | None, typer.Option("--store", metavar="DIR", help="Feature store to use instead of the config's.")]

@@ -27,6 +27,7 @@ LOADERS = {
     "open_clip/image": "extract.backbones.open_clip:OpenClipImages",
     "open_clip/text": "extract.backbones.open_clip:OpenClipTexts",
     "open_clip/both": "extract.backbones.open_clip:OpenClipPairs",
+    "import": "extract.backbones.imported:ImportedBackbone",
     "python/module": "extract.backbones.custom_adapter:ModuleAdapter",
     "python/callable": "extract.backbones.custom_adapter:CallableAdapter",
     "python/adapter": "extract.backbones.custom_adapter:GivenAdapter",
@@ -40,6 +41,7 @@ FINDERS = {
     "open_clip": "extract.backbones.find_open_clip:find_open_clip",
     "torchvision": "extract.backbones.find_torchvision:find_torchvision",
     "python": "extract.backbones.custom:find_custom",
+    "import": "extract.backbones.imported:find_imported",
 }
 """Scheme -> what finds its checkpoints, where that is not `find_checkpoint`."""
 
