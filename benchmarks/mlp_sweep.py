@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -80,8 +81,8 @@ def plain_loop(head: MLPHead, sample: Sample) -> float:
     """Train as everybody does, with early stopping on the same samples as the head; return the test accuracy."""
     torch.manual_seed(0)
     held_out = choose_held_out(len(sample.y), sample.y, None, head.validation_fraction, 0)
-    mean, deviation = sample.X.mean(axis=0), sample.X.std(axis=0)
-    X, X_test = (torch.as_tensor((part - mean) / deviation) for part in (sample.X, sample.X_test))
+    scaler = StandardScaler().fit(sample.X)
+    X, X_test = (torch.as_tensor(scaler.transform(part)) for part in (sample.X, sample.X_test))
     y = torch.as_tensor(sample.y)
     train, watched = (TensorDataset(X[rows], y[rows]) for rows in (~held_out, held_out))
     loader, watching = DataLoader(train, head.batch_size, shuffle=True), DataLoader(watched, head.batch_size)
