@@ -1,6 +1,5 @@
 """Sweeps: many trials of a head, with the interface of scikit-learn's `GridSearchCV`."""
 
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -135,9 +134,8 @@ class SweepCV(GridSearchCV):
                 began = time.monotonic()
 
     def _one_by_one(
-        self, trials: Sequence[dict[str, Any]], done: Mapping[int, Any], X: Any, y: Any, weight: Any, folds: Sequence[Any]
+        self, left: list[int], trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, folds: Sequence[Any]
     ) -> Iterator[tuple[int, list[FoldScore]]]:
-        left = [number for number in range(len(trials)) if number not in done]
         fits = (
             delayed(_fit_and_score)(clone(self.estimator), trials[number], self.scorer_, X, y, weight, train, test)
             for number in tuple(left)
@@ -197,9 +195,13 @@ class Evaluation:
         """
         sweep, data = self._sweep, (self._X, self.y, self._weight, self.folds if folds is None else folds)
         done: dict[int, list[FoldScore]] = {}
-        for number, scores in itertools.chain(sweep._together(trials, *data), sweep._one_by_one(trials, done, *data)):
-            done[number] = [self._judge(score) for score in scores]
-            self._tell(trials[number], done[number])
+        for number, scores in sweep._together(trials, *data):
+            self._note(trials[number], done.setdefault(number, [self._judge(score) for score in scores]))
+        if done:  # an engine's time belongs to all that it solved
+            shared = float(np.mean([score.fit_time for scores in done.values() for score in scores]))
+            done = {number: [replace(score, fit_time=shared) for score in scores] for number, scores in done.items()}
+        for number, scores in sweep._one_by_one([n for n in range(len(trials)) if n not in done], trials, *data):
+            self._note(trials[number], done.setdefault(number, [self._judge(score) for score in scores]))
         self.trials += trials
         self.scores += (new := [done[number] for number in range(len(trials))])
         for name, value in notes.items():
@@ -217,7 +219,7 @@ class Evaluation:
             raise score.error
         return replace(score, scores=dict.fromkeys(score.scores, float(self._sweep.error_score)))
 
-    def _tell(self, params: Mapping[str, Any], folds: Sequence[FoldScore]) -> None:
+    def _note(self, params: Mapping[str, Any], folds: Sequence[FoldScore]) -> None:
         means, error = mean_scores(folds), first_error(folds)
         for name, value in means.items():
             self._best[name] = float(np.fmax(self._best.get(name, np.nan), value if error is None else np.nan))

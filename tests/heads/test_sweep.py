@@ -77,6 +77,12 @@ def test_progress_is_told_trial_by_trial_with_the_best_so_far(blobs):
     assert [report.error for report in told] == sweep.cv_results_["error"]
 
 
+def test_the_time_of_trials_that_are_solved_together_is_shared_among_them(blobs):
+    times = SweepCV(LinearHead(), {"C": [0.1, 1.0, 10.0]}, cv=3).fit(*blobs).cv_results_["mean_fit_time"]
+    assert times[0] > 0
+    assert times.tolist() == pytest.approx([times[0]] * 3)
+
+
 def test_refit_may_be_a_function_of_the_results(blobs):
     sweep = SweepCV(LinearHead(), {"C": [0.1, 1.0, 10.0]}, cv=3, refit=lambda results: 1).fit(*blobs)
     assert sweep.best_params_ == {"C": 1.0}
