@@ -35,18 +35,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", default="features", help="where features are kept")
     parser.add_argument("--widths", type=int, choices=range(len(WIDTHS)), help="one set of widths only, by its number")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=BATCH_SIZES)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     name, sample = next(iter(real(options.store)), ("synthetic 5,485 x 384, 8 classes", synthetic(5485, 384, 8)))
     chosen = WIDTHS if options.widths is None else (WIDTHS[options.widths],)
-    rows = [measure(sample, widths, batch_size) for widths in chosen for batch_size in BATCH_SIZES]
     print(f"\nMLP head, 24 configurations, {EPOCHS} epochs, {name}, {torch.get_num_threads()} threads")
     print("Ratios by the clock, and by processor time\n")
     headings = (
         "hidden units", "batch size", "stack", "our loop, one by one", "loop over a DataLoader", "share of the GEMM limit",
         "stack against our loop (points)", "test accuracy, stack", "test accuracy, DataLoader",
     )  # fmt: skip
-    print(tables.markdown(headings, rows))
+    print(tables.markdown(headings, []), flush=True)
+    for widths in chosen:
+        for batch_size in options.batch_sizes:
+            print(f"| {' | '.join(measure(sample, widths, batch_size))} |", flush=True)
 
 
 def measure(sample: Sample, widths: Sequence[int], batch_size: int) -> tuple[str, ...]:

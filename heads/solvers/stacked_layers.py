@@ -92,7 +92,7 @@ class StackedLayers:
         """Return a stack of some of the members, as they are."""
         members = [self.members[number] for number in chosen]
         zeros = tuple(self.numbers.new_zeros(count_numbers(members, self.width, self.classes)) for _ in range(3))
-        stack = StackedLayers(members, self.width, self.classes, zeros, self.steps)
+        stack = StackedLayers(members, self.width, self.classes, zeros, self.steps.clone())
         for place, number in enumerate(chosen):
             for mine, theirs in zip(stack.places[place], self.places[number], strict=True):
                 for new, old in zip(zeros, (self.numbers, self.means, self.squares), strict=True):
