@@ -128,17 +128,17 @@ class Stack:
     def blocks(self, points: torch.Tensor) -> Blocks:
         """Return dense models of the Hessians at points `[b, c, r + 1]`."""
         penalty = (1 / (self.C * self.total)).tolist()
-        built = [
-            invert_blocks(self.values, self._curvatures(number, point), penalty[number]) for number, point in enumerate(points)
-        ]
+        built = [invert_blocks(*self._curvatures(number, point), penalty[number]) for number, point in enumerate(points)]
         inverse, diagonal = (torch.stack(part) for part in zip(*built, strict=True))
         return Blocks(inverse, diagonal, torch.arange(len(self), device=points.device))
 
-    def _curvatures(self, number: int, point: torch.Tensor) -> torch.Tensor:
-        """Return the second derivatives `[c, n]` of one problem's mean loss by its logits."""
-        weight = self.weights[self.weight_of[number]]
-        logits = product(point, self.values.T)
-        return self.loss.curvature(logits) * (weight / self.total[number].to(weight.dtype))
+    def _curvatures(self, number: int, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the samples that one problem uses, `[k, r + 1]`, and the second derivatives `[c, k]` of its mean loss."""
+        row = int(self.weight_of[number])
+        runs = self.runs[row]
+        values = self.values[runs[0]] if len(runs) == 1 else torch.cat([self.values[rows] for rows in runs])
+        weight = torch.cat([self.weights[row, rows] for rows in runs])
+        return values, self.loss.curvature(product(point, values.T)) * (weight / self.total[number].to(weight.dtype))
 
 
 def used_runs(used: np.ndarray) -> list[slice]:
