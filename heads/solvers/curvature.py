@@ -28,7 +28,7 @@ class Coupled:
     basis, bend
         `[b, c, c]` and `[b, c]`: eigenvectors (columns) and eigenvalues of the logits' second derivatives.
     power
-        `[r]`, mean squares of the features along their axes.
+        `[b, r]`, mean squares of the features along their axes.
     penalty
         `[b]`, on every coordinate but the last.
     """
@@ -41,7 +41,7 @@ class Coupled:
     def solve(self, problems: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         """Divide by the eigenvalues, among the eigenvectors."""
         basis, bend = self.basis[problems], self.bend[problems]
-        scale = bend[..., None] * self.power
+        scale = bend[..., None] * self.power[problems, None]
         scale[..., :-1] += self.penalty[problems, None, None]
         floor = torch.finfo(scale.dtype).eps * bend.amax(dim=1)
         return basis @ ((basis.transpose(1, 2) @ gradients) / torch.maximum(scale, floor[:, None, None]))

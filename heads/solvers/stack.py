@@ -122,7 +122,7 @@ class Stack:
         """Return the Hessians at `start`."""
         bend, basis = torch.linalg.eigh(self.bend)
         dtype = self.values.dtype
-        power = self.values.square().mean(dim=0)
+        power = product(self.weights, self.values.square())[self.weight_of] / self.total[:, None].to(dtype)
         return Coupled(basis.to(dtype), bend.clamp(min=0).to(dtype), power, (1 / (self.C * self.total)).to(dtype))
 
     def blocks(self, points: torch.Tensor) -> Blocks:

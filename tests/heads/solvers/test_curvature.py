@@ -41,7 +41,7 @@ def test_about_weights_of_zero_it_is_the_hessian_s_inverse():
     share = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
     bend, basis = torch.linalg.eigh(torch.diag(share) - torch.outer(share, share))
     power = torch.tensor([4.0, 0.5, 1.0], dtype=torch.float64)
-    model = Coupled(basis[None], bend[None], power, torch.tensor([0.1], dtype=torch.float64))
+    model = Coupled(basis[None], bend[None], power[None], torch.tensor([0.1], dtype=torch.float64))
     hessian = torch.kron(torch.diag(share) - torch.outer(share, share), torch.diag(power))
     hessian += torch.kron(torch.eye(3), torch.diag(torch.tensor([0.1, 0.1, 0.0])))
     gradient = torch.randn(1, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
