@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_array
 
-from heads.solvers.logistic import solve_logistic
+from heads.solvers.logistic import needed_gap, solve_logistic
 from heads.solvers.losses import BinaryLoss, SoftmaxLoss
+from heads.solvers.products import product
 from heads.solvers.rotation import RotatedFeatures, rotate
 from heads.solvers.stack import Problems
 from heads.targets import encode_known, encode_labels, plain_labels
@@ -57,7 +58,7 @@ def few_shot_curve(
 ) -> FewShotCurve:
     """Fit a linear head on a few samples of each class, again and again.
 
-    A draw's smaller sizes are part of its larger ones, and are solved with them in one stack; the heads are those that
+    All draws and sizes are solved in one stack; a draw's smaller sizes are part of its larger ones. The heads are those that
     `LinearHead(C=C)` would fit to the samples drawn.
 
     Parameters
@@ -87,33 +88,39 @@ def few_shot_curve(
     if not len(steps) or steps[0] < 1:
         raise ValueError(f"`sizes` are {list(sizes)}; each must be at least 1")
     rotated, random = rotate(features), np.random.default_rng(random_state)
-    accuracy = np.stack([_draw(rotated, codes, len(classes), steps, C, random, tested, true) for _ in range(seeds)])
-    return FewShotCurve(steps, accuracy)
+    draws = [_draw(codes, int(steps[-1]), random) for _ in range(seeds)]
+    solution = _solve(rotated, codes, len(classes), draws, steps, C)
+    coef, intercept = rotated.to_weights(solution)
+    scores = product(torch.as_tensor(tested, dtype=torch.float32), torch.from_numpy(coef).flatten(0, 1).T)
+    scores = scores.view(len(tested), *coef.shape[:2]).numpy() + intercept
+    best = (scores[..., 0] > 0).astype(int) if len(classes) == 2 else scores.argmax(axis=2)
+    return FewShotCurve(steps, (best == true[:, None]).mean(axis=0).reshape(seeds, len(steps)))
 
 
-def _draw(
-    rotated: RotatedFeatures,
-    codes: np.ndarray,
-    classes: int,
-    steps: np.ndarray,
-    C: float,
-    random: np.random.Generator,
-    tested: np.ndarray,
-    true: np.ndarray,
-) -> np.ndarray:
-    """Return one draw's accuracies `[s]`."""
+def _draw(codes: np.ndarray, size: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw up to `size` samples of each class: return their rows, and each one's place among those of its class."""
     order = random.permutation(len(codes))
     order = order[np.argsort(codes[order], kind="stable")]
     place = np.arange(len(order)) - np.searchsorted(codes[order], codes[order])
-    rows, place = order[place < steps[-1]], place[place < steps[-1]]
-    weights = (place < steps[:, None]).astype(np.float32)
+    return order[place < size], place[place < size]
+
+
+def _solve(
+    rotated: RotatedFeatures,
+    codes: np.ndarray,
+    classes: int,
+    draws: Sequence[tuple[np.ndarray, np.ndarray]],
+    steps: np.ndarray,
+    C: float,
+) -> torch.Tensor:
+    """Fit a head on every draw and size: all in one stack, over the draws' samples one after the other."""
+    rows, place = (np.concatenate(parts) for parts in zip(*draws, strict=True))
+    draw = np.repeat(np.arange(len(draws)), [len(found) for found, _ in draws])
+    weights = (draw == np.arange(len(draws))[:, None, None]) & (place < steps[:, None])
     target = torch.as_tensor(codes[rows])
     loss: SoftmaxLoss | BinaryLoss = SoftmaxLoss(target, classes) if classes > 2 else BinaryLoss(target[None].float())
-    numbers = np.arange(len(steps))
-    problems = Problems(np.full(len(steps), float(C)), weights, numbers, np.zeros_like(numbers), numbers)
-    solution = solve_logistic(replace(rotated, values=rotated.values[torch.as_tensor(rows)]), loss, problems)
-    coef, intercept = rotated.to_weights(solution.rotated)
-    scores = (tested @ coef.reshape(-1, coef.shape[2]).T).reshape(len(tested), *coef.shape[:2]) + intercept
-    best = (scores[..., 0] > 0).astype(int) if classes == 2 else scores.argmax(axis=2)
-    hits: np.ndarray = (best == true[:, None]).mean(axis=0)
-    return hits
+    numbers = np.arange(len(draws) * len(steps))
+    weights = weights.reshape(len(numbers), -1).astype(np.float32)
+    problems = Problems(np.full(len(numbers), float(C)), weights, numbers, np.zeros_like(numbers), numbers)
+    features = replace(rotated, values=rotated.values[torch.as_tensor(rows)])
+    return solve_logistic(features, loss, problems, gap=needed_gap(len(draws[0][0]))).rotated

@@ -1,11 +1,11 @@
-"""Models of the Hessian that precondition a descent: its diagonal, or dense blocks of it that similar problems share."""
+"""Models of the Hessian that precondition a descent: of untold samples, or dense blocks that similar problems share."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 
-WIDTH = 256
+WIDTH = 128
 """Leading principal axes that a dense block covers; beyond them the diagonal is enough."""
 
 
@@ -18,14 +18,33 @@ class Curvature(Protocol):
 
 
 @dataclass(frozen=True)
-class Diagonal:
-    """Every problem's own diagonal `[b, c, r]`."""
+class Coupled:
+    """The Hessian where every sample has the same probabilities: exact about weights of zero, in principal axes.
 
-    values: torch.Tensor
+    It is how the logits bend each other, times how far the features reach along an axis, plus the penalty.
+
+    Attributes
+    ----------
+    basis, bend
+        `[b, c, c]` and `[b, c]`: eigenvectors (columns) and eigenvalues of the logits' second derivatives.
+    power
+        `[b, r]`, mean squares of the features along their axes.
+    penalty
+        `[b]`, on every coordinate but the last.
+    """
+
+    basis: torch.Tensor
+    bend: torch.Tensor
+    power: torch.Tensor
+    penalty: torch.Tensor
 
     def solve(self, problems: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
-        """Divide by the diagonals."""
-        return gradients / self.values[problems]
+        """Divide by the eigenvalues, among the eigenvectors."""
+        basis, bend = self.basis[problems], self.bend[problems]
+        scale = bend[..., None] * self.power[problems, None]
+        scale[..., :-1] += self.penalty[problems, None, None]
+        floor = torch.finfo(scale.dtype).eps * bend.amax(dim=1)
+        return basis @ ((basis.transpose(1, 2) @ gradients) / torch.maximum(scale, floor[:, None, None]))
 
 
 @dataclass(frozen=True)

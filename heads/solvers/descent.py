@@ -9,7 +9,11 @@ import torch
 
 from heads.solvers.curvature import Curvature
 
-MEMORY = 8
+MEMORY = 12
+FLATTEST = 0.1
+"""The least by which the model's inverse is scaled."""
+SLOWEST = 0.95
+"""The largest share of a promise that is taken to be left after a step."""
 SUFFICIENT_DECREASE = 1e-4
 SMALLEST_STEP = 1e-4
 FALL_SHARE = 0.02
@@ -81,6 +85,9 @@ class _Pairs:
             towards = towards - _spread(share) * change
             passed.append((share, scale))
         towards = solve(towards)
+        if self.steps:  # where the model is too flat, the last step has told by how much
+            step, change = self.steps[-1], self.changes[-1]
+            towards = towards * _spread((_dot(step, change) / _dot(change, solve(change))).nan_to_num(1).clamp(FLATTEST, 1))
         for (share, scale), step, change in zip(reversed(passed), self.steps, self.changes, strict=True):
             towards = towards + _spread(share - scale * _dot(change, towards)) * step
         return towards
@@ -98,7 +105,8 @@ def minimise(
     """Minimise every problem of a stack from its own starting point.
 
     A problem is done when the decrease that the model of its
-    Hessian promises is below `gap` of its objective, and below a share of `gap` of its objective's distance to the baseline;
+    Hessian promises, summed over steps to come that shrink as the last two did, is below `gap` of its objective, and below a
+    share of `gap` of its objective's distance to the baseline;
     where `tolerance` is not NaN, when its gradient's norm is below that; and in any case when no step along its direction
     decreases it, which is as low as its arithmetic can tell.
 
@@ -125,6 +133,7 @@ def minimise(
     converged = torch.zeros(count, dtype=torch.bool, device=start.device)
     active, point = torch.arange(count, device=start.device), start
     value, gradient = objective(active, point)
+    promised = torch.full_like(value, -torch.inf)
     pairs, stuck = _Pairs([], []), torch.zeros(count, dtype=torch.bool, device=start.device)
     for iteration in range(max_iter + 1):
         direction = pairs.direction(gradient, partial(_solve_model, objective, curvature, active))
@@ -132,7 +141,8 @@ def minimise(
         scale = torch.minimum(value, FALL_SHARE * (objective.baseline[active] - value)).clamp(
             min=torch.finfo(point.dtype).eps * value
         )
-        done = -slope / 2 <= gap * scale
+        rate = (slope / promised).nan_to_num(0).clamp(0, SLOWEST)
+        done = -slope / 2 <= gap * scale * (1 - rate)
         if tolerance is not None:
             asked = tolerance[active]
             done = torch.where(asked.isnan(), done, gradient.flatten(1).norm(dim=1) <= asked)
@@ -152,6 +162,7 @@ def minimise(
             pairs.take(kept)
         step, value, changed, stuck = _search(objective, active, point, value, gradient, direction, slope)
         pairs.add(step, changed - gradient)
+        promised = slope
         point, gradient = point + step, changed
     return Descent(points, values, iterations, converged)
 

@@ -18,6 +18,7 @@ from heads.linear import LinearHead
 from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.logistic import Solution, solve_logistic
 from heads.solvers.losses import BinaryLoss, SoftmaxLoss
+from heads.solvers.products import product
 from heads.solvers.rotation import RotatedFeatures, rotate
 from heads.solvers.stack import Problems
 
@@ -113,14 +114,20 @@ def _read_solution(
 ) -> Iterator[tuple[tuple[int, int], Solved]]:
     coef, intercept = features.to_weights(solution.rotated)
     coef = coef.reshape(len(heads), len(folds), *coef.shape[1:])
-    intercept, iterations = intercept.reshape(*coef.shape[:3]), solution.iterations.reshape(coef.shape[:2])
+    intercept, iterations = intercept.reshape(coef.shape[:3]), solution.iterations.reshape(coef.shape[:2])
     for at, fold in enumerate(folds):
-        X = task.features[task.folds[fold][1]]
+        scores = _scores(task.features[task.folds[fold][1]], coef[:, at], intercept[:, at])
+        best = (scores[..., 0] > 0).astype(int) if len(classes) == 2 else scores.argmax(axis=2)
         for row, (number, head) in enumerate(zip(numbers, heads, strict=True)):
-            scores = X @ coef[row, at].T + intercept[row, at]
-            best = (scores[:, 0] > 0).astype(int) if len(classes) == 2 else scores.argmax(axis=1)
             found = _Coefficients(task.classes[classes], coef[row, at], intercept[row, at], int(iterations[row, at]))
-            yield (number, fold), Solved(classes[best], partial(_fitted, head, found, task.X))
+            yield (number, fold), Solved(classes[best[:, row]], partial(_fitted, head, found, task.X))
+
+
+def _scores(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+    """Return scores `[n, b, c]` of features `[n, d]` by heads `[b, c, d]`, in one product."""
+    scores = product(torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(coef.reshape(-1, coef.shape[2])).T)
+    found: np.ndarray = scores.numpy().reshape(len(X), *coef.shape[:2])
+    return found + intercept
 
 
 def _fitted(head: LinearHead, found: _Coefficients, X: Any) -> LinearHead:

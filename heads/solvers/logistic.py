@@ -1,27 +1,29 @@
 """Batched logistic regression with an L2 penalty: penalties x folds x class weights x seeds in one solve.
 
 scikit-learn's objective: `C` times the sum of the samples' weighted losses, plus half the squared norm of the weights,
-intercepts free. All heads of the stack share the features: a pass is one matrix product with all their weights side by
-side, and what a head must not see (the samples of its validation fold) has weight zero. Where the time goes:
+intercepts free. All heads of the stack share the features, so that a pass is a few large matrix products with their weights
+side by side (`products`, `stack`), which leave out the samples that a fold holds out. Where the time goes:
 
+- Every problem starts from the best intercepts, where its Hessian is known without a pass (`curvature.Coupled`).
 - The folds of a trial are a *group*: they start from the solution of its *centre*, the problem on their data together, and
-  share a dense model of the curvature there (`curvature`). They need a few passes where alone they would need a hundred.
+  share a dense model of the curvature there (`curvature.Blocks`). They need a few passes where alone they would need a hundred.
 - The features' principal axes (`rotation`) make what the model leaves out nearly diagonal.
 - Solved problems leave the stack (`descent`).
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from heads.solvers.curvature import block_size
 from heads.solvers.descent import Descent, minimise
 from heads.solvers.losses import Loss
 from heads.solvers.rotation import RotatedFeatures
-from heads.solvers.stack import Problems, Stack
+from heads.solvers.stack import Problems, Stack, order_samples
 
-GAP = 1e-4
+GAP = 5e-5
 """Distance to the minimum, relative to the objective, at which a problem of many samples counts as solved."""
 MANY = 5000
 FINEST_GAP = 1e-8
@@ -29,7 +31,7 @@ ROUGH_GAP, CLOSE_GAP = 1e-2, 1e-3
 """Of the centres, before and after there is a model of the curvature."""
 MEMORY_LIMIT = 2 * 2**30
 """Bytes that the stack's weights, their history and the curvature may take; larger stacks are solved in parts."""
-COPIES = 24
+COPIES = 32
 """Tensors of the weights' size that a descent holds at once: its pairs, and what stands around them."""
 
 
@@ -91,11 +93,14 @@ def solve_logistic(
     """
     gap = needed_gap(len(features.values)) if gap is None else gap
     asked = np.full(len(problems), np.nan) if tolerance is None else tolerance
-    points = Stack(features.values, loss, problems).origin()
+    order = order_samples(problems.weights)
+    at = torch.as_tensor(order, device=features.values.device)
+    values, loss, problems = features.values[at], loss.take(at), replace(problems, weights=problems.weights[:, order])
+    points = torch.empty(len(problems), loss.columns, values.shape[1], dtype=values.dtype, device=values.device)
     objective, iterations = np.zeros(len(problems)), np.zeros(len(problems), int)
     converged = np.zeros(len(problems), bool)
-    for numbers in _parts(features.values, loss, problems):
-        found, scale = _solve_part(features.values, loss, problems.take(numbers), gap, asked[numbers], max_iter, on_solved)
+    for numbers in _parts(values, loss, problems):
+        found, scale = _solve_part(values, loss, problems.take(numbers), gap, asked[numbers], max_iter, on_solved)
         points[torch.as_tensor(numbers, device=points.device)] = found.points
         objective[numbers] = (found.value * scale).cpu().numpy()
         iterations[numbers], converged[numbers] = found.iterations.cpu().numpy(), found.converged.cpu().numpy()
@@ -113,8 +118,7 @@ def _solve_part(
 ) -> tuple[Descent, torch.Tensor]:
     """Solve problems that fit into memory; return also what brings their values to scikit-learn's scale."""
     centres, members = Stack(values, loss, problems.centres()), Stack(values, loss, problems)
-    start = centres.origin()
-    start = minimise(centres, start, centres.diagonal(start), max(gap, ROUGH_GAP), max_iter=max_iter).points
+    start = minimise(centres, centres.start(), centres.coupled(), max(gap, ROUGH_GAP), max_iter=max_iter).points
     blocks = centres.blocks(start)
     if len(members) > len(centres):
         start = minimise(centres, start, blocks, max(gap, CLOSE_GAP), max_iter=max_iter).points
@@ -126,13 +130,13 @@ def _solve_part(
 
 def _parts(values: torch.Tensor, loss: Loss, problems: Problems) -> Iterator[np.ndarray]:
     """Give the numbers of as many problems at a time as memory allows, groups whole."""
-    stack = Stack(values, loss, problems)
-    weights = COPIES * stack.origin()[0].numel() * values.element_size()
+    weights = COPIES * loss.columns * values.shape[1] * values.element_size()
+    blocks = loss.columns * block_size(values) ** 2 * values.element_size()
     part: list[np.ndarray] = []
     taken = 0
     for group in range(problems.group_of.max() + 1):
         members = np.flatnonzero(problems.group_of == group)
-        needed = len(members) * weights + 2 * stack.block_bytes()
+        needed = len(members) * weights + 2 * blocks
         if part and taken + needed > MEMORY_LIMIT:
             yield np.concatenate(part)
             part, taken = [], 0

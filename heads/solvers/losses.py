@@ -5,6 +5,8 @@ from typing import NamedTuple, Protocol
 
 import torch
 
+RARE = 1e-6
+"""The smallest share of a class that an intercept is made of."""
 TINY = 1e-30
 """The smallest probability whose logarithm is taken; float32 ends soon below."""
 
@@ -16,6 +18,24 @@ class BlockLoss(NamedTuple):
     residual: torch.Tensor
 
 
+class Untold(NamedTuple):
+    """The best that one head's intercepts can do alone (float64).
+
+    Attributes
+    ----------
+    value
+        Mean loss.
+    intercepts
+        `[c]`.
+    bend
+        `[c, c]`, second derivatives of the mean loss by the logits there.
+    """
+
+    value: torch.Tensor
+    intercepts: torch.Tensor
+    bend: torch.Tensor
+
+
 class Loss(Protocol):
     """What the solver asks of a loss."""
 
@@ -25,7 +45,11 @@ class Loss(Protocol):
         ...
 
     def __call__(self, logits: torch.Tensor, rows: slice, weight: torch.Tensor, target: torch.Tensor) -> BlockLoss:
-        """Judge logits `[b, c, k]` of `k` samples (`rows`), with weights `[b, k]`; `target` `[b]` is what each head learns."""
+        """Judge logits `[b, c, k]` of `k` samples (`rows`), with weights `[k]`; `target` `[b]` is what each head learns."""
+        ...
+
+    def take(self, samples: torch.Tensor) -> "Loss":
+        """Return the same for some samples, or in another order."""
         ...
 
     def curvature(self, logits: torch.Tensor) -> torch.Tensor:
@@ -36,8 +60,8 @@ class Loss(Protocol):
         """Drop from weights `[b, c, r]` what changes no loss."""
         ...
 
-    def without_features(self, weights: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the smallest mean losses `[b]` (float64) that intercepts alone can reach, with sample weights `[b, n]`."""
+    def without_features(self, weight: torch.Tensor, target: torch.Tensor) -> Untold:
+        """Return what intercepts alone can reach for one head, with sample weights `[n]`."""
         ...
 
 
@@ -59,7 +83,11 @@ class SoftmaxLoss:
             lost = torch.where(found < TINY, logits.amax(dim=1) - logits.gather(1, where)[:, 0], lost)
         value = (lost * weight).sum(dim=1, dtype=torch.float64)
         probability.scatter_(1, where, (found - 1)[:, None])
-        return BlockLoss(value, probability.mul_(weight[:, None]))
+        return BlockLoss(value, probability.mul_(weight))
+
+    def take(self, samples: torch.Tensor) -> "SoftmaxLoss":
+        """Return the same for some samples."""
+        return SoftmaxLoss(self.codes[samples], self.columns)
 
     def curvature(self, logits: torch.Tensor) -> torch.Tensor:
         """Return `p (1 - p)` of each class: the diagonal of the Hessian by a sample's logits."""
@@ -70,11 +98,13 @@ class SoftmaxLoss:
         """Drop what all classes have in common: it changes no probability, and under a penalty no minimum has any."""
         return points - points.mean(dim=1, keepdim=True)
 
-    def without_features(self, weights: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the entropies of the classes' weighted shares."""
-        counts = torch.zeros(len(weights), self.columns, dtype=torch.float64, device=weights.device)
-        counts.index_add_(1, self.codes, weights.double())
-        return torch.special.entr(counts / counts.sum(dim=1, keepdim=True)).sum(dim=1)
+    def without_features(self, weight: torch.Tensor, target: torch.Tensor) -> Untold:
+        """Return the logarithms of the classes' weighted shares."""
+        counts = torch.zeros(self.columns, dtype=torch.float64, device=weight.device).index_add_(0, self.codes, weight.double())
+        share = counts / counts.sum()
+        return Untold(
+            torch.special.entr(share).sum(), share.clamp(min=RARE).log(), torch.diag(share) - torch.outer(share, share)
+        )
 
 
 @dataclass(frozen=True)
@@ -93,6 +123,10 @@ class BinaryLoss:
         value = (lost * weight).sum(dim=1, dtype=torch.float64)
         return BlockLoss(value, ((probability - truth) * weight)[:, None])
 
+    def take(self, samples: torch.Tensor) -> "BinaryLoss":
+        """Return the same for some samples."""
+        return BinaryLoss(self.targets[:, samples])
+
     def curvature(self, logits: torch.Tensor) -> torch.Tensor:
         """Return `p (1 - p)`."""
         probability = torch.sigmoid(logits)
@@ -102,7 +136,8 @@ class BinaryLoss:
         """Drop nothing: all weights count."""
         return points
 
-    def without_features(self, weights: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the entropies of the targets' weighted shares of ones."""
-        ones = torch.linalg.vecdot(weights.double(), self.targets[target].double()) / weights.sum(dim=1, dtype=torch.float64)
-        return torch.special.entr(ones) + torch.special.entr(1 - ones)
+    def without_features(self, weight: torch.Tensor, target: torch.Tensor) -> Untold:
+        """Return the log-odds of the weighted share of ones."""
+        share = (weight.double() @ self.targets[target].double()) / weight.sum(dtype=torch.float64)
+        entropy = torch.special.entr(share) + torch.special.entr(1 - share)
+        return Untold(entropy, torch.logit(share, RARE)[None], (share - share.square())[None, None])

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from heads.solvers.products import product
+
 
 @dataclass(frozen=True)
 class RotatedFeatures:
@@ -47,10 +49,10 @@ def rotate(X: np.ndarray, dtype: torch.dtype = torch.float32, device: torch.devi
     centred = (features - mean.to(features.dtype)).to(dtype)
     count, width = centred.shape
     if width <= count:
-        axes = torch.linalg.eigh(centred.T @ centred).eigenvectors
+        axes = torch.linalg.eigh(product(centred.T, centred)).eigenvectors
     else:
-        values, vectors = torch.linalg.eigh(centred @ centred.T)
+        values, vectors = torch.linalg.eigh(product(centred, centred.T))
         kept = values > values[-1].clamp(min=0) * count * torch.finfo(dtype).eps
         axes = torch.linalg.qr(centred.T @ vectors[:, kept]).Q
     ones = torch.ones(count, 1, dtype=dtype, device=centred.device)
-    return RotatedFeatures(torch.cat([centred @ axes, ones], dim=1), mean, axes)
+    return RotatedFeatures(torch.cat([product(centred, axes), ones], dim=1), mean, axes)

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from heads.solvers.curvature import Blocks, Diagonal, block_size, invert_blocks
+from heads.solvers.curvature import Blocks, Coupled, invert_blocks
 from heads.solvers.descent import Evaluation
 from heads.solvers.losses import Loss
+from heads.solvers.products import product
 
-BLOCK = 2**21
-"""Logits in work at a time: what a cache holds."""
+TILE_COLUMNS, TILE_ROWS = 512, 1024
+"""Logits in work at a time: enough for products at full speed, and few enough to stay in the cache."""
+SHORT = 256
+"""Samples without weight that are passed over only from this many in a row."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,11 @@ class Problems:
     def centres(self) -> "Problems":
         """Return a problem for each group: its members' weights, averaged."""
         first = np.unique(self.group_of, return_index=True)[1]
-        weights = np.stack([self.weights[self.weight_of[self.group_of == group]].mean(axis=0) for group in range(len(first))])
-        groups = np.arange(len(first))
-        return Problems(self.C[first], weights, groups, self.target_of[first], groups)
+        members = [tuple(sorted(self.weight_of[self.group_of == group])) for group in range(len(first))]
+        kinds = list(dict.fromkeys(members))
+        weights = np.stack([self.weights[list(kind)].mean(axis=0) for kind in kinds])
+        weight_of = np.array([kinds.index(kind) for kind in members])
+        return Problems(self.C[first], weights, weight_of, self.target_of[first], np.arange(len(first)))
 
 
 class Stack:
@@ -68,61 +73,85 @@ class Stack:
         self.C = tensor(problems.C, torch.float64)
         self.weights = tensor(problems.weights, values.dtype)
         self.weight_of, self.target_of = tensor(problems.weight_of, torch.int64), tensor(problems.target_of, torch.int64)
+        self.runs = [used_runs(row != 0) for row in problems.weights]
         self.total = self.weights.sum(dim=1, dtype=torch.float64)[self.weight_of]
         kinds, kind_of = torch.unique(torch.stack([self.weight_of, self.target_of]), dim=1, return_inverse=True)
-        reached = [loss.without_features(self.weights[weight][None], target[None]) for weight, target in kinds.T]
-        self.baseline = torch.cat(reached)[kind_of]
+        untold = [loss.without_features(self.weights[weight], target) for weight, target in kinds.T]
+        self.baseline, self.intercepts, self.bend = (torch.stack(part)[kind_of] for part in zip(*untold, strict=True))
 
     def __len__(self) -> int:
         return len(self.C)
 
-    def origin(self) -> torch.Tensor:
-        """Return weights of zero for all problems `[b, c, r + 1]`."""
+    def start(self) -> torch.Tensor:
+        """Return the best points `[b, c, r + 1]` without any weights."""
         shape = (len(self), self.loss.columns, self.values.shape[1])
-        return torch.zeros(shape, dtype=self.values.dtype, device=self.values.device)
+        points = torch.zeros(shape, dtype=self.values.dtype, device=self.values.device)
+        points[..., -1] = self.intercepts
+        return self.project(points)
 
     def __call__(self, problems: torch.Tensor, points: torch.Tensor) -> Evaluation:
-        """Evaluate some problems at points `[b, c, r + 1]`, block of samples by block."""
-        heads, columns, width = points.shape
-        flat = points.reshape(heads * columns, width)
-        value = torch.zeros(heads, dtype=torch.float64, device=points.device)
-        gradient = torch.zeros_like(flat)
+        """Evaluate some problems at points `[b, c, r + 1]`."""
+        value = torch.zeros(len(points), dtype=torch.float64, device=points.device)
+        gradient = torch.empty_like(points)
         weight_of, target_of = self.weight_of[problems], self.target_of[problems]
-        size = min(max(BLOCK // (heads * columns) // 64 * 64, 256), 8192)
-        for begin in range(0, len(self.values), size):
-            rows = slice(begin, begin + size)
-            block = self.values[rows]
-            logits = (flat @ block.T).view(heads, columns, len(block))
-            found = self.loss(logits, rows, self.weights[:, rows][weight_of], target_of)
-            value += found.value
-            gradient.addmm_(found.residual.reshape(heads * columns, -1), block)
+        for row in weight_of.unique().tolist():
+            for tile in (weight_of == row).nonzero()[:, 0].split(max(TILE_COLUMNS // points.shape[1], 1)):
+                value[tile], gradient[tile] = self._sum_losses(row, points[tile], target_of[tile])
         total = self.total[problems]
         penalty = 1 / (self.C[problems] * total)
-        gradient = gradient.view_as(points).mul_((1 / total).to(points.dtype)[:, None, None])
+        gradient = gradient.mul_((1 / total).to(points.dtype)[:, None, None])
         weights = points[..., :-1]
         gradient[..., :-1] += penalty.to(points.dtype)[:, None, None] * weights
         return Evaluation(value / total + penalty / 2 * weights.flatten(1).norm(dim=1).double() ** 2, gradient)
 
-    def diagonal(self, points: torch.Tensor) -> Diagonal:
-        """Return the Hessians' diagonals at points `[b, c, r + 1]`."""
-        squares = self.values.square()
-        bend = torch.stack([self._bend(number, point) @ squares for number, point in enumerate(points)])
-        bend[..., :-1] += (1 / (self.C * self.total)).to(points.dtype)[:, None, None]
-        return Diagonal(bend.clamp_(min=torch.finfo(points.dtype).tiny))
+    def _sum_losses(self, row: int, points: torch.Tensor, target_of: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return losses `[b]` and gradients of problems with the same weights, over the samples that they give any weight."""
+        heads, columns, width = points.shape
+        flat = points.reshape(heads * columns, width)
+        value = torch.zeros(heads, dtype=torch.float64, device=points.device)
+        gradient = torch.zeros_like(flat)
+        for rows in self.runs[row]:
+            block = self.values[rows]
+            logits = product(flat, block.T).view(heads, columns, -1)
+            found = self.loss(logits, rows, self.weights[row, rows], target_of)
+            value += found.value
+            gradient += product(found.residual.view(heads * columns, -1), block)
+        return value, gradient.view_as(points)
+
+    def coupled(self) -> Coupled:
+        """Return the Hessians at `start`."""
+        bend, basis = torch.linalg.eigh(self.bend)
+        dtype = self.values.dtype
+        power = product(self.weights, self.values.square())[self.weight_of] / self.total[:, None].to(dtype)
+        return Coupled(basis.to(dtype), bend.clamp(min=0).to(dtype), power, (1 / (self.C * self.total)).to(dtype))
 
     def blocks(self, points: torch.Tensor) -> Blocks:
         """Return dense models of the Hessians at points `[b, c, r + 1]`."""
         penalty = (1 / (self.C * self.total)).tolist()
-        built = [invert_blocks(self.values, self._bend(number, point), penalty[number]) for number, point in enumerate(points)]
+        built = [invert_blocks(*self._curvatures(number, point), penalty[number]) for number, point in enumerate(points)]
         inverse, diagonal = (torch.stack(part) for part in zip(*built, strict=True))
         return Blocks(inverse, diagonal, torch.arange(len(self), device=points.device))
 
-    def block_bytes(self) -> int:
-        """Return the memory that the blocks of one group take."""
-        return self.loss.columns * block_size(self.values) ** 2 * self.values.element_size()
+    def _curvatures(self, number: int, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the samples that one problem uses, `[k, r + 1]`, and the second derivatives `[c, k]` of its mean loss."""
+        row = int(self.weight_of[number])
+        runs = self.runs[row]
+        values = self.values[runs[0]] if len(runs) == 1 else torch.cat([self.values[rows] for rows in runs])
+        weight = torch.cat([self.weights[row, rows] for rows in runs])
+        return values, self.loss.curvature(product(point, values.T)) * (weight / self.total[number].to(weight.dtype))
 
-    def _bend(self, number: int, point: torch.Tensor) -> torch.Tensor:
-        """Return the second derivatives `[c, n]` of one problem's mean loss by its logits."""
-        weight = self.weights[self.weight_of[number]]
-        logits = point @ self.values.T
-        return self.loss.curvature(logits) * (weight / self.total[number].to(weight.dtype))
+
+def used_runs(used: np.ndarray) -> list[slice]:
+    """Cover the samples that are used, `[n]`, by slices of at most `TILE_ROWS`, leaving out long runs of others."""
+    places = np.flatnonzero(used)
+    breaks = np.flatnonzero(np.diff(places) > SHORT)
+    runs = []
+    for start, stop in zip(places[np.r_[0, breaks + 1]], places[np.r_[breaks, -1]] + 1, strict=True):
+        edges = np.linspace(start, stop, -(-(stop - start) // TILE_ROWS) + 1).astype(int)
+        runs += [slice(*pair) for pair in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
+    return runs
+
+
+def order_samples(weights: np.ndarray) -> np.ndarray:
+    """Return an order of samples in which those that the same rows of `weights` `[w, n]` leave out stand together."""
+    return np.lexsort(np.packbits(weights == 0, axis=0)[::-1])

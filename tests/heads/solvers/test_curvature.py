@@ -1,7 +1,7 @@
 import torch
 
 from heads.solvers import curvature
-from heads.solvers.curvature import Blocks, Diagonal, invert_blocks
+from heads.solvers.curvature import Blocks, Coupled, invert_blocks
 
 
 def example(count, width, seed=0):
@@ -37,6 +37,14 @@ def test_problems_are_solved_with_the_block_of_their_group():
     assert blocks.solve(torch.tensor([2, 0]), gradients).tolist() == [[[0.25, 3, 3]], [[0.5, 1, 1]]]
 
 
-def test_a_diagonal_divides():
-    model = Diagonal(torch.tensor([[[1.0, 2.0]], [[4.0, 8.0]]]))
-    assert model.solve(torch.tensor([1]), torch.ones(1, 1, 2)).tolist() == [[[0.25, 0.125]]]
+def test_about_weights_of_zero_it_is_the_hessian_s_inverse():
+    share = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    bend, basis = torch.linalg.eigh(torch.diag(share) - torch.outer(share, share))
+    power = torch.tensor([4.0, 0.5, 1.0], dtype=torch.float64)
+    model = Coupled(basis[None], bend[None], power[None], torch.tensor([0.1], dtype=torch.float64))
+    hessian = torch.kron(torch.diag(share) - torch.outer(share, share), torch.diag(power))
+    hessian += torch.kron(torch.eye(3), torch.diag(torch.tensor([0.1, 0.1, 0.0])))
+    gradient = torch.randn(1, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    gradient -= gradient.mean(dim=1, keepdim=True)
+    found = model.solve(torch.tensor([0]), gradient)
+    torch.testing.assert_close((hessian @ found.flatten()).view_as(gradient), gradient)

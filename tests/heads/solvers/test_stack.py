@@ -1,0 +1,55 @@
+import numpy as np
+import torch
+
+from heads.solvers import stack
+from heads.solvers.losses import SoftmaxLoss
+from heads.solvers.stack import Problems, Stack, order_samples, used_runs
+
+
+def example(weights, groups):
+    count = len(groups)
+    rows = np.arange(count) % len(weights)
+    return Problems(np.ones(count), weights, rows, np.zeros(count, int), np.array(groups))
+
+
+def test_the_samples_that_a_fold_leaves_out_come_to_stand_together():
+    folds = np.random.default_rng(0).integers(5, size=1000)
+    weights = (folds != np.arange(5)[:, None]).astype(float)
+    ordered = weights[:, order_samples(weights)]
+    assert (np.abs(np.diff(ordered, axis=1)).sum(axis=1) <= 2).all()
+
+
+def test_runs_cover_what_is_used_and_pass_over_long_gaps_alone(monkeypatch):
+    monkeypatch.setattr(stack, "SHORT", 5)
+    monkeypatch.setattr(stack, "TILE_ROWS", 10)
+    used = np.zeros(60, bool)
+    used[[3, 4, 8, 20]] = used[30:55] = True
+    runs = used_runs(used)
+    covered = np.zeros(60, int)
+    for run in runs:
+        covered[run] += 1
+    assert covered.max() == 1
+    assert covered[used].all()
+    assert not covered[9:20].any()
+    assert max(run.stop - run.start for run in runs) <= 10
+
+
+def test_it_is_the_same_objective_however_samples_and_heads_are_tiled(monkeypatch):
+    rng = np.random.default_rng(0)
+    values = torch.as_tensor(rng.normal(size=(50, 4)))
+    problems = example((rng.random((2, 50)) > 0.3).astype(float), [0, 0, 1, 1])
+    points = torch.as_tensor(rng.normal(size=(4, 3, 4)))
+    loss = SoftmaxLoss(torch.as_tensor(rng.integers(3, size=50)), 3)
+    whole = Stack(values, loss, problems)(torch.arange(4), points)
+    for name, size in (("SHORT", 1), ("TILE_ROWS", 7), ("TILE_COLUMNS", 3)):
+        monkeypatch.setattr(stack, name, size)
+    tiled = Stack(values, loss, problems)(torch.arange(4), points)
+    torch.testing.assert_close(tiled.value, whole.value)
+    torch.testing.assert_close(tiled.gradient, whole.gradient)
+
+
+def test_a_centre_has_its_group_s_weights_on_average_and_groups_alike_share_a_row():
+    weights = np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 1.0]])
+    centres = example(weights, [0, 0, 1, 1]).centres()
+    assert centres.weights.tolist() == [[1.0, 0.5, 0.5]]
+    assert centres.weight_of.tolist() == [0, 0]
