@@ -65,11 +65,18 @@ class Data(Part):
 
 
 class ViewChoice(Part):
-    """Augmented views of every image, besides the image itself."""
+    """Augmented views of every image that is trained on, besides the image itself, and what heads do with them."""
 
     count: int = Field(ge=1)
     seed: int = Field(0, ge=0)
     policy: Literal["flip-crop", "randaugment", "augmix"] = "flip-crop"
+    use: Literal["sample", "average"] = Field(
+        "sample",
+        description="sample: train on every view, with its image's label; average: on the mean of an image's views",
+    )
+    test: Literal["plain", "average"] = Field(
+        "plain", description="what is validated, tested and predicted on: the image itself, or the mean of its views"
+    )
 
 
 class Backbone(Part):

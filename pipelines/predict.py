@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from extract import Features, Samples, extract
-from pipelines.columns import read_columns
+from pipelines.columns import read_answered
 from pipelines.errors import RunError
 from pipelines.given import read_given, show
 from pipelines.run import SavedMember, SavedRun, read_run
@@ -63,7 +63,7 @@ def predict(
 
 def _features(run: Path, saved: SavedRun, member: SavedMember, samples: Samples, store: str, progress: Any) -> Features:
     spec = member.backbone
-    if spec.views is not None:  # an answer is for the plain image
+    if spec.views is not None and not member.averages:  # an answer is for the plain image
         spec = dataclasses.replace(spec, views=dataclasses.replace(spec.views, count=0))
     found = extract(samples, spec, store, list(member.outputs), device=saved.device, keep_table=False, progress=progress)
     if found.recipe.id != member.recipe:
@@ -80,7 +80,7 @@ def _answer(saved: SavedRun, features: Sequence[Features], rows: np.ndarray) -> 
 
     raw = []
     for member, found in zip(saved.members, features, strict=True):
-        X = read_columns(found, member.outputs, rows).X
+        X, _ = read_answered(found, member.outputs, rows, member.averages)
         if saved.task == "classification":
             raw.append(class_probabilities(member.head, X, saved.names))
         else:

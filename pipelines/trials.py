@@ -14,6 +14,7 @@ from pipelines.combinations import Combination, combine
 from pipelines.config import Config, Head
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction
+from pipelines.lessons import sweep_lesson
 from pipelines.task import Task
 
 SCORES = {
@@ -129,14 +130,16 @@ def run_trials(
         raise TrainingError(f"trials cannot be validated: {error}; set `selection.folds` lower") from error
     trials: list[Trial] = []
     for features, outputs, heads in _plan(config, extraction):
-        columns = read_columns(features, outputs, task.rows)
-        X, y = columns.X[task.development], task.labels[task.development]
+        columns = read_columns(features, outputs, task.rows, extraction.views.get(features.recipe.id))
+        development = task.development
         for head in heads:
+            unfitted = build(head.kind, {}, columns.widths, task.kind)
+            X, y, splits = sweep_lesson(columns, development, task.labels[development], folds, unfitted)
             sweep = SweepCV(
-                build(head.kind, {}, columns.widths, task.kind),
+                unfitted,
                 head.grid(),
                 scoring=sorted({*SCORES[task.kind], metric}),
-                cv=folds,
+                cv=splits,
                 refit=False,
                 on_trial=on_trial and (lambda scores: on_trial(scores[metric])),
             )
@@ -152,7 +155,7 @@ def run_trials(
 def columns_of(trial: Trial, extraction: Extraction, task: Task) -> Columns:
     """Read the features that a trial is on."""
     features = next(features for features in extraction.features if features.recipe.id == trial.recipe)
-    return read_columns(features, trial.outputs, task.rows)
+    return read_columns(features, trial.outputs, task.rows, extraction.views.get(trial.recipe))
 
 
 def build(kind: str, params: dict[str, Any], widths: tuple[int, ...], task: str) -> BaseEstimator:
