@@ -9,9 +9,11 @@ import numpy as np
 
 from cache import FeatureStore, Ragged, Recipe, StoreError, Table, write_table
 from cache.keys import sortable
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.custom import CustomBackbone
+from extract.backbones.find_tokenizer import find_tokenizer
 from extract.backbones.registry import find_backbone
+from extract.backbones.spec import BackboneSpec, check_settings, overrides
 from extract.devices import choose_device, choose_precision
 from extract.errors import BackboneError, BadSampleError, NoSuchBackboneError
 from extract.job import Job
@@ -242,7 +244,9 @@ def _match(samples: Samples, spec: BackboneSpec) -> tuple[Samples, Checkpoint]:
         samples, kind = samples.as_files(), "image"
     if spec.views is not None and kind == "text":
         raise NoSuchBackboneError(f"{spec.backbone}: views are of images, and the samples are texts; leave out `views`")
-    return samples, checkpoint.for_samples(kind)
+    checkpoint = checkpoint.for_samples(kind)
+    check_settings(checkpoint, spec)
+    return samples, checkpoint
 
 
 def _refused_samples(wanted: Rows, refused: Mapping[bytes, str]) -> dict[int, str]:
@@ -266,8 +270,13 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
         preprocessing |= {"views": spec.views.policy}
     if checkpoint.offer.others:
         preprocessing |= {"takes": checkpoint.offer.takes}
-    if spec.window_overlap is not None:
-        preprocessing["window_overlap"] = spec.window_overlap
+    preprocessing |= overrides(
+        spec, "window_overlap", "mean", "std", "interpolation", "crop_fraction", "resize_mode", "truncation_side"
+    )
+    if spec.tokenizer is not None:
+        preprocessing["tokenizer"] = find_tokenizer(spec.tokenizer).identity
+    if spec.lowercase:
+        preprocessing["lowercase"] = True
     if spec.trust_remote_code:
         preprocessing["trust_remote_code"] = True
     return Recipe(

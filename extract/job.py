@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from cache import FeatureStore, Lease, Recipe
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.registry import adapter_of
+from extract.backbones.spec import BackboneSpec
 from extract.options import LoopOptions
 from extract.outcome import Outcome
 from extract.outputs import Output

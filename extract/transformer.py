@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from extract.backbones.checkpoint import BackboneSpec
+from extract.backbones.spec import BackboneSpec
 from extract.errors import BadSampleError
 from extract.extractor import extract
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from extract import Features
+from pipelines.backbone_config import ViewChoice
 from pipelines.combinations import Combination
-from pipelines.config import ViewChoice
 from pipelines.errors import TrainingError
 
 

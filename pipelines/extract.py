@@ -10,7 +10,8 @@ from typing import Any
 from cache import FeatureStore
 from cache.budget import Budget, parse_size
 from extract import BackboneSpec, Columns, Features, LoopOptions, Samples, Skipped, extract, find_backbone, load_samples
-from pipelines.config import Backbone, Config, Data, ViewChoice
+from pipelines.backbone_config import Backbone, ViewChoice
+from pipelines.config import Config, Data
 from pipelines.errors import UsageError
 
 MOST_SAMPLES_WITH_LAYERS = 100_000

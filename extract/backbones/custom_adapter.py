@@ -8,8 +8,9 @@ import torch
 from torch.utils.data import default_collate
 
 from extract.backbones.base import Backbone, Batch, Prepared, freeze
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.loading import autocast
+from extract.backbones.spec import BackboneSpec
 from extract.backbones.vision import fetch
 from extract.decoding import decode
 from extract.errors import BackboneError, UnusableSampleError

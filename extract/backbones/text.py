@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from extract.backbones.base import Backbone, Batch, Prepared, freeze
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
+from extract.backbones.find_tokenizer import find_tokenizer
 from extract.backbones.loading import autocast, loading
+from extract.backbones.spec import BackboneSpec
 from extract.backbones.tokens import PLACES, REAL, Cutting, Windowing
 from extract.errors import BackboneError, NoSuchBackboneError
 from extract.outputs import Output
@@ -53,12 +55,11 @@ class TextBackbone(Backbone):
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, spec: BackboneSpec, device: str, precision: str) -> "TextBackbone":
-        from transformers import AutoTokenizer
-
         place = {"revision": checkpoint.revision, "trust_remote_code": spec.trust_remote_code}
         with loading(checkpoint):
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint.location, **place)
+            tokenizer = load_tokenizer(checkpoint, spec)
             model = _load_model(checkpoint.location, place)
+            check_vocabulary(tokenizer, model, spec)
         length = checked_length(spec, token_limit(model, tokenizer), checkpoint)
         texts = make_texts(tokenizer, model, length, spec.prompt or "", spec, checkpoint)
         return cls(model, texts, checkpoint.offer.layers, device, precision)
@@ -114,11 +115,33 @@ def make_texts(tokenizer: Any, model: Any, length: int, prompt: str, spec: Backb
     known = (tokenizer.pad_token_id, getattr(model.config, "pad_token_id", None), 0)
     padding = next(token for token in known if token is not None)
     if spec.window_overlap is None:
-        return Cutting(tokenizer, length, prompt, padding)
+        return Cutting(tokenizer, length, prompt, padding, spec.lowercase)
+    if spec.truncation_side is not None:
+        raise NoSuchBackboneError(f"{checkpoint.uri}: with window_overlap nothing is cut off; leave out truncation_side")
     try:
-        return Windowing(tokenizer, length, prompt, padding, spec.window_overlap)
+        return Windowing(tokenizer, length, prompt, padding, spec.window_overlap, spec.lowercase)
     except NoSuchBackboneError as error:
         raise NoSuchBackboneError(f"{checkpoint.uri}: {error}") from error
+
+
+def load_tokenizer(checkpoint: Checkpoint, spec: BackboneSpec) -> Any:
+    """Load a checkpoint's tokenizer, or the one that the settings name."""
+    from transformers import AutoTokenizer
+
+    location, revision = checkpoint.location, checkpoint.revision
+    if spec.tokenizer is not None:
+        found = find_tokenizer(spec.tokenizer)
+        location, revision = found.location, found.revision
+    tokenizer = AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=spec.trust_remote_code)
+    if spec.truncation_side is not None:
+        tokenizer.truncation_side = spec.truncation_side
+    return tokenizer
+
+
+def check_vocabulary(tokenizer: Any, model: Any, spec: BackboneSpec) -> None:
+    """Refuse a tokenizer that was named and has tokens that the model has no embeddings of."""
+    if spec.tokenizer is not None and len(tokenizer) > (rows := model.get_input_embeddings().num_embeddings):
+        raise BackboneError(f"tokenizer {spec.tokenizer} has {len(tokenizer):,} tokens, and the model knows {rows:,}")
 
 
 def _load_model(location: str, place: Mapping[str, Any]) -> Any:

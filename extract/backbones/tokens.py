@@ -29,13 +29,16 @@ class Cutting:
         Put before every text (of a pair, before the first).
     padding
         Token that stands where there is none.
+    lowercase
+        Whether texts are turned to lower case first.
     """
 
-    def __init__(self, tokenizer: Any, max_length: int, prompt: str, padding: int) -> None:
+    def __init__(self, tokenizer: Any, max_length: int, prompt: str, padding: int, lowercase: bool = False) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.prompt = prompt
         self.padding = padding
+        self.lowercase = lowercase
 
     def prepare(self, samples: Sequence[Any]) -> Prepared:
         """Tokenise texts; tell how long they were before they were cut."""
@@ -61,14 +64,17 @@ class Cutting:
         if len({pair is None for pair in pairs}) > 1:  # a tokenizer takes either; texts without a pair have an empty one
             return [self._encode([sample], **settings)[0] for sample in samples]
         columns = self.tokenizer(
-            [self.prompt + text for text in texts] if self.prompt else texts,
-            None if pairs[0] is None else pairs,
+            self._spell([self.prompt + text for text in texts] if self.prompt else texts),
+            None if pairs[0] is None else self._spell(pairs),
             padding=False,
             return_attention_mask=False,
             verbose=False,
             **settings,
         )
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    def _spell(self, texts: list[Any]) -> list[Any]:
+        return [text.lower() for text in texts] if self.lowercase else texts
 
 
 class Windowing(Cutting):
@@ -79,14 +85,16 @@ class Windowing(Cutting):
 
     Parameters
     ----------
-    tokenizer, max_length, prompt, padding
+    tokenizer, max_length, prompt, padding, lowercase
         As for `Cutting`; `max_length` is a window's.
     overlap
         Tokens that neighbours share.
     """
 
-    def __init__(self, tokenizer: Any, max_length: int, prompt: str, padding: int, overlap: int) -> None:
-        super().__init__(tokenizer, max_length, prompt, padding)
+    def __init__(
+        self, tokenizer: Any, max_length: int, prompt: str, padding: int, overlap: int, lowercase: bool = False
+    ) -> None:
+        super().__init__(tokenizer, max_length, prompt, padding, lowercase)
         room = max_length - tokenizer.num_special_tokens_to_add()
         if not tokenizer.is_fast:
             raise NoSuchBackboneError("window_overlap needs a fast tokenizer, and this backbone has none; leave it out")
