@@ -171,7 +171,7 @@ def extract(
     asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {title}")
     names = tuple(output.name for output in asked)
     device = rank.device(choose_device(device))
-    recipe = make_recipe(checkpoint, spec, choose_precision(spec.precision, device))
+    recipe = make_recipe(checkpoint, spec, _precision(checkpoint, spec, device))
 
     admitted = samples.admit(kind)
     skipped = admitted.skipped
@@ -288,6 +288,15 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
         dtype=spec.dtype,
         extractor=EXTRACTOR_VERSION,
     )
+
+
+def _precision(checkpoint: Checkpoint, spec: BackboneSpec, device: str) -> str:
+    """Return the arithmetic of the forward pass; an ONNX file has its own, which goes by the name of `float32`."""
+    if checkpoint.scheme != "onnx":
+        return choose_precision(spec.precision, device)
+    if spec.precision not in ("auto", "float32"):
+        raise NoSuchBackboneError(f"{checkpoint.uri}: an ONNX file computes as it was written; leave out `precision`")
+    return "float32"
 
 
 def _view(sample: Any, spec: BackboneSpec, wanted: Rows, row: int) -> Any:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -96,5 +97,8 @@ def provenance(device: str, options: LoopOptions) -> dict[str, Any]:
     """Say what features are made with that cannot change them but by rounding: device, options, library versions."""
     libraries = ("torch", "transformers", "sentence-transformers", "timm", "open_clip_torch", "torchvision", "pillow")
     versions = {name: importlib.metadata.version(name) for name in libraries}
+    for name in ("onnxruntime", "onnxruntime-gpu"):  # an extra
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     how = {"compile": options.compile, "channels_last": options.channels_last}
     return {"device": device, "python": platform.python_version(), **how, **versions}

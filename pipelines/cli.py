@@ -81,6 +81,8 @@ def train(
     from pipelines.experiment import run_experiment
 
     experiment = run_experiment(config, store, run, _changes(set_, max_size, evict), strict, console.Bars(), console.note)
+    if experiment is None:
+        return  # of several processes that torchrun started, the first one trains and speaks
     if json:
         console.print_json(experiment.metrics)
     else:

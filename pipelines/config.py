@@ -336,5 +336,6 @@ def _absolute(path: str, base: Path) -> Path:
 def _local(backbone: str, base: Path) -> str:
     """Resolve a backbone's folder, if that is what the name leads to from the config's file."""
     scheme, colon, name = backbone.rpartition(":")
-    is_folder = bool(colon or "/" in name) and (base / Path(name).expanduser()).is_dir()
-    return f"{scheme}{colon}{_absolute(name, base)}" if is_folder else backbone
+    place = base / Path(name).expanduser()
+    is_local = bool(colon or "/" in name) and (place.is_dir() or (place.suffix == ".onnx" and place.is_file()))
+    return f"{scheme}{colon}{_absolute(name, base)}" if is_local else backbone

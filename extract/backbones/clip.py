@@ -104,7 +104,7 @@ def own_features(unprojected: Any, projected: torch.Tensor) -> dict[str, torch.T
 
 def load_tokeniser(model: Any, checkpoint: Checkpoint, spec: BackboneSpec) -> tuple[Any, int, int | None]:
     """Return a function from texts to token ids, the id to pad with, and the length to pad to if that is fixed."""
-    tokenizer = load_tokenizer(checkpoint, spec)
+    tokenizer = load_tokenizer(checkpoint.location, checkpoint.revision, spec)
     config = model.config.text_config
     limit = min(int(tokenizer.model_max_length), int(config.max_position_embeddings))
     fixed = limit if config.model_type.startswith("siglip") else None

@@ -59,7 +59,7 @@ class SentenceBackbone(TextBackbone):
         tokenizer = model.tokenizer
         if spec.tokenizer is not None or spec.truncation_side is not None:
             with loading(checkpoint):
-                tokenizer = load_tokenizer(checkpoint, spec)
+                tokenizer = load_tokenizer(checkpoint.location, checkpoint.revision, spec)
                 check_vocabulary(tokenizer, first.auto_model, spec)
         limit = token_limit(first.auto_model, tokenizer)
         own = int(model.max_seq_length or limit or LENGTH_WITHOUT_LIMIT)

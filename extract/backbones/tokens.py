@@ -8,12 +8,16 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from extract.backbones.base import Batch, Prepared
+from extract.backbones.checkpoint import Checkpoint
+from extract.backbones.spec import BackboneSpec
 from extract.errors import NoSuchBackboneError
 
 PLACES, REAL = "window_places", "window_real"
 """Where a text's tokens are among those of all windows of a batch `[b, t]`, and which of these places are real `[b, t]`."""
 
 Encoded = Mapping[str, list[int]]
+
+_CHARACTERS_A_TOKEN = 4  # a guess, for the time left
 
 
 class Cutting:
@@ -39,6 +43,10 @@ class Cutting:
         self.prompt = prompt
         self.padding = padding
         self.lowercase = lowercase
+
+    def weigh(self, samples: Sequence[Any]) -> np.ndarray:
+        """Guess what texts will cost, from their characters `[n]`."""
+        return np.minimum(_characters(samples), _CHARACTERS_A_TOKEN * self.max_length)
 
     def prepare(self, samples: Sequence[Any]) -> Prepared:
         """Tokenise texts; tell how long they were before they were cut."""
@@ -103,6 +111,10 @@ class Windowing(Cutting):
         tokenizer.truncation_side = "right"
         self.overlap = overlap
 
+    def weigh(self, samples: Sequence[Any]) -> np.ndarray:
+        """Guess what texts will cost, from their characters `[n]`."""
+        return np.asarray(_characters(samples))
+
     def prepare(self, samples: Sequence[Any]) -> Prepared:
         """Tokenise texts; each becomes the list of its windows."""
         if not all(isinstance(sample, str) for sample in samples):
@@ -143,3 +155,25 @@ class Windowing(Cutting):
         if not last:
             end -= special[::-1].index(0) + self.overlap // 2
         return begin, end
+
+
+def make_cutting(tokenizer: Any, length: int, prompt: str, padding: int, spec: BackboneSpec, checkpoint: Checkpoint) -> Cutting:
+    """Return what turns texts into tokens, cut or in windows as the settings say; parameters as for `Cutting`.
+
+    Raises
+    ------
+    NoSuchBackboneError
+        If windows are asked for and cannot be made.
+    """
+    if spec.window_overlap is None:
+        return Cutting(tokenizer, length, prompt, padding, spec.lowercase)
+    if spec.truncation_side is not None:
+        raise NoSuchBackboneError(f"{checkpoint.uri}: with window_overlap nothing is cut off; leave out truncation_side")
+    try:
+        return Windowing(tokenizer, length, prompt, padding, spec.window_overlap, spec.lowercase)
+    except NoSuchBackboneError as error:
+        raise NoSuchBackboneError(f"{checkpoint.uri}: {error}") from error
+
+
+def _characters(samples: Sequence[Any]) -> list[int]:
+    return [len(sample) if isinstance(sample, str) else sum(map(len, sample)) for sample in samples]
