@@ -217,6 +217,7 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
     if not isinstance(content, dict):
         raise UsageError(f"{path}: is no mapping of keys; a config begins with `name:` or `data:`")
     lines = _lines(path, node)
+    content |= {"backbones": Config._bare_names(content["backbones"])} if "backbones" in content else {}
     for change in changes:
         _apply(content, change)
     content.setdefault("name", path.stem)

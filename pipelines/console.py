@@ -162,7 +162,7 @@ def show_skipped(skipped: Sequence[dict[str, str]], most: int = 5) -> None:
     for entry in skipped[:most]:
         note(f"skipped {entry['id']}: {entry['reason']}")
     if len(skipped) > most:
-        note(f"skipped {len(skipped) - most:,} more")
+        note(f"skipped {len(skipped) - most:,} more; a run's skipped.jsonl, and `extract --skipped FILE`, list all of them")
 
 
 def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> None:

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cache import FeatureStore
@@ -12,7 +13,7 @@ from cache.budget import Budget, parse_size
 from extract import BackboneSpec, Columns, Features, LoopOptions, Samples, Skipped, extract, find_backbone, load_samples
 from pipelines.backbone_config import Backbone, ViewChoice
 from pipelines.config import Config, Data
-from pipelines.errors import UsageError
+from pipelines.errors import RunError, UsageError
 
 MOST_SAMPLES_WITH_LAYERS = 100_000
 """Up to so many samples every layer is kept unasked: with 13 layers of width 768 that is 4 GB at most."""
@@ -58,9 +59,13 @@ class Extraction:
         ]
         return {"recipes": recipes, "skipped": [{"id": skipped.id, "reason": skipped.reason} for skipped in self.skipped]}
 
-    def skipped_jsonl(self) -> str:
-        """Return the skipped samples as JSON lines."""
-        return "".join(json.dumps({"id": s.id, "row": s.row, "reason": s.reason}) + "\n" for s in self.skipped)
+    def write_skipped(self, path: Path) -> None:
+        """Write the skipped samples as JSON lines; raises `RunError` if that fails."""
+        lines = "".join(json.dumps({"id": s.id, "row": s.row, "reason": s.reason}) + "\n" for s in self.skipped)
+        try:
+            path.write_text(lines, encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def extract_config(config: Config, store: str | None = None, strict: bool = False, progress: Any = None) -> Extraction:

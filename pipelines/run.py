@@ -86,7 +86,7 @@ def write_run(
         settled = config.model_copy(update={"store": str(Path(store).resolve())})
         (building / "config.yaml").write_text(settled.to_yaml(), encoding="utf-8")
         _write_json(building / "environment.json", environment())
-        (building / "skipped.jsonl").write_text(extraction.skipped_jsonl(), encoding="utf-8")
+        extraction.write_skipped(building / "skipped.jsonl")
         _write_tables(building, extraction, result)
         metrics = summarize(folder, extraction, task, result, seconds)
         _write_json(building / "metrics.json", metrics)
