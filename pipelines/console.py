@@ -279,6 +279,12 @@ def show_backbones(found: Sequence[Any], search: str | None) -> None:
         out.print(f"no backbone known here has `{search}` in its name; one on the hub is written hf:NAME or st:NAME")
 
 
+def _workers(count: int) -> str:
+    if not count:
+        return "a thread beside the forward pass, no worker process"
+    return "1 worker process" if count == 1 else f"{count} worker processes"
+
+
 def show_findings(found: dict[str, Any]) -> None:
     """Show what `doctor` found."""
     rows = [
@@ -286,7 +292,7 @@ def show_findings(found: dict[str, Any]) -> None:
         ("device", f"{found['device']}: {found['device_reason']}"),
         ("precision", f"{found['precision']}: {found['precision_reason']}"),
         ("batches", f"{found['batch']['tokens']:,} tokens or {found['batch']['images']:,} images"),
-        ("decoding", f"{found['workers']} worker processes" if found["workers"] > 1 else "1 worker process"),
+        ("decoding", _workers(found["workers"])),
         *((name, version or Text("not installed", "red")) for name, version in found["libraries"].items()),
         *(
             (f"backbone {b['name']}", "installed as a package" if b["installed"] else "from the hub")
