@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 from extract.backbones.custom import CustomBackbone, custom_backbone
 from extract.backbones.registry import find_backbone
 from extract.backbones.spec import BackboneSpec
+from extract.encoder import Encoded, Encoder
 from extract.errors import BackboneError, BadSampleError, NoSuchNameError, SourceError, UnusableSampleError
 from extract.extractor import Features, extract
 from extract.images import ImageFile, ImageText
+from extract.importing import import_features
 from extract.options import LoopOptions
 from extract.outputs import Offer, Output
 from extract.samples import Samples, Skipped
@@ -25,6 +27,8 @@ __all__ = [
     "BadSampleError",
     "Columns",
     "CustomBackbone",
+    "Encoded",
+    "Encoder",
     "FeatureExtractor",
     "Features",
     "ImageFile",
@@ -41,6 +45,7 @@ __all__ = [
     "custom_backbone",
     "extract",
     "find_backbone",
+    "import_features",
     "load_samples",
     "zero_shot_weights",
 ]

@@ -12,6 +12,7 @@ from cache.keys import sortable
 from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.custom import CustomBackbone
 from extract.backbones.find_tokenizer import find_tokenizer
+from extract.backbones.imported import SCHEME, refuse_settings
 from extract.backbones.registry import find_backbone
 from extract.backbones.spec import BackboneSpec, check_settings, overrides
 from extract.devices import choose_device, choose_precision
@@ -121,6 +122,7 @@ def extract(
     keep_table: bool = True,
     progress: Any = None,
     viewed: Sequence[bool] | np.ndarray | None = None,
+    loaded: dict[str, Any] | None = None,
 ) -> Features:
     """Make sure that the store holds the features of every sample, and return them.
 
@@ -149,6 +151,8 @@ def extract(
     viewed
         One per sample: whether it is to have the backbone's augmented views, as a sample does that is trained on. By default
         all do.
+    loaded
+        Backbones that stay loaded from one call to the next: give every call the same dict, empty at first.
 
     Raises
     ------
@@ -165,13 +169,13 @@ def extract(
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
     rank = Rank.of_process()
     progress = progress if progress is not None and rank.number == 0 else Quiet()
-    samples, checkpoint = _match(samples, spec)
+    samples, checkpoint = match_samples(samples, spec)
     kind = checkpoint.offer.takes
     title = spec.backbone if isinstance(spec.backbone, str) else checkpoint.uri
     asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {title}")
     names = tuple(output.name for output in asked)
     device = rank.device(choose_device(device))
-    recipe = make_recipe(checkpoint, spec, _precision(checkpoint, spec, device))
+    recipe = make_recipe(checkpoint, spec, settle_precision(checkpoint, spec, device))
 
     admitted = samples.admit(kind)
     skipped = admitted.skipped
@@ -181,7 +185,7 @@ def extract(
     wanted = Rows.plain(admitted.keys) if spec.views is None else spec.views.of(admitted.keys, chosen)
     keys = wanted.keys
     with store.lease(recipe) as lease:
-        job = Job(store, recipe, lease, checkpoint, spec, device, options or LoopOptions(), asked, progress)
+        job = Job(store, recipe, lease, checkpoint, spec, device, options or LoopOptions(), asked, progress, loaded)
         unkept = _keep_tables(store, samples, admitted, wanted) if keep_table and len(keys) else None
         todo = _first_occurrences(keys, store.missing(recipe, keys, names))
         if unkept is not None and len(todo):
@@ -236,7 +240,7 @@ def _keep_tables(store: FeatureStore, samples: Samples, admitted: Admitted, want
     return None
 
 
-def _match(samples: Samples, spec: BackboneSpec) -> tuple[Samples, Checkpoint]:
+def match_samples(samples: Samples, spec: BackboneSpec) -> tuple[Samples, Checkpoint]:
     """Find the backbone and the part of it that takes such samples; for one of images alone, texts are paths."""
     checkpoint = find_backbone(spec.backbone)
     kind = samples.kind or checkpoint.offer.takes
@@ -245,6 +249,7 @@ def _match(samples: Samples, spec: BackboneSpec) -> tuple[Samples, Checkpoint]:
     if spec.views is not None and kind == "text":
         raise NoSuchBackboneError(f"{spec.backbone}: views are of images, and the samples are texts; leave out `views`")
     checkpoint = checkpoint.for_samples(kind)
+    refuse_settings(spec, checkpoint)
     check_settings(checkpoint, spec)
     return samples, checkpoint
 
@@ -290,13 +295,14 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
     )
 
 
-def _precision(checkpoint: Checkpoint, spec: BackboneSpec, device: str) -> str:
-    """Return the arithmetic of the forward pass; an ONNX file has its own, which goes by the name of `float32`."""
-    if checkpoint.scheme != "onnx":
-        return choose_precision(spec.precision, device)
-    if spec.precision not in ("auto", "float32"):
+def settle_precision(checkpoint: Checkpoint, spec: BackboneSpec, device: str) -> str:
+    """Return the arithmetic of the forward pass on a device.
+
+    What was imported depends on no device, and an ONNX file computes as it was written: both go by the name of `float32`.
+    """
+    if checkpoint.scheme == "onnx" and spec.precision not in ("auto", "float32"):
         raise NoSuchBackboneError(f"{checkpoint.uri}: an ONNX file computes as it was written; leave out `precision`")
-    return "float32"
+    return "float32" if checkpoint.scheme in ("onnx", SCHEME) else choose_precision(spec.precision, device)
 
 
 def _view(sample: Any, spec: BackboneSpec, wanted: Rows, row: int) -> Any:

@@ -30,6 +30,8 @@ class Job:
         What is to be kept.
     progress
         Told how it goes.
+    loaded
+        Recipe id -> backbone, for those that stay loaded between jobs.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Job:
         options: LoopOptions,
         outputs: Sequence[Output],
         progress: Any,
+        loaded: dict[str, Any] | None = None,
     ) -> None:
         self.store = store
         self.recipe = recipe
@@ -54,7 +57,8 @@ class Job:
         self.outputs = outputs
         self.progress = progress
         self.outcome = Outcome()
-        self.backbone: Any = None
+        self.loaded = {} if loaded is None else loaded
+        self.backbone: Any = self.loaded.get(recipe.id)
 
     def run(self, samples: Sequence[Any], keys: np.ndarray) -> None:
         """Extract samples with their keys `[n, 16]`; as long as only broken images come, no backbone is loaded."""
@@ -73,6 +77,7 @@ class Job:
         if self.backbone is None:
             adapter = adapter_of(self.checkpoint)
             self.backbone = adapter.load(self.checkpoint, self.spec, self.device, self.recipe.precision)
+            self.loaded[self.recipe.id] = self.backbone
         lacking = [output for output in self.outputs if self.store.missing(self.recipe, keys, [output.name]).any()]
         done = run_loop(
             self.backbone,

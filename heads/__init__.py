@@ -30,6 +30,7 @@ from heads.selection import choose_splitter, hold_out, one_standard_error
 from heads.sweep import SweepCV
 from heads.targets import Targets, encode_targets, plain_labels
 from heads.torch_head import TorchHead, TorchRegressor
+from heads.transferability import h_score, knn_accuracy, logme
 from heads.zero_shot import ZeroShotHead
 
 __all__ = [
@@ -93,10 +94,13 @@ __all__ = [
     "fit_temperature",
     "gives_probabilities",
     "greedy_weights",
+    "h_score",
     "head_class",
     "hold_out",
+    "knn_accuracy",
     "label_probabilities",
     "load_head",
+    "logme",
     "make_head",
     "mcnemar",
     "mean_prediction",

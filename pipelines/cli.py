@@ -9,7 +9,9 @@ from typing import Annotated, Any, TextIO
 import typer
 from typer.exceptions import TyperException
 
+from pipelines import interchange_cli
 from pipelines.cache_cli import StoreFolder, cache_app
+from pipelines.runs_cli import runs_app
 
 STOPPED = 130
 """Exit status after Ctrl-C, by the shells' convention; typer turns the interruption into it."""
@@ -20,6 +22,11 @@ app = typer.Typer(
     help="Train classifiers on the cached features of frozen pretrained backbones, in seconds.",
 )
 app.add_typer(cache_app, name="cache")
+app.add_typer(runs_app, name="runs")
+app.command("export")(interchange_cli.export)
+app.command("import")(interchange_cli.import_)
+app.command("push")(interchange_cli.push)
+app.command("pull")(interchange_cli.pull)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.")]
 Store = Annotated[str | None, typer.Option("--store", metavar="DIR", help="Feature store to use instead of the config's.")]
@@ -116,20 +123,101 @@ def predict(
         list[str] | None, typer.Argument(metavar="[TEXT|IMAGE]...", help="Texts, or images and folders of them, to classify.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="F", help="A file of them: .txt, CSV, TSV, JSONL, Parquet, or a folder.")
+        Path | None,
+        typer.Option("--file", metavar="F", help="A file of them: .txt, CSV, TSV, JSONL, Parquet, a folder, or - for stdin."),
     ] = None,
     store: Store = None,
     json: Json = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a sample, as soon as it is answered.")] = False,
 ) -> None:
     """Classify new texts or images with a run's head."""
     from pipelines import console
+    from pipelines.errors import UsageError
     from pipelines.predict import predict as classify
 
-    predictions = classify(run, texts or (), file, store, console.Bars())
-    if json:
-        console.print_json({"predictions": predictions})
+    if json and jsonl:
+        raise UsageError("give --json or --jsonl, and not both")
+    predictions = classify(run, texts or (), file, store, console.Bars(quiet=jsonl))
+    if jsonl:
+        for prediction in predictions:
+            console.print_json(prediction)
+    elif json:
+        console.print_json({"predictions": list(predictions)})
     else:
-        console.show_predictions(predictions)
+        console.show_predictions(list(predictions))
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="F", help="Labelled samples: a table with the run's columns, or a folder by class."),
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Only this split: train, validation, test.")] = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Test a run's head on labelled samples: new ones, or the run's own test samples once more."""
+    from pipelines import console, listings
+    from pipelines.evaluate import evaluate as test
+
+    evaluation = test(run, file, split, store, console.Bars())
+    console.print_json(evaluation) if json else listings.show_evaluation(evaluation)
+
+
+@app.command()
+def rank(
+    config: ConfigFile,
+    store: Store = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", metavar="RUN", help="Say how the estimates agree with this run's trials.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Train linear heads too, and say how the estimates agree.")] = False,
+    set_: Changes = None,
+    json: Json = False,
+) -> None:
+    """Estimate which backbone, layer and pooling will do best, before any head is trained."""
+    from pipelines import console, listings
+    from pipelines.config import load_config
+    from pipelines.rank import rank_outputs
+
+    ranking = rank_outputs(load_config(config, set_ or ()), store, run, check, console.Bars()).to_json()
+    console.print_json(ranking) if json else listings.show_ranking(ranking)
+
+
+@app.command()
+def serve(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    host: Annotated[str, typer.Option(help="Where to listen; only this machine by default.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = 8000,
+    items: Annotated[int, typer.Option("--max-items", min=1, help="Inputs in one request, at most.")] = 256,
+    body: Annotated[float, typer.Option("--max-mb", min=0.001, help="Megabytes in one request, at most.")] = 16,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")] = 30,
+    json: Json = False,
+) -> None:
+    """Answer over HTTP with a run's heads: POST /predict, GET /health."""
+    from pipelines.serve import serve_run
+
+    serve_run(run, host, port, items, int(body * 1e6), timeout, json)
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A CSV, TSV, JSONL or Parquet file, or a folder.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="DATA.yaml by default.")] = None,
+    text: Annotated[str | None, typer.Option("--text", help="The column of texts.")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="The column of labels.")] = None,
+    image: Annotated[str | None, typer.Option("--image", help="The column of images.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a config that is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Look at data and write a commented config for them."""
+    from pipelines import console, listings
+    from pipelines.init import write_config
+
+    written = write_config(data, output, text, label, image, force)
+    console.print_json(written) if json else listings.show_config(written)
 
 
 @app.command()
@@ -212,7 +300,7 @@ def _tell(
 
 
 def _stopped(arguments: list[str]) -> int:
-    extracts = bool({"extract", "train", "predict"} & set(arguments[:1]))
+    extracts = bool({"extract", "train", "predict", "evaluate", "rank"} & set(arguments[:1]))
     more = "; what was extracted is in the store, and the same command goes on from there" if extracts else ""
     return _fail(f"stopped{more}", STOPPED, False)
 

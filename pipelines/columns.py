@@ -1,10 +1,12 @@
 """Columns: the features of a combination of outputs, side by side, for some of a data set's samples."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from cache import Ragged
 from extract import Features
 from pipelines.backbone_config import ViewChoice
 from pipelines.combinations import Combination
@@ -61,27 +63,24 @@ def read_columns(features: Features, outputs: Combination, rows: np.ndarray, vie
         If tokens are to stand beside something else, or to be averaged.
     """
     if views is None or features.views is None:
-        return Columns(*read_answered(features, outputs, rows, average=False))
+        return read_answered(features, outputs, rows, average=False)
     at = np.searchsorted(features.rows, rows)
     has = np.ones(len(at), bool) if features.viewed is None else features.viewed[at]
     values, widths, count = _read_views(features, outputs, features.keys[at][has])
     if "average" in (views.use, views.test) and not isinstance(values, np.ndarray):
         raise TrainingError(f"{'+'.join(outputs)}: tokens of views have no mean; say `views: {{use: sample, test: plain}}`")
-    if views.test == "average":
-        X = mean_of_views(values, count)
-    else:
-        X, _ = read_answered(features, outputs, rows, average=False)
+    X = mean_of_views(values, count) if views.test == "average" else read_answered(features, outputs, rows, average=False).X
     place = np.where(has, np.cumsum(has) - 1, -1)
     return Columns(X, widths, ViewColumns(values, count, place, views.use))
 
 
-def read_answered(features: Features, outputs: Combination, rows: np.ndarray, average: bool) -> tuple[Any, tuple[int, ...]]:
-    """Read what samples are answered for by: their plain features, or the means of their views; and the outputs' widths."""
+def read_answered(features: Features, outputs: Combination, rows: np.ndarray, average: bool) -> Columns:
+    """Read what samples are answered for by: their plain features, or the means of their views."""
     keys = features.keys[np.searchsorted(features.rows, rows)]
     if not average:
-        return _side_by_side(features, outputs, keys)
+        return put_together([features.store.read(features.recipe, keys, output) for output in outputs], outputs)
     values, widths, count = _read_views(features, outputs, keys)
-    return mean_of_views(values, count), widths
+    return Columns(mean_of_views(values, count), widths)
 
 
 def mean_of_views(values: np.ndarray, count: int) -> np.ndarray:
@@ -90,18 +89,25 @@ def mean_of_views(values: np.ndarray, count: int) -> np.ndarray:
     return mean
 
 
-def _side_by_side(features: Features, outputs: Combination, keys: np.ndarray) -> tuple[Any, tuple[int, ...]]:
-    blocks = [features.store.read(features.recipe, keys, output) for output in outputs]
+def put_together(blocks: Sequence[np.ndarray | Ragged], outputs: Combination) -> Columns:
+    """Put the features of outputs side by side.
+
+    Raises
+    ------
+    TrainingError
+        If tokens are to stand beside something else.
+    """
     widths = tuple(block.shape[-1] for block in blocks)
     if len(blocks) == 1:
-        return blocks[0], widths
+        return Columns(blocks[0], widths)
     arrays = [block for block in blocks if isinstance(block, np.ndarray)]
     if len(arrays) < len(blocks):
         raise TrainingError(f"{'+'.join(outputs)}: tokens cannot stand beside other outputs; a head takes them alone")
-    return np.concatenate(arrays, axis=1), widths
+    return Columns(np.concatenate(arrays, axis=1), widths)
 
 
 def _read_views(features: Features, outputs: Combination, keys: np.ndarray) -> tuple[Any, tuple[int, ...], int]:
     assert features.views is not None
-    values, widths = _side_by_side(features, outputs, features.views.keys(keys).reshape(-1, keys.shape[1]))
-    return values, widths, 1 + features.views.count
+    every = features.views.keys(keys).reshape(-1, keys.shape[1])
+    found = put_together([features.store.read(features.recipe, every, output) for output in outputs], outputs)
+    return found.X, found.widths, 1 + features.views.count

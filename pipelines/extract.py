@@ -96,9 +96,14 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
 def load_data(data: Data) -> Samples:
     """Load the samples that a config's `data` describes."""
     source = data.path if data.path is not None else f"hub:{data.hub}"
-    label = tuple(data.label) if isinstance(data.label, list) else data.label
-    columns = Columns(data.text, label, data.split, data.group, data.id, data.image, data.pair)
+    columns = columns_of_data(data)
     return load_samples(source, columns, encoding=data.encoding, hub_config=data.config, hub_revision=data.revision)
+
+
+def columns_of_data(data: Data) -> Columns:
+    """Return which column is what."""
+    label = tuple(data.label) if isinstance(data.label, list) else data.label
+    return Columns(data.text, label, data.split, data.group, data.id, data.image, data.pair)
 
 
 def spec_of(backbone: Backbone) -> BackboneSpec:

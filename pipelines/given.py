@@ -1,26 +1,38 @@
-"""What a user gives `predict`: texts or paths of images as arguments, or a file or folder of either."""
+"""What a user gives `predict`: texts or paths of images as arguments, a file or folder of either, or lines as they come."""
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from extract import Columns, ImageFile, ImageText, Samples, load_samples
 from extract.images import ENDINGS
+from extract.sources.columns import samples_from_columns
 from pipelines.errors import UsageError
 
+STANDARD_INPUT = Path("-")
+_LINES = (".txt", ".jsonl", ".ndjson")
+_BYTES = 1 << 16
 
-def read_given(arguments: Sequence[str], file: Path | None, columns: Columns) -> Samples:
-    """Read what is to be answered for.
+
+def read_given(arguments: Sequence[str], file: Path | None, columns: Columns, most: int) -> Iterator[Samples]:
+    """Read what is to be answered for, a part at a time.
 
     Parameters
     ----------
     arguments
         Texts; or paths of images and of folders of them, if all of them are such.
     file
-        Instead of them: a `.txt` file with a text a line, a table, an image, or a folder of images or texts.
+        Instead of them: a table, an image, a folder of images or texts; or lines, in a `.txt` or JSONL file or, as `-`, on
+        standard input: each a text (or an image's path) or a JSON object with the columns. Lines are answered for as they come.
     columns
         Which columns of a table matter.
+    most
+        The most samples in a part.
 
     Raises
     ------
@@ -31,15 +43,82 @@ def read_given(arguments: Sequence[str], file: Path | None, columns: Columns) ->
         raise UsageError("give texts or images, or a file of them with --file, and not both")
     if not arguments and file is None:
         raise UsageError("give texts or images to classify, or a file of them with --file")
-    if file is None:
-        return _read_arguments(arguments)
-    if file.suffix != ".txt":
-        return load_samples(file, columns)
+    if file == STANDARD_INPUT:
+        return _read_lines("stdin", _lines_of(sys.stdin.fileno()), columns, most)
+    if file is not None and file.suffix in _LINES:
+        try:
+            descriptor = os.open(file, os.O_RDONLY)
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+        return _read_lines(file.name, _lines_of(descriptor, close=True), columns, most, plain=file.suffix == ".txt")
+    return _in_parts(_read_arguments(arguments) if file is None else load_samples(file, columns), most)
+
+
+def _in_parts(samples: Samples, most: int) -> Iterator[Samples]:
+    for start in range(0, len(samples), most):
+        part = slice(start, start + most)
+        columns = {name: getattr(samples, name) for name in ("labels", "splits", "groups")}
+        yield Samples(
+            samples.name,
+            samples.inputs[part],
+            samples.ids[part],
+            **{name: None if column is None else column[part] for name, column in columns.items()},
+            faults={row - start: why for row, why in samples.faults.items() if start <= row < start + most},
+        )
+
+
+def _lines_of(descriptor: int, close: bool = False) -> Iterator[list[str]]:
+    """Yield the lines of a file or pipe as they come, as many at a time as there are; never waits for more than one."""
+    rest = b""
     try:
-        text = file.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
-    return Samples.of(text.split("\n")[: -1 if text.endswith("\n") else None], file.name)
+        while block := os.read(descriptor, _BYTES):
+            *lines, rest = (rest + block).split(b"\n")
+            if lines:
+                yield [line.decode("utf-8", "surrogateescape") for line in lines]
+        if rest:
+            yield [rest.decode("utf-8", "surrogateescape")]
+    finally:
+        if close:
+            os.close(descriptor)
+
+
+def _read_lines(
+    name: str, blocks: Iterable[Sequence[str]], columns: Columns, most: int, plain: bool = False
+) -> Iterator[Samples]:
+    """Make samples of lines; where `plain`, a line is a text even if it looks like JSON."""
+    number, named = 1, False
+    for block in blocks:
+        lines = list(enumerate(block, number))
+        number += len(lines)
+        for is_record, group in itertools.groupby(lines, lambda line: not plain and line[1].lstrip().startswith("{")):
+            chosen = list(group)
+            for start in range(0, len(chosen), most):
+                part = chosen[start : start + most]
+                places = [f"{name}:{at}" for at, _ in part]
+                if is_record:
+                    yield _records([line for _, line in part], places, columns, name, named)
+                    named = True
+                else:
+                    yield dataclasses.replace(Samples.of([line.rstrip("\r") for _, line in part], name), ids=places)
+
+
+def _records(lines: Sequence[str], places: Sequence[str], columns: Columns, name: str, named: bool) -> Samples:
+    """Make samples of lines of JSON; that a column is missing altogether is an error of the first ones alone."""
+    records: list[dict[str, Any]] = []
+    faults: dict[int, str] = {}
+    for row, line in enumerate(lines):
+        try:
+            records.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            faults[row] = f"not a JSON object: {error}"
+            records.append({})
+    columns = dataclasses.replace(columns, label=None, split=None, group=None)
+    names = dict.fromkeys(key for record in records for key in record)
+    if named or not names:
+        columns = columns.among(names)
+        names |= dict.fromkeys(columns.names)
+    table = {key: [record.get(key) for record in records] for key in names}
+    return samples_from_columns(name, table, columns, places, faults)
 
 
 def show(sample: Any, place: str) -> Any:

@@ -22,6 +22,32 @@ from pipelines.trials import Trial
 
 
 @dataclass(frozen=True)
+class Truth:
+    """What is known of the samples that are answered for.
+
+    Attributes
+    ----------
+    kind, labels
+        As in a `Task`.
+    rows
+        `[t]`, where they are in the source.
+    names
+        The classes that were learnt, or the labels' names; none for numbers.
+    """
+
+    kind: str
+    labels: np.ndarray
+    rows: np.ndarray
+    names: list[str]
+
+    @classmethod
+    def of_test(cls, task: Task) -> "Truth":
+        """Return what a task knows of its test samples."""
+        names = {"classification": task.classes.tolist, "multilabel": lambda: list(task.names), "regression": list}[task.kind]()
+        return cls(task.kind, task.labels[task.test], task.rows[task.test], names)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What was said of the test samples.
 
@@ -74,8 +100,8 @@ class Comparison:
     validation: PairedDifference | None
 
 
-def answer_test(raw: np.ndarray, sure: bool, decision: Decision, task: Task, seed: int) -> tuple[list[str], Outcome]:
-    """Turn raw predictions of the test samples into answers and score them; return the names of classes or labels, and these.
+def answer_test(raw: np.ndarray, sure: bool, decision: Decision, known: Truth, seed: int) -> tuple[list[str], Outcome]:
+    """Turn raw predictions of some samples into answers and score them; return the names of classes or labels, and these.
 
     Parameters
     ----------
@@ -83,31 +109,30 @@ def answer_test(raw: np.ndarray, sure: bool, decision: Decision, task: Task, see
         As in `heads.predictions`.
     sure
         Whether they are probabilities, and not votes of a head without any.
-    decision, task
+    decision, known
         How they become answers, and the truth.
     seed
         Of the bootstrap.
     """
-    truth, rows = task.labels[task.test], task.rows[task.test]
-    if task.kind == "regression":
+    truth, rows = known.labels, known.rows
+    if known.kind == "regression":
         metrics = regression_metrics(truth, raw, seed=seed)
         if decision.intervals is None:
             return [], Outcome(truth, raw, None, rows, metrics)
         ends = np.stack(decision.intervals.intervals(raw), axis=1)
         inside = (ends[:, 0] <= truth) & (truth <= ends[:, 1])
         return [], Outcome(truth, raw, None, rows, metrics, ends, _share(inside), 2 * decision.intervals.radius)
-    if task.kind == "multilabel":
+    if known.kind == "multilabel":
         probabilities = decision.label_probabilities(raw)
         predicted = decision.labels(probabilities)
         metrics = multilabel_metrics(truth, predicted, probabilities if sure else None, seed=seed)
-        return list(task.names), Outcome(truth, predicted, probabilities if sure else None, rows, metrics)
-    known = task.classes.tolist()
-    classes = known + sorted(set(truth.tolist()) - set(known))
+        return known.names, Outcome(truth, predicted, probabilities if sure else None, rows, metrics)
+    classes = known.names + sorted(set(truth.tolist()) - set(known.names))
     code = {name: number for number, name in enumerate(classes)}
     true = np.array([code[name] for name in truth.tolist()])
     learnt = decision.class_probabilities(raw)
     predicted = decision.classes(learnt)
-    unseen = ((0, 0), (0, len(classes) - len(known)))
+    unseen = ((0, 0), (0, len(classes) - len(known.names)))
     padded = np.pad(learnt, unseen) if sure else None
     metrics = classification_metrics(true, predicted, padded, len(classes), seed=seed)
     if decision.sets is None:

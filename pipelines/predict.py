@@ -1,23 +1,153 @@
-"""Answer for new texts or images with a run's heads, through the feature cache."""
+"""Answer for new texts or images with a run's heads, through the feature cache or with the backbones kept at hand."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from extract import Features, Samples, extract
-from pipelines.columns import read_answered
+from extract import BackboneSpec, Encoder, Samples, Skipped, extract
+from pipelines.columns import put_together, read_answered
 from pipelines.errors import RunError
 from pipelines.given import read_given, show
 from pipelines.run import SavedMember, SavedRun, read_run
 
+CHUNK = 8192
+"""So many samples are answered for at a time, so that memory does not grow with their number."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A member's features of the usable samples: `X [m, d]`, their `rows [m]` among all, and the samples left out."""
+
+    X: Any
+    rows: np.ndarray
+    skipped: list[Skipped]
+
+
+Look = Callable[[SavedMember, Samples], Found]
+"""How features are come by."""
+
+
+def through_store(run: Path, saved: SavedRun, store: str | None = None, progress: Any = None) -> Look:
+    """Look features up in a store, and extract into it what is missing; backbones stay loaded."""
+    loaded: dict[str, Any] = {}
+
+    def look(member: SavedMember, samples: Samples) -> Found:
+        found = extract(
+            samples, answered(member), store or saved.store, list(member.outputs),
+            device=saved.device, keep_table=False, progress=progress, loaded=loaded,
+        )  # fmt: skip
+        _check_recipe(run, member, found.recipe.id)
+        X = read_answered(found, member.outputs, found.rows, member.averages).X if len(found.rows) else None
+        return Found(X, found.rows, found.skipped)
+
+    return look
+
+
+def without_store(run: Path, saved: SavedRun) -> Look:
+    """Run the backbones over whatever comes, and keep nothing but the backbones.
+
+    Raises
+    ------
+    RunError
+        If the run answers for means of views, which are made on the way to a store.
+    """
+    if any(member.averages for member in saved.members):
+        raise RunError(f"{run}: answers for the mean of an image's views, which takes a store; use `headstart predict`")
+    encoders = {id(member): Encoder(answered(member), list(member.outputs), saved.device) for member in saved.members}
+
+    def look(member: SavedMember, samples: Samples) -> Found:
+        found = encoders[id(member)](samples)
+        _check_recipe(run, member, found.recipe.id)
+        X = put_together([found.features[name] for name in member.outputs], member.outputs).X if len(found.rows) else None
+        return Found(X, found.rows, found.skipped)
+
+    return look
+
+
+def answered(member: SavedMember) -> BackboneSpec:
+    """Return a member's backbone as answers take it: without views, unless they are for the mean of an image's views."""
+    spec = member.backbone
+    if spec.views is None or member.averages:
+        return spec
+    return dataclasses.replace(spec, views=dataclasses.replace(spec.views, count=0))
+
+
+def _check_recipe(run: Path, member: SavedMember, recipe: str) -> None:
+    if recipe != member.recipe:
+        raise RunError(
+            f"{run}: its head expects features of recipe {member.recipe[:12]}, and {member.backbone.backbone} now gives "
+            f"{recipe[:12]}: weights, settings or precision have changed; train again"
+        )
+
+
+class Predictor:
+    """A run's heads, ready to answer.
+
+    Parameters
+    ----------
+    saved
+        The run.
+    look
+        How features are come by.
+    """
+
+    def __init__(self, saved: SavedRun, look: Look) -> None:
+        self.saved = saved
+        self._look = look
+
+    def raw(self, samples: Samples) -> tuple[np.ndarray | None, np.ndarray, list[Skipped]]:
+        """Return the heads' mean prediction of the usable samples in the form of `heads.predictions` (None if there is
+        none), their rows, and the samples left out.
+        """
+        from heads import class_probabilities, label_probabilities, mean_prediction
+
+        saved = self.saved
+        found = [self._look(member, samples) for member in saved.members]
+        skipped = {entry.row: entry for part in found for entry in part.skipped}
+        rows = found[0].rows
+        for part in found[1:]:
+            rows = np.intersect1d(rows, part.rows)
+        if not len(rows):
+            return None, rows, list(skipped.values())
+        raw = []
+        for member, part in zip(saved.members, found, strict=True):
+            X = part.X if len(part.rows) == len(rows) else part.X[np.searchsorted(part.rows, rows)]
+            if saved.task == "classification":
+                raw.append(class_probabilities(member.head, X, saved.names))
+            else:
+                raw.append(
+                    label_probabilities(member.head, X) if saved.names else np.asarray(member.head.predict(X), dtype=float)
+                )
+        mean = mean_prediction(raw, np.array([member.weight for member in saved.members]))
+        return mean, rows, list(skipped.values())
+
+    def answer(self, samples: Samples) -> list[dict[str, Any]]:
+        """Answer for every sample, in order; see `predict`."""
+        predictions: list[dict[str, Any]] = [
+            {"input": show(sample, place), "label": None, "probabilities": None}
+            for sample, place in zip(samples.inputs, samples.ids, strict=True)
+        ]
+        mean, rows, skipped = self.raw(samples)
+        for entry in skipped:
+            predictions[entry.row]["reason"] = entry.reason
+        if mean is not None:
+            for row, answer in zip(rows.tolist(), _answers(self.saved, mean), strict=True):
+                predictions[row] |= answer
+        return predictions
+
+    def stream(self, parts: Iterable[Samples]) -> Iterator[dict[str, Any]]:
+        """Answer for samples as they come, a part at a time."""
+        return (answer for part in parts for answer in self.answer(part))
+
 
 def predict(
     run: Path, texts: Sequence[str] = (), file: Path | None = None, store: str | None = None, progress: Any = None
-) -> list[dict[str, Any]]:
-    """Answer for every text or image, in order.
+) -> Iterator[dict[str, Any]]:
+    """Answer for every text or image, in order, as an iterator that computes a part at a time.
 
     Parameters
     ----------
@@ -25,15 +155,15 @@ def predict(
         A run folder.
     texts, file
         What to answer for: texts, or paths of images and folders of them; or a file (`.txt`: a text a line; CSV, TSV, JSONL,
-        Parquet: the run's columns; an image; a folder of images or texts).
+        Parquet: the run's columns; an image; a folder of images or texts; `-`: standard input, a text or a JSON object a line).
     store
         Feature store to use instead of the run's.
     progress
         Told how extraction goes.
 
-    Returns
-    -------
-    list of dict
+    Yields
+    ------
+    dict
         `input`, `label` and `probabilities` (class -> probability; None if the head has none) of every sample. Where one may
         have several labels, `label` is a list; where numbers are predicted, a number. With prediction sets, `set` is the
         classes in it, or `interval` the ends. For one that cannot be used, `label` is None and `reason` says why.
@@ -44,48 +174,13 @@ def predict(
         If the run cannot be read or its backbone is no longer what the head was trained on.
     """
     saved = read_run(run)
-    samples = read_given(texts, file, saved.columns)
-    features = [_features(run, saved, member, samples, store or saved.store, progress) for member in saved.members]
-    predictions: list[dict[str, Any]] = [
-        {"input": show(sample, place), "label": None, "probabilities": None}
-        for sample, place in zip(samples.inputs, samples.ids, strict=True)
-    ]
-    for skipped in (skipped for found in features for skipped in found.skipped):
-        predictions[skipped.row]["reason"] = skipped.reason
-    rows = features[0].rows
-    for found in features[1:]:
-        rows = np.intersect1d(rows, found.rows)
-    if len(rows):
-        for row, answer in zip(rows.tolist(), _answer(saved, features, rows), strict=True):
-            predictions[row] |= answer
-    return predictions
+    predictor = Predictor(saved, through_store(run, saved, store, progress))
+    return predictor.stream(read_given(texts, file, saved.columns, CHUNK))
 
 
-def _features(run: Path, saved: SavedRun, member: SavedMember, samples: Samples, store: str, progress: Any) -> Features:
-    spec = member.backbone
-    if spec.views is not None and not member.averages:  # an answer is for the plain image
-        spec = dataclasses.replace(spec, views=dataclasses.replace(spec.views, count=0))
-    found = extract(samples, spec, store, list(member.outputs), device=saved.device, keep_table=False, progress=progress)
-    if found.recipe.id != member.recipe:
-        raise RunError(
-            f"{run}: its head expects features of recipe {member.recipe[:12]}, and {member.backbone.backbone} now gives "
-            f"{found.recipe.id[:12]}: weights, settings or precision have changed; train again"
-        )
-    return found
+def _answers(saved: SavedRun, mean: np.ndarray) -> list[dict[str, Any]]:
+    from heads import gives_probabilities
 
-
-def _answer(saved: SavedRun, features: Sequence[Features], rows: np.ndarray) -> list[dict[str, Any]]:
-    """Return what is said of every usable sample: the heads' mean, made an answer by the run's decision."""
-    from heads import class_probabilities, gives_probabilities, label_probabilities, mean_prediction
-
-    raw = []
-    for member, found in zip(saved.members, features, strict=True):
-        X, _ = read_answered(found, member.outputs, rows, member.averages)
-        if saved.task == "classification":
-            raw.append(class_probabilities(member.head, X, saved.names))
-        else:
-            raw.append(label_probabilities(member.head, X) if saved.names else np.asarray(member.head.predict(X), dtype=float))
-    mean = mean_prediction(raw, np.array([member.weight for member in saved.members]))
     sure = len(saved.members) > 1 or gives_probabilities(saved.members[0].head)
     decision, names = saved.decision, saved.names
     if saved.task == "regression":

@@ -88,7 +88,7 @@ def write_run(
         _write_json(building / "environment.json", environment())
         extraction.write_skipped(building / "skipped.jsonl")
         _write_tables(building, extraction, result)
-        metrics = summarize(folder, extraction, task, result, seconds)
+        metrics = {**summarize(folder, extraction, task, result, seconds), "metric": config.metric}
         _write_json(building / "metrics.json", metrics)
         _write_heads(building, config, extraction, result)
         write_report(building, metrics)

@@ -100,7 +100,7 @@ def make_task(extraction: Extraction, config: Config) -> Task:
         notes.append(f"{unplaced:,} samples have no split and take no part")
     if not placed:
         raise TrainingError(f"{samples.name}: no usable sample has a label in column `{config.data.label}`")
-    labels, names = _targets(samples, placed, config)
+    labels, names = read_targets(samples, placed, config)
     groups = None
     if samples.groups is not None:  # a sample without a group is a group of its own
         groups = np.array([samples.groups[row] or f"\0{row}" for row in placed])
@@ -115,8 +115,18 @@ def make_task(extraction: Extraction, config: Config) -> Task:
     return task
 
 
-def _targets(samples: Samples, rows: Sequence[int], config: Config) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the targets of some samples, and the labels' names where there are several a sample."""
+def read_targets(
+    samples: Samples, rows: Sequence[int], config: Config, known: Sequence[str] = ()
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the targets of some samples, and the labels' names where there are several a sample.
+
+    Names that are `known` come first; others, which the data have besides, after them.
+
+    Raises
+    ------
+    TrainingError
+        If a number is none.
+    """
     values = [(samples.labels or ())[row] or "" for row in rows]
     if config.kind == "classification":
         return np.array(values), ()
@@ -124,7 +134,8 @@ def _targets(samples: Samples, rows: Sequence[int], config: Config) -> tuple[np.
         return np.array([_number(value, samples.ids[row]) for value, row in zip(values, rows, strict=True)]), ()
     separator = config.data.multilabel or LABEL_SEPARATOR
     several = [{part.strip() for part in value.split(separator)} - {""} for value in values]
-    names = tuple(config.data.label) if isinstance(config.data.label, list) else tuple(sorted(set().union(*several)))
+    found = config.data.label if isinstance(config.data.label, list) else sorted(set().union(*several))
+    names = tuple(dict.fromkeys([*known, *found]))
     place = {name: number for number, name in enumerate(names)}
     table = np.zeros((len(rows), len(names)), int)
     for number, labels in enumerate(several):

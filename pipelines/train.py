@@ -24,7 +24,7 @@ from pipelines.config import Config
 from pipelines.errors import TrainingError
 from pipelines.extract import Extraction
 from pipelines.held_out import HeldOut, fit_on_development, hold_out_predictions, predict_raw
-from pipelines.outcome import Comparison, Outcome, answer_test, compare
+from pipelines.outcome import Comparison, Outcome, Truth, answer_test, compare
 from pipelines.task import Task
 from pipelines.trials import Score, Trial, columns_of, run_trials
 
@@ -135,7 +135,7 @@ def train(config: Config, extraction: Extraction, task: Task, on_trial: Callable
             raw.append(predict_raw(members[-1].head, columns.X[task.test], task))
         mean = mean_prediction(raw, np.array([member.weight for member in members]))
         sure = len(members) > 1 or gives_probabilities(members[0].head)
-        classes, outcome = answer_test(mean, sure, decision, task, config.selection.seed)
+        classes, outcome = answer_test(mean, sure, decision, Truth.of_test(task), config.selection.seed)
         comparison = _compare(trials, chosen, members, outcome, config, extraction, task)
     return Result(
         trials=trials,

@@ -29,6 +29,7 @@ LOADERS = {
     "open_clip/both": "extract.backbones.open_clip:OpenClipPairs",
     "onnx/text": "extract.backbones.onnx:OnnxTexts",
     "onnx/image": "extract.backbones.onnx:OnnxImages",
+    "import": "extract.backbones.imported:ImportedBackbone",
     "python/module": "extract.backbones.custom_adapter:ModuleAdapter",
     "python/callable": "extract.backbones.custom_adapter:CallableAdapter",
     "python/adapter": "extract.backbones.custom_adapter:GivenAdapter",
@@ -43,6 +44,7 @@ FINDERS = {
     "torchvision": "extract.backbones.find_torchvision:find_torchvision",
     "onnx": "extract.backbones.find_onnx:find_onnx",
     "python": "extract.backbones.custom:find_custom",
+    "import": "extract.backbones.imported:find_imported",
 }
 """Scheme -> what finds its checkpoints, where that is not `find_checkpoint`."""
 

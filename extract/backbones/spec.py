@@ -19,6 +19,9 @@ SIDES = ("right", "left")
 _TEXT = ("max_length", "prompt", "tokenizer", "lowercase", "truncation_side")
 _IMAGE = ("image_size", "mean", "std", "interpolation", "crop_fraction", "resize_mode")
 
+SETTINGS = (*_TEXT, "window_overlap", *_IMAGE)
+"""Settings of preprocessing, of texts and of images."""
+
 _TAKEN: dict[str, tuple[str, ...]] = {
     "hf": (*_TEXT, "window_overlap"),
     "st": (*_TEXT, "window_overlap"),
@@ -138,7 +141,7 @@ def check_settings(checkpoint: "Checkpoint", spec: BackboneSpec) -> None:
     """
     family = checkpoint.offer.family
     taken = _TAKEN.get(f"{checkpoint.scheme}/{family}" if family else checkpoint.scheme, ())
-    for name in (*_TEXT, "window_overlap", *_IMAGE):
+    for name in SETTINGS:
         if getattr(spec, name) not in (None, False) and name not in taken:
             hint = f"settings of its preprocessing are {', '.join(taken)}" if taken else "its preprocessing has no settings"
             raise NoSuchBackboneError(f"{checkpoint.uri}: `{name}` does not apply to it ({checkpoint.offer.takes}); {hint}")

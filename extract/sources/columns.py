@@ -14,7 +14,7 @@ LABEL_SEPARATOR = "\x1f"
 """Stands between the names of a sample's labels where they come from several columns."""
 
 _ANSWERS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
-_SPLITS = {
+SPLITS = {
     "train": "train",
     "training": "train",
     "validation": "validation",
@@ -191,9 +191,9 @@ def _split_of(value: Any, place: str, faulty: bool) -> str | None:
     name = _as_name(value)
     if name is None or faulty:
         return None
-    known = _SPLITS.get(name.strip().lower())
+    known = SPLITS.get(name.strip().lower())
     if known is None:
-        raise SourceError(f"{place}: `{name}` is not a split; splits are {', '.join(_SPLITS)}")
+        raise SourceError(f"{place}: `{name}` is not a split; splits are {', '.join(SPLITS)}")
     return known
 
 

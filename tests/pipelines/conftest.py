@@ -38,3 +38,19 @@ def headstart(project):
 
     run.json = lambda *arguments, status=0: json.loads(run(*arguments, "--json", status=status).stdout)
     return run
+
+
+@pytest.fixture
+def here(project, capsys):
+    """Run the command in this process, which saves seconds of imports; `.json` returns what it prints."""
+    from pipelines.cli import main
+
+    def run(*arguments, status=0):
+        capsys.readouterr()
+        ended = main([str(argument) for argument in arguments])
+        told = capsys.readouterr()
+        assert ended == status, told.err + told.out
+        return told
+
+    run.json = lambda *arguments, status=0: json.loads(run(*arguments, "--json", status=status).out)
+    return run

@@ -79,7 +79,7 @@ def test_an_ensemble_with_everything_asked_of_it_predicts_as_it_tested(train, pr
     assert metrics["prediction_sets"]["coverage"]["value"] > 0.5
     tested = read(project / "run" / "test_predictions.parquet")
     texts = {f"reviews.csv:{n}": line for n, line in enumerate((project / "reviews.csv").read_text().splitlines(), 1)}
-    again = predict(Path("run"), [texts[row["id"]].partition(",")[0] for row in tested], progress=Bars(quiet=True))
+    again = list(predict(Path("run"), [texts[row["id"]].partition(",")[0] for row in tested], progress=Bars(quiet=True)))
     assert [entry["label"] for entry in again] == [row["predicted"] for row in tested]
     assert [entry["set"] for entry in again] == [row["set"] for row in tested]
     assert again[0]["probabilities"]["good"] == pytest.approx(tested[0]["probability:good"], rel=1e-4)

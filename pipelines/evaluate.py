@@ -1,0 +1,110 @@
+"""Test a run's heads on labelled samples: new ones, or the run's own test samples once more."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from extract import Samples, load_samples
+from heads import confusion_matrix, gives_probabilities
+from pipelines.config import Config, load_config
+from pipelines.errors import RunError, UsageError
+from pipelines.extract import columns_of_data, extract_config, load_data
+from pipelines.outcome import Outcome, Truth, answer_test
+from pipelines.predict import Predictor, through_store
+from pipelines.run import SavedRun, read_run
+from pipelines.task import make_task, read_targets
+
+
+def evaluate(run: Path, file: Path | None, split: str | None, store: str | None, progress: Any) -> dict[str, Any]:
+    """Answer for labelled samples and score the answers.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    file
+        Where the samples are: a table with the run's columns, or a folder by class; None for the run's own data.
+    split
+        Only the samples of this split. Without one all that are in a file, or the run's test samples.
+    store
+        Feature store to use instead of the run's.
+    progress
+        Told how extraction goes.
+
+    Returns
+    -------
+    dict
+        `run`, `samples`, `skipped` (id and reason), `test` (metric -> value, low, high), `classes`, `confusion` (None but for
+        classes), `prediction_sets` where the run gives sets, and `notes`.
+
+    Raises
+    ------
+    UsageError
+        If there are no labels, no such split, or it is no run.
+    RunError
+        If the run cannot be read, or its backbone has changed.
+    """
+    saved = read_run(run)
+    config = load_config(run / "config.yaml")
+    if file is None and split is None:
+        extraction = extract_config(config, store, progress=progress)
+        task = make_task(extraction, config)
+        samples, rows = extraction.samples, task.rows[task.test]
+    else:
+        samples = load_data(config.data) if file is None else load_samples(file, columns_of_data(config.data))
+        rows = _labelled(samples, split, str(file or config.data.path or config.data.hub))
+    raw, usable, skipped = Predictor(saved, through_store(run, saved, store, progress)).raw(_some(samples, rows))
+    if raw is None:
+        raise RunError(f"{samples.name}: none of {len(rows):,} samples can be used; the first: {skipped[0].reason}")
+    truth, notes = _truth(samples, rows[usable], saved, config), []
+    sure = len(saved.members) > 1 or gives_probabilities(saved.members[0].head)
+    if raw.ndim == 2 and saved.task == "multilabel":
+        raw = np.pad(raw, ((0, 0), (0, len(truth.names) - raw.shape[1])))
+    classes, outcome = answer_test(raw, sure, saved.decision, truth, config.selection.seed)
+    if unseen := classes[len(saved.names) :]:
+        notes.append(f"{len(unseen)} classes were not learnt and count as mistakes, such as `{unseen[0]}`")
+    return {"run": str(run), "samples": len(usable), "skipped": [{"id": s.id, "reason": s.reason} for s in skipped]} | _told(
+        classes, outcome, saved.task, notes
+    )
+
+
+def _labelled(samples: Samples, split: str | None, name: str) -> np.ndarray:
+    if samples.labels is None:
+        raise UsageError(f"{name}: has no labels; the run's label column is looked for")
+    if split is not None and samples.splits is None:
+        raise UsageError(f"{name}: has no splits; leave out --split")
+    places = samples.splits or [None] * len(samples)
+    rows = [row for row, place in enumerate(places) if samples.labels[row] is not None and split in (None, place)]
+    if not rows:
+        known = ", ".join(sorted({place for place in places if place is not None}))
+        raise UsageError(f"{name}: no labelled sample" + (f" is in split `{split}`; splits are {known}" if split else ""))
+    return np.array(rows)
+
+
+def _some(samples: Samples, rows: np.ndarray) -> Samples:
+    return Samples(
+        samples.name,
+        [samples.inputs[row] for row in rows.tolist()],
+        [samples.ids[row] for row in rows.tolist()],
+        faults={place: samples.faults[row] for place, row in enumerate(rows.tolist()) if row in samples.faults},
+    )
+
+
+def _truth(samples: Samples, rows: np.ndarray, saved: SavedRun, config: Config) -> Truth:
+    labels, names = read_targets(samples, rows.tolist(), config, saved.names if saved.task == "multilabel" else ())
+    return Truth(saved.task, labels, rows, list(names) if saved.task == "multilabel" else list(saved.names))
+
+
+def _told(classes: list[str], outcome: Outcome, task: str, notes: list[str]) -> dict[str, Any]:
+    confusion = confusion_matrix(outcome.true, outcome.predicted, len(classes)).tolist() if task == "classification" else None
+    told: dict[str, Any] = {
+        "test": {name: dataclasses.asdict(estimate) for name, estimate in outcome.metrics.items()},
+        "classes": classes,
+        "confusion": confusion,
+        "notes": notes,
+    }
+    if outcome.coverage is not None:
+        told["prediction_sets"] = {"coverage": dataclasses.asdict(outcome.coverage), "size": outcome.size}
+    return told

@@ -1,0 +1,175 @@
+"""Heads to and from a folder in the hub's form: what predicting needs of a run, and a model card.
+
+    README.md       the model card: what it was trained on, how good it is, how to use it
+    answers.json    the heads' folders and shares, and how their predictions become answers
+    head/           a head (heads/saving.py); of an ensemble head-1, head-2, ...
+    config.yaml     the config, without paths of the machine that it was trained on
+    metrics.json    the run's outcome
+
+A pulled folder is a run to `headstart predict`, `evaluate` and `serve`.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.errors import RunError, UsageError
+from pipelines.run import read_run
+
+_PARTS = ("answers.json", "metrics.json")
+HUB = "hub:"
+
+
+def push(run: Path, to: str, private: bool = False) -> str:
+    """Write a run's head with its model card into a folder, or to the hub (`hub:user/name`); return where it is.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds something, or it is no run.
+    RunError
+        If the run cannot be read, or the hub refuses it.
+    """
+    read_run(run)  # what cannot be used is not passed on
+    if not to.startswith(HUB):
+        folder = Path(to)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder}: exists already; name an empty or a new folder")
+        _write(run, folder, folder.name)
+        return str(folder)
+    import tempfile
+
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    name = to.removeprefix(HUB)
+    with tempfile.TemporaryDirectory() as place:
+        _write(run, Path(place), name)
+        try:
+            api = HfApi()
+            api.create_repo(name, private=private, exist_ok=True)
+            return str(api.upload_folder(repo_id=name, folder_path=place, commit_message="Head trained with headstart"))
+        except HFValidationError as error:
+            raise UsageError(f"{to}: is no name on the hub; write hub:user/name") from error
+        except HfHubHTTPError as error:
+            raise RunError(f"{to}: the hub refused it: {' '.join(str(error).split())}; `hf auth login` may help") from error
+        except Exception as error:  # the hub's client raises whatever its transport raises
+            raise RunError(f"{to}: the hub cannot be reached: {type(error).__name__}; check the network") from error
+
+
+def pull(source: str, to: Path) -> Path:
+    """Fetch a pushed head from a folder or the hub (`hub:user/name[@revision]`), and see that it can be used.
+
+    Raises
+    ------
+    UsageError
+        If the folder exists, or there is nothing of the kind at the source.
+    RunError
+        If it cannot be read.
+    """
+    if to.exists():
+        raise UsageError(f"{to}: exists already; name a new folder")
+    place = Path(source) if not source.startswith(HUB) else _fetch(source)
+    if not (place / "answers.json").is_file():
+        raise UsageError(f"{source}: is no pushed head (it has no answers.json); `headstart push` writes one")
+    read_run(place)
+    _copy(place, to)
+    shutil.copyfile(place / "config.yaml", to / "config.yaml")
+    if (place / "README.md").is_file():
+        shutil.copyfile(place / "README.md", to / "README.md")
+    return to
+
+
+def _fetch(source: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    name, _, revision = source.removeprefix(HUB).partition("@")
+    try:
+        return Path(snapshot_download(name, revision=revision or None))
+    except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise UsageError(f"{source}: the hub has no such model or revision, or not for you") from error
+    except Exception as error:  # the hub's client raises whatever its transport raises
+        raise RunError(
+            f"{source}: the hub cannot be reached: {type(error).__name__}; check the network, or name a folder"
+        ) from error
+
+
+def _copy(run: Path, folder: Path) -> None:
+    """Copy what predicting needs: named files and the heads' folders, and nothing that lies beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _PARTS:
+        shutil.copyfile(run / name, folder / name)
+    for entry in json.loads((run / "answers.json").read_text(encoding="utf-8"))["heads"]:
+        head = Path(str(entry["folder"])).name
+        (folder / head).mkdir(exist_ok=True)
+        for file in sorted((run / head).iterdir()):
+            if file.is_file() and not file.is_symlink():
+                shutil.copyfile(file, folder / head / file.name)
+
+
+def _write(run: Path, folder: Path, name: str) -> None:
+    from huggingface_hub import ModelCard
+
+    _copy(run, folder)
+    content = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    content["store"] = "features"
+    if content["data"].get("path"):
+        content["data"]["path"] = Path(content["data"]["path"]).name
+    (folder / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    metrics["run"] = name
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    ModelCard(_card(name, content, metrics)).save(folder / "README.md")
+
+
+def _card(name: str, config: dict[str, Any], metrics: dict[str, Any]) -> str:
+    """Write the model card: metadata that the hub reads, then what a person wants to know."""
+    chosen, data = metrics["selected"], config["data"].get("hub") or Path(config["data"]["path"]).name
+    task = {"regression": "tabular-regression"}.get(metrics["task"], "text-classification")
+    if config["data"].get("image") or not config["data"].get("text"):
+        task = "image-classification" if metrics["task"] != "regression" else task
+    results = [
+        {"type": name, "value": round(estimate["value"], 4), "name": name.replace("_", " ")}
+        for name, estimate in metrics["test"].items()
+    ]
+    backbones = [backbone["name"] for backbone in config["backbones"]]
+    card = {
+        "library_name": "headstart",
+        "tags": ["headstart", "frozen-features"],
+        "pipeline_tag": task,
+        "model-index": [
+            {"name": name, "results": [{"task": {"type": task}, "dataset": {"name": data, "type": data}, "metrics": results}]}
+        ],
+    }
+    rows = "\n".join(
+        f"| {metric} | {estimate['value']:.4f} | {estimate['low']:.4f} to {estimate['high']:.4f} |"
+        for metric, estimate in metrics["test"].items()
+    )
+    classes = metrics["classes"]
+    named = f"Classes: {', '.join(map(str, classes[:50]))}{' ...' if len(classes) > 50 else ''}.\n" if classes else ""
+    return f"""---
+{yaml.safe_dump(card, sort_keys=False, allow_unicode=True)}---
+
+# {name}
+
+A {chosen["head"]} head on features of a frozen backbone, {", ".join(f"`{backbone}`" for backbone in backbones)},
+output `{chosen["output"]}`. The backbone's weights are not part of it and are fetched when it is used.
+
+{named}
+Trained on {metrics["samples"]["development"]:,} samples of {data}, chosen by validation among {metrics["trials"]:,} trials,
+tested once on {metrics["samples"]["test"]:,} samples:
+
+| metric | value | 95% interval |
+|---|---:|---:|
+{rows}
+
+```bash
+pip install headstart
+headstart pull hub:{name} my-head
+headstart predict my-head "..."
+```
+"""

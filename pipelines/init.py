@@ -1,0 +1,314 @@
+"""A first config, written by looking at the data: which column is what, and why it is thought so."""
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from extract import Columns, load_samples
+from extract.backbones.catalog import list_backbones
+from extract.images import ENDINGS
+from extract.sources.columns import SPLITS
+from pipelines.errors import UsageError
+
+ROWS = 20_000
+"""So many rows at the beginning of a table are looked at."""
+
+NAMES = {
+    "text": (
+        "text",
+        "sentence",
+        "content",
+        "review",
+        "body",
+        "comment",
+        "document",
+        "description",
+        "message",
+        "title",
+        "question",
+    ),
+    "label": ("label", "labels", "class", "category", "target", "sentiment", "y", "topic", "intent", "tag", "rating", "score"),
+    "group": ("group", "document_id", "doc_id", "author", "user", "user_id", "patient", "patient_id", "subject", "speaker"),
+    "id": ("id", "uid", "uuid", "index", "key", "row_id"),
+}
+PAIRS = (
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("question", "answer"),
+    ("text_a", "text_b"),
+    ("query", "passage"),
+)
+SEPARATORS = (";", "|", ",")
+MOST_CLASSES = 1_000
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a table's columns are taken for; `why` has a line for every one of them."""
+
+    columns: Columns
+    regression: bool = False
+    separator: str | None = None
+    why: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def write_config(
+    data: Path, to: Path | None, text: str | None, label: str | None, image: str | None, overwrite: bool = False
+) -> dict[str, Any]:
+    """Write a commented config for some data; return where it is and what was found.
+
+    Parameters
+    ----------
+    data
+        A table or a folder.
+    to
+        The config's file; by default the data's name with `.yaml`, in the working directory.
+    text, label, image
+        Columns that the user names, instead of looking for them.
+    overwrite
+        Whether a file that is there may be replaced.
+
+    Raises
+    ------
+    UsageError
+        If the file exists already, or it cannot be told which column is the sample.
+    SourceError
+        If the data cannot be read.
+    """
+    to = to or Path(f"{data.stem}.yaml")
+    if to.exists() and not overwrite:
+        raise UsageError(f"{to}: exists already; --force replaces it, and --output names another file")
+    guess = Guess(Columns()) if data.is_dir() else guess_columns(_read_head(data), str(data), text, label, image)
+    samples = load_samples(data, guess.columns)
+    kind = samples.kind or "text"
+    count = len(samples)
+    classes = sorted({name for name in samples.labels or () if name is not None})
+    content = _compose(data, to, guess, kind, count, classes, samples.splits)
+    to.write_text(content, encoding="utf-8")
+    named = {name: value for name, value in dataclasses.asdict(guess.columns).items() if value is not None}
+    task = "regression" if guess.regression else "multilabel" if guess.separator else "classification"
+    return {"config": str(to), "samples": count, "takes": kind, "columns": named, "task": task, "classes": len(classes)}
+
+
+def guess_columns(
+    table: dict[str, list[Any]], name: str, text: str | None = None, label: str | None = None, image: str | None = None
+) -> Guess:
+    """Tell which of a table's columns is what, by names and values; what the caller names is taken as it is.
+
+    Raises
+    ------
+    UsageError
+        If there is no column that could be a text or an image, or one that was named is not there.
+    """
+    listed = ", ".join(table)
+    for asked, value in (("--text", text), ("--label", label), ("--image", image)):
+        if value is not None and value not in table:
+            raise UsageError(f"{name}: there is no column `{value}` ({asked}); columns are {listed}")
+    why: dict[str, str] = {}
+    left = {column: [value for value in values if value not in (None, "")] for column, values in table.items()}
+    left = {column: values for column, values in left.items() if values}
+
+    def take(role: str, column: str | None, reason: str) -> str | None:
+        if column is not None:
+            left.pop(column, None)
+            why[role] = reason
+        return column
+
+    split = take("split", next((c for c, v in left.items() if _is_split(v)), None), "its values are names of splits")
+    if label is not None:
+        left.pop(label, None)
+    if image is None and text is None:
+        image = next((c for c, v in left.items() if _is_image(v)), None)
+    take("image", image, "holds image files or paths of them")
+    pair = None
+    if image is None and text is None:
+        lower = {column.lower(): column for column in left}
+        both = next(((lower[a], lower[b]) for a, b in PAIRS if a in lower and b in lower), None)
+        text, pair = both or (_longest(left), None)
+    if text is None and image is None:
+        raise UsageError(
+            f"{name}: no column looks like a text or an image; name one with --text or --image. Columns are {listed}"
+        )
+    rows = len(next(iter(table.values()), ()))
+    take("text", text, f"{_mean_length(table[text]):,.0f} characters on average" if text else "")
+    take("pair", pair, "goes with the other text by its name")
+    identity = take("id", _named(left, NAMES["id"], lambda v: len(set(map(str, v))) == rows), "a different value in every row")
+    group = take("group", _named(left, NAMES["group"], lambda v: 1 < len(set(map(str, v))) < rows), "by its name")
+    if label is None:
+        label = _named(left, NAMES["label"], _may_be_label) or _fewest(left)
+    columns = Columns(text, label, split, group, identity, image, pair)
+    if label is None:
+        return Guess(columns, why=why)
+    values = [value for value in table[label] if value not in (None, "")]
+    separator = next((s for s in SEPARATORS if _is_several(values, s)), None)
+    regression = separator is None and _is_number(values)
+    different = len(set(map(str, values)))
+    why["label"] = (
+        f"numbers from {min(map(float, values)):g} to {max(map(float, values)):g}" if regression
+        else f"several names a row, with `{separator}` between them" if separator
+        else f"{different:,} different values"
+    )  # fmt: skip
+    return Guess(columns, regression, separator, why)
+
+
+def _read_head(data: Path) -> dict[str, list[Any]]:
+    """Return the first rows of a table, column by column."""
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    try:
+        if data.suffix in (".csv", ".tsv"):
+            separator = "\t" if data.suffix == ".tsv" else ","
+            frame = pd.read_csv(
+                data,
+                sep=separator,
+                nrows=ROWS,
+                dtype=str,
+                keep_default_na=False,
+                encoding_errors="replace",
+                on_bad_lines="skip",
+            )
+        elif data.suffix in (".jsonl", ".ndjson"):
+            with open(data, encoding="utf-8", errors="replace") as file:
+                records = [json.loads(line) for _, line in zip(range(ROWS), file, strict=False) if not line.isspace()]
+            return {name: [record.get(name) for record in records] for name in dict.fromkeys(n for r in records for n in r)}
+        elif data.suffix == ".parquet":
+            batch = next(pq.ParquetFile(data).iter_batches(ROWS), None)
+            return {} if batch is None else {str(name): batch[name].to_pylist() for name in batch.schema.names}
+        else:
+            raise UsageError(f"{data}: give a .csv, .tsv, .jsonl or .parquet file, or a folder of images or texts by class")
+    except FileNotFoundError as error:
+        raise UsageError(f"{data}: there is no such file or folder") from error
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"{data}: cannot be read: {' '.join(str(error).split())}") from error
+    return {str(name): frame[name].tolist() for name in frame.columns}
+
+
+def _is_split(values: Sequence[Any]) -> bool:
+    return len(names := {str(value).strip().lower() for value in values}) > 1 and names <= set(SPLITS)
+
+
+def _is_image(values: Sequence[Any]) -> bool:
+    first = values[:100]
+    return all(
+        isinstance(value, bytes)
+        or (isinstance(value, dict) and {"bytes", "path"} & set(value))
+        or (isinstance(value, str) and value.lower().endswith(ENDINGS))
+        for value in first
+    )
+
+
+def _longest(columns: dict[str, list[Any]]) -> str | None:
+    """Return the column most like prose: one with a well-known name, or else that of the longest texts."""
+    texts = {column: values for column, values in columns.items() if all(isinstance(value, str) for value in values[:100])}
+    prose = {
+        column: values for column, values in texts.items() if not _is_number(values) and len(set(values)) > len(values) / 10
+    }
+    return _named(prose, NAMES["text"], lambda _: True) or max(prose, key=lambda c: _mean_length(prose[c]), default=None)
+
+
+def _mean_length(values: Sequence[Any]) -> float:
+    return sum(len(str(value or "")) for value in values) / max(1, len(values))
+
+
+def _named(columns: dict[str, list[Any]], names: Sequence[str], fits: Callable[[list[Any]], bool]) -> str | None:
+    lower = {column.lower(): column for column in columns}
+    return next((lower[name] for name in names if name in lower and fits(columns[lower[name]])), None)
+
+
+def _may_be_label(values: Sequence[Any]) -> bool:
+    different = len({str(value) for value in values})
+    return different > 1 and (_is_number(values) or different <= min(MOST_CLASSES, len(values) / 2))
+
+
+def _fewest(columns: dict[str, list[Any]]) -> str | None:
+    """Return the column with the fewest different values, if they repeat enough to be classes."""
+    counts = {column: len({str(value) for value in values}) for column, values in columns.items()}
+    fitting = {c: n for c, n in counts.items() if 1 < n <= min(MOST_CLASSES, len(columns[c]) / 5)}
+    return min(fitting, key=lambda column: fitting[column], default=None)
+
+
+def _is_number(values: Sequence[Any]) -> bool:
+    """Tell whether values are measured numbers, and not the numbers of a few classes."""
+    try:
+        numbers = [float(value) for value in values if not isinstance(value, bool)]
+    except (TypeError, ValueError):
+        return False
+    whole = all(number.is_integer() for number in numbers)
+    return len(numbers) == len(values) and len(set(numbers)) > (50 if whole else 10)
+
+
+def _is_several(values: Sequence[Any], separator: str) -> bool:
+    texts = [value for value in values if isinstance(value, str)]
+    parts = [[part.strip() for part in text.split(separator)] for text in texts]
+    names = {part for row in parts for part in row}
+    return sum(len(row) > 1 for row in parts) > len(texts) / 20 and len(names) <= min(len(set(texts)), MOST_CLASSES)
+
+
+def _compose(
+    data: Path,
+    to: Path,
+    guess: Guess,
+    kind: str,
+    count: int,
+    classes: Sequence[str],
+    splits: Sequence[str | None] | None,
+) -> str:
+    columns, why = guess.columns, guess.why
+    lines = [
+        f"# Written by `headstart init {data}` after a look at its {count:,} samples.",
+        "# Change what was misunderstood, then:",
+        f"#   headstart train {to}",
+        f"name: {_slug(data.stem)}",
+        "data:",
+        f"  path: {_quote(os.path.relpath(data, to.parent))}",
+    ]
+    for role in ("text", "pair", "image", "label", "split", "group", "id"):
+        value = getattr(columns, role)
+        if value is not None:
+            lines.append(f"  {role}: {_quote(value)}" + (f"  # {why[role]}" if role in why else ""))
+    if guess.separator is not None:
+        lines.append(f"  multilabel: {_quote(guess.separator)}  # stands between a sample's labels")
+    if columns.label is None and not data.is_dir():
+        lines.append("  # label: ...  # no column looks like one; `headstart train` needs it, `headstart extract` does not")
+    if data.is_dir() and classes:
+        lines.append(f"  # the folders are the classes: {', '.join(classes[:5])}{' ...' if len(classes) > 5 else ''}")
+    if splits is None:
+        lines.append("  # test_size: 0.2  # no column of splits: a fifth is held out as test")
+    if columns.group is None and not data.is_dir():
+        lines.append("  # group: ...  # a column of what must not be on both sides of a split, such as author or document")
+    if guess.regression:
+        lines.append("task: regression")
+    text = kind == "text"
+    here = {entry.name for entry in list_backbones() if entry.here}
+    named = "all-MiniLM-L6-v2" if text else "efficientnet-lite0" if "efficientnet-lite0" in here else "resnet50"
+    others = "all-mpnet-base-v2 or hf:BAAI/bge-small-en-v1.5" if text else "dinov2-small or timm:convnext_tiny.in12k"
+    lines += [
+        f"# several backbones are tried beside each other; `headstart backbones` lists them, such as {others}",
+        f"backbones: [{named}]",
+        "# heads:  # by default linear heads on the usual output and on all layers"
+        if text
+        else "# heads:  # by default linear heads",
+        "#   - {kind: linear, C: {log: [1e-2, 1e2, 9]}}" if not guess.regression else "#   - {kind: ridge}",
+        "#   - {kind: mlp, hidden: [[256], [512]], lr: [1e-3, 3e-4]}",
+        "# selection: {folds: 5, seed: 0}  # metric: which one decides",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "experiment"
+
+
+def _quote(value: str) -> str:
+    """Write a text as YAML: plain where that is safe."""
+    plain = re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./ -]*", value) and yaml.safe_load(value) == value
+    return value if plain else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,105 @@
+"""What `rank`, `runs`, `evaluate` and `init` show a person; see `console` for the rest."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from pipelines.combinations import shorten
+from pipelines.console import note, out, seconds, table
+from pipelines.runs import RunEntry
+
+ESTIMATES = {"logme": "LogME", "h_score": "H-score", "knn": "k-NN"}
+
+
+def show_ranking(ranking: Mapping[str, Any]) -> None:
+    """Show outputs with the best first, and how well the estimates agree with trained heads."""
+    candidates = ranking["candidates"]
+    trained = any(candidate["trained"] is not None for candidate in candidates)
+    rows = [
+        (
+            number,
+            candidate["backbone"],
+            candidate["output"],
+            f"{candidate['width']:,}",
+            *(_number(candidate[name]) for name in ESTIMATES),
+            *([_number(candidate["trained"])] if trained else []),
+        )
+        for number, candidate in enumerate(candidates, 1)
+    ]
+    headings = ("", "backbone", "output", "width", *ESTIMATES.values(), *([ranking["metric"]] if trained else []))
+    title = f"Estimated on {ranking['samples']:,} samples in {seconds(ranking['seconds'])}, by LogME"
+    out.print(table(headings, rows, title, (0, *range(3, len(headings)))))
+    for name, agreement in ranking["agreement"].items():
+        told = f"Kendall's tau {agreement['tau']:+.2f} (p = {agreement['p']:.2g})"
+        out.print(f"{ESTIMATES[name]} against trained heads on {agreement['outputs']} outputs: {told}")
+    if not trained:
+        note("--check trains linear heads as well, and --run RUN looks at a run's trials, to say how far to trust this")
+
+
+def show_runs(found: Sequence[RunEntry], folder: Path) -> None:
+    """List runs, newest first."""
+    rows = [(Path(entry.run).name, (entry.time or "")[:16].replace("T", " "), *_outcome(entry)) for entry in found]
+    if rows:
+        headings = ("run", "made", "head", "backbone", "output", "validation", "test", "95% interval")
+        out.print(table(headings, rows, f"Runs in {folder}", (5, 6)))
+    else:
+        out.print(f"no runs in {folder}; `headstart train` makes one")
+
+
+def show_run_comparison(compared: Mapping[str, Any]) -> None:
+    """Show runs, and each against the first."""
+    entries = [RunEntry(**entry) for entry in compared["runs"]]
+    rows = [(Path(entry.run).name, *_outcome(entry)) for entry in entries]
+    out.print(table(("run", "head", "backbone", "output", "validation", "test", "95% interval"), rows, "Runs", (4, 5)))
+    shared = [name for name in entries[0].test if all(name in entry.test for entry in entries)]
+    values = [(name, *(f"{entry.test[name]['value']:.4f}" for entry in entries)) for name in shared]
+    out.print(table(("metric", *(Path(entry.run).name for entry in entries)), values, "On test", range(1, 1 + len(entries))))
+    for pair in compared["pairs"]:
+        difference, tested = pair["difference"], pair["mcnemar"]
+        what = "errors avoided" if tested is None else "right answers"
+        p = f"p = {difference['p']:.3g}" if tested is None else f"McNemar p = {tested['p_exact']:.3g}"
+        span = f"{difference['low']:+.4f} to {difference['high']:+.4f}"
+        out.print(
+            f"{Path(pair['run']).name} against {Path(pair['against']).name}, {pair['samples']:,} samples in common: "
+            f"{what} {difference['mean']:+.4f} ({span}, {p})",
+            soft_wrap=True,
+        )
+
+
+def show_evaluation(evaluation: Mapping[str, Any]) -> None:
+    """Show metrics with their intervals."""
+    rows = [
+        (name, Text(f"{e['value']:.4f}", "bold"), f"{e['low']:.4f} to {e['high']:.4f}")
+        for name, e in evaluation["test"].items()
+    ]
+    out.print(table(("metric", "value", "95% interval"), rows, f"On {evaluation['samples']:,} samples", (1,)))
+    for line in evaluation["notes"]:
+        note(line)
+
+
+def show_config(written: Mapping[str, Any]) -> None:
+    """Say what `init` took the data for."""
+    columns = ", ".join(f"{role} `{column}`" for role, column in written["columns"].items())
+    out.print(f"{written['samples']:,} samples of {written['takes']}{': ' if columns else ''}{columns}", soft_wrap=True)
+    if written["classes"]:
+        out.print(f"{written['task']}, {written['classes']:,} different labels")
+    out.print(Text.assemble("config: ", (written["config"], "bold"), f"  (then: headstart train {written['config']})"))
+
+
+def _outcome(entry: RunEntry) -> tuple[str, ...]:
+    best = next(iter(entry.test), None)
+    tested = entry.test[best] if best is not None else None
+    return (
+        entry.head.rpartition(".")[2],
+        entry.backbone.rpartition(":")[2],
+        shorten(tuple(entry.output.split("+"))),
+        "" if entry.validation is None else f"{entry.validation:.4f}",
+        "" if tested is None else f"{tested['value']:.4f}",
+        "" if tested is None else f"{tested['low']:.4f} to {tested['high']:.4f}",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,93 @@
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.config import load_config
+from pipelines.errors import UsageError
+from pipelines.extract import load_data
+from pipelines.init import guess_columns, write_config
+from tests.images import encoded, picture, write_image_folder
+
+TEXTS = [f"this is sentence number {number} and it is rather long" for number in range(120)]
+
+
+def columns(**table):
+    return guess_columns(table, "t.csv")
+
+
+def test_columns_are_told_by_what_they_hold():
+    guess = columns(
+        uid=list(range(120)), words=TEXTS, what=["x", "y", "z"] * 40, part=["train", "dev", "test"] * 40, author=["p", "q"] * 60
+    )
+    assert (guess.columns.text, guess.columns.label, guess.columns.split) == ("words", "what", "part")
+    assert (guess.columns.id, guess.columns.group) == ("uid", "author")
+    assert not guess.regression
+
+
+def test_pairs_pictures_numbers_and_several_labels_are_known():
+    pair = columns(premise=TEXTS, hypothesis=TEXTS[::-1], label=[0, 1] * 60)
+    assert (pair.columns.text, pair.columns.pair, pair.columns.label) == ("premise", "hypothesis", "label")
+    picture = columns(file=[f"img/{n}.PNG" for n in range(120)], label=["a", "b"] * 60)
+    assert (picture.columns.image, picture.columns.text) == ("file", None)
+    assert columns(text=TEXTS, score=[f"{n / 7:.3f}" for n in range(120)]).regression
+    several = columns(text=TEXTS, labels=["a;b", "b", "c;a"] * 40)
+    assert several.separator == ";"
+    assert not columns(text=TEXTS, stars=[str(n % 5) for n in range(120)]).regression
+
+
+def test_what_the_user_names_is_taken_and_must_be_there():
+    table = {"a": TEXTS, "b": TEXTS[::-1], "c": ["x", "y"] * 60}
+    guess = guess_columns(table, "t.csv", text="b", label="c")
+    assert (guess.columns.text, guess.columns.label) == ("b", "c")
+    with pytest.raises(UsageError, match="there is no column `z` \\(--text\\); columns are a, b, c"):
+        guess_columns(table, "t.csv", text="z")
+    with pytest.raises(UsageError, match="no column looks like a text or an image"):
+        guess_columns({"n": [1, 2, 3]}, "t.csv")
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_the_config_loads_and_reads_the_data(tmp_path, ending):
+    table = {"text": TEXTS, "what is it": ["yes", "no: never"] * 60, "split": ["train", "train", "test"] * 40}
+    data = tmp_path / "data" / f"my data.{ending}"
+    data.parent.mkdir()
+    if ending == "parquet":
+        pq.write_table(pa.table(table), data)
+    elif ending == "jsonl":
+        data.write_text(
+            "".join(json.dumps(dict(zip(table, row, strict=True))) + "\n" for row in zip(*table.values(), strict=True))
+        )
+    else:
+        mark = "," if ending == "csv" else "\t"
+        lines = [mark.join(f'"{value}"' for value in row) for row in [tuple(table), *zip(*table.values(), strict=True)]]
+        data.write_text("\n".join(lines) + "\n")
+    written = write_config(data, tmp_path / "c.yaml", None, None, None)
+    config = load_config(tmp_path / "c.yaml")
+    samples = load_data(config.data)
+    assert (config.data.text, config.data.label, config.data.split) == ("text", "what is it", "split")
+    assert written["samples"] == len(samples) == 120
+    assert (samples.inputs[5], samples.labels[5], samples.splits[5]) == (TEXTS[5], "no: never", "test")
+
+
+def test_folders_of_pictures_are_taken_as_they_are(tmp_path):
+    write_image_folder(tmp_path / "pictures", 12, splits=("train", "test"))
+    written = write_config(tmp_path / "pictures", tmp_path / "c.yaml", None, None, None)
+    assert (written["takes"], written["classes"]) == ("image", 2)
+    assert load_data(load_config(tmp_path / "c.yaml").data).kind == "image"
+
+
+def test_a_table_of_bytes_is_one_of_pictures(tmp_path):
+    cells = [{"bytes": encoded(picture()), "path": None}] * 20
+    pq.write_table(pa.table({"img": cells, "label": ["a", "b"] * 10}), tmp_path / "t.parquet")
+    assert write_config(tmp_path / "t.parquet", tmp_path / "c.yaml", None, None, None)["columns"]["image"] == "img"
+
+
+def test_a_config_that_is_there_is_not_replaced_unasked(here, project):
+    (project / "reviews.yaml").write_text("mine")
+    assert "exists already" in here("init", "reviews.csv", status=2).err
+    assert (project / "reviews.yaml").read_text() == "mine"
+    told = here.json("init", "reviews.csv", "--force")
+    assert told["config"] == "reviews.yaml"
+    assert load_config(project / "reviews.yaml").data.label == "label"
+    assert "there is no such file" in here("init", "nothing.csv", status=2).err

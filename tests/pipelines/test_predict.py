@@ -1,0 +1,92 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from extract import Samples
+from pipelines.console import Bars
+from pipelines.experiment import run_experiment
+from pipelines.predict import Predictor, predict, through_store, without_store
+from pipelines.run import read_run
+
+TEXTS = ["good great loved", "bad awful hated", "", "loved great good"]
+LABELS = ["good", "bad", None, "good"]
+
+
+@pytest.fixture
+def trained(project):
+    run_experiment(project / "config.yaml", None, "run", (), False, Bars(quiet=True), lambda note: None)
+    return project / "run"
+
+
+def test_answers_are_the_same_with_and_without_the_store_and_however_parted(trained, monkeypatch):
+    saved = read_run(trained)
+    kept = Predictor(saved, through_store(trained, saved)).answer(Samples.of(TEXTS))
+    direct = Predictor(saved, without_store(trained, saved)).answer(Samples.of(TEXTS))
+    assert [entry["label"] for entry in kept] == [entry["label"] for entry in direct] == LABELS
+    assert kept[2]["reason"] == direct[2]["reason"] == "empty text"
+    assert kept[0]["probabilities"]["good"] == pytest.approx(direct[0]["probabilities"]["good"], abs=1e-6)
+    monkeypatch.setattr("pipelines.predict.CHUNK", 1)
+    assert [entry["label"] for entry in predict(trained, TEXTS)] == LABELS
+
+
+def test_a_backbone_is_loaded_once_for_all_parts(trained, monkeypatch):
+    from extract import job
+
+    loads = []
+    adapter_of = job.adapter_of
+    monkeypatch.setattr(job, "adapter_of", lambda checkpoint: loads.append(1) or adapter_of(checkpoint))
+    monkeypatch.setattr("pipelines.predict.CHUNK", 2)
+    assert len(list(predict(trained, [f"good {number}" for number in range(7)]))) == 7
+    assert len(loads) == 1
+
+
+def test_a_file_of_lines_may_hold_texts_or_objects(trained, project):
+    lines = [json.dumps({"text": text, "other": 1}) for text in TEXTS]
+    (project / "new.jsonl").write_text("\n".join([*lines, "{broken", '{"text": "hated"}']) + "\n")
+    answers = list(predict(trained, file=project / "new.jsonl"))
+    assert [entry["label"] for entry in answers] == [*LABELS, None, "bad"]
+    assert "not a JSON object" in answers[4]["reason"]
+    (project / "new.txt").write_text('good\r\n{"text": "bad"}\nawful')
+    answers = list(predict(trained, file=project / "new.txt"))
+    assert [entry["input"] for entry in answers] == ["good", '{"text": "bad"}', "awful"]
+
+
+def test_a_column_that_is_missing_is_one_line(trained, project, here):
+    (project / "new.jsonl").write_text('{"txt": "good"}\n')
+    assert "there is no column `text`" in here("predict", "run", "--file", "new.jsonl", status=2).err
+
+
+def test_lines_on_standard_input_are_answered_as_they_come(trained, project):
+    command = [sys.executable, "-m", "pipelines.cli", "predict", "run", "--file", "-", "--jsonl"]
+    environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(os.path.dirname(__file__)))}
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=project,
+        env=environment,
+    ) as process:
+        process.stdin.write("good great\n")
+        process.stdin.flush()
+        first = json.loads(process.stdout.readline())  # comes before the input has ended
+        process.stdin.write('{"text": "awful"}\nhated')
+        process.stdin.close()
+        rest = [json.loads(line) for line in process.stdout]
+    assert process.returncode == 0
+    assert [entry["label"] for entry in (first, *rest)] == ["good", "bad", "bad"]
+
+
+def test_json_and_jsonl_do_not_go_together(here):
+    assert "not both" in here("predict", "run", "good", "--json", "--jsonl", status=2).err
+
+
+def test_many_lines_are_answered_in_parts(trained, project):
+    numbers = np.random.default_rng(0).integers(0, 2, 300)
+    (project / "new.txt").write_text("".join(f"{TEXTS[number]} {row}\n" for row, number in enumerate(numbers.tolist())))
+    assert [entry["label"] for entry in predict(trained, file=project / "new.txt")] == [LABELS[number] for number in numbers]

@@ -1,0 +1,55 @@
+import pytest
+import yaml
+
+from pipelines.config import load_config
+from pipelines.console import Bars
+from pipelines.errors import RunError, UsageError
+from pipelines.rank import rank_outputs
+
+
+@pytest.fixture
+def config(project):
+    content = yaml.safe_load((project / "config.yaml").read_text())
+    content["outputs"] = [{"layer": "all", "pooling": ["cls", "mean"]}]
+    (project / "layers.yaml").write_text(yaml.safe_dump(content))
+    return load_config(project / "layers.yaml")
+
+
+def rank(config, **asked):
+    return rank_outputs(config, None, **{"run": None, "check": False, "progress": Bars(quiet=True)} | asked)
+
+
+def test_every_output_is_estimated_and_the_best_comes_first(config):
+    ranking = rank(config)
+    scores = [candidate.logme for candidate in ranking.candidates]
+    assert len(scores) == 8
+    assert scores == sorted(scores, reverse=True)
+    assert ranking.samples == 96
+    assert ranking.agreement == {}
+    # the first token before any layer is the same for every text
+    assert ranking.candidates[-1].output == "layer0.cls"
+    assert ranking.candidates[0].knn > 0.9
+
+
+def test_trained_heads_say_how_far_to_trust_the_estimates(config):
+    ranking = rank(config, check=True)
+    assert all(candidate.trained is not None for candidate in ranking.candidates)
+    assert ranking.agreement.keys() == {"logme", "h_score", "knn"}
+    assert all(-1 <= agreement.tau <= 1 and agreement.outputs == 8 for agreement in ranking.agreement.values())
+    assert ranking.agreement["knn"].tau > 0
+
+
+def test_a_runs_trials_do_as_well(here, project, config):
+    here("train", "layers.yaml", "--run", "run")
+    ranked = here.json("rank", "layers.yaml", "--run", "run")
+    assert ranked["agreement"]["logme"]["outputs"] == 8
+    assert {"backbone", "recipe", "output", "width", "logme", "h_score", "knn", "trained"} == set(ranked["candidates"][0])
+    shown = here("rank", "layers.yaml", "--run", "run").out
+    assert "Kendall's tau" in shown
+
+
+def test_what_cannot_be_compared_is_one_line(config, project):
+    with pytest.raises(UsageError, match="not both"):
+        rank(config, run=project, check=True)
+    with pytest.raises(RunError, match="trials cannot be read"):
+        rank(config, run=project)
