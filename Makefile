@@ -5,7 +5,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help extract train predict test lint format data benchmarks pictures constraints clean
+.PHONY: help extract train predict test lint format data docs benchmarks pictures constraints clean
 
 help:  ## show this
 	@echo "make TARGET [CONFIG=configs/demo.yaml] [ARGS='--set selection.folds=3']"
@@ -36,6 +36,11 @@ format: .venv/.developing  ## let ruff rewrite what it can
 
 data: .venv/.installed  ## rebuild the demo data from the checksummed source distribution
 	$(BIN)/python examples/data/build_sentences.py
+
+docs: .venv/.developing  ## build the documentation into site/
+	$(BIN)/python docs/make_commands.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open site/index.html"
 
 benchmarks: .venv/.developing  ## run every benchmark and print its table
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

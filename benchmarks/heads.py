@@ -18,10 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from benchmarks import tables
-from heads import LinearHead, MLPHead, SweepCV, few_shot_curve
+from heads import LinearHead, SweepCV, few_shot_curve
 from heads.solvers.engine import read_task
 from heads.solvers.linear import LinearEngine
-from heads.solvers.mlp import MLPEngine
 
 ROOT = Path(__file__).parents[1]
 PENALTIES = np.logspace(-3, 3, 20)
@@ -40,7 +39,7 @@ class Sample:
 def main() -> None:
     """Measure and print a table per part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts: dict[str, Callable[[str], None]] = {"linear": linear, "mlp": mlp, "few-shot": few_shot, "growth": growth}
+    parts: dict[str, Callable[[str], None]] = {"linear": linear, "few-shot": few_shot, "growth": growth}
     parser.add_argument("--part", choices=list(parts), help="one part only")
     parser.add_argument("--store", default="features", help="where features are kept")
     options = parser.parse_args()
@@ -94,50 +93,6 @@ def objective(X: np.ndarray, y: np.ndarray, coef: np.ndarray, intercept: np.ndar
     logits = torch.as_tensor(X @ coef.T.astype(np.float64) + intercept)
     losses = torch.nn.functional.cross_entropy(logits, torch.as_tensor(y), reduction="sum")
     return C * float(losses) + float((coef.astype(np.float64) ** 2).sum()) / 2
-
-
-def mlp(store: str) -> None:
-    """24 configurations, early stopping off: the stack, our own loop, and a plain loop over a DataLoader."""
-    name, sample = next(iter(real(store)), ("synthetic 5,485 x 384, 8 classes", synthetic(5485, 384, 8)))
-    rows = []
-    for batch_size in (64, 512):
-        trials = [
-            MLPHead(hidden=hidden, dropout=dropout, lr=lr, weight_decay=decay, batch_size=batch_size, max_epochs=3)
-            for hidden in (32, 64, 128)
-            for dropout in (0.0, 0.2)
-            for lr in (3e-4, 1e-3)
-            for decay in (1e-2, 1e-1)
-        ]
-        everything = np.arange(len(sample.y))
-        cut = len(everything) * 4 // 5
-        task = read_task(sample.X, sample.y, None, [(everything[:cut], everything[cut:])])
-        assert task is not None
-        solved, seconds = timed(lambda e=trials, t=task: dict(MLPEngine().solve(e, t)))
-        alone, loop = timed(lambda e=trials, k=cut: [head.fit(sample.X[:k], sample.y[:k]) for head in e])
-        _, plain = timed(lambda e=trials, k=cut: [plain_loop(head, sample.X[:k], sample.y[:k]) for head in e])
-        together = [(solved[number][0].predicted == task.codes[cut:]).mean() for number in range(len(trials))]
-        apart = [head.score(sample.X[cut:], sample.y[cut:]) for head in alone]
-        off = f"{100 * np.abs(np.subtract(together, apart)).max():.2f}"
-        rows.append((str(batch_size), f"{seconds:.1f} s", f"{loop / seconds:.1f}x", f"{plain / seconds:.1f}x", off))
-    print(f"\nMLP head, 24 configurations of 32 to 128 hidden units, {name}\n")
-    headings = ("batch size", "stack", "our loop, one by one", "plain loop over a DataLoader", "accuracies off by (points)")
-    print(tables.markdown(headings, rows))
-
-
-def plain_loop(head: MLPHead, X: np.ndarray, y: np.ndarray) -> None:
-    """Train as a tutorial does, on as many samples as the head trains on."""
-    count = len(X) * 9 // 10
-    data = torch.utils.data.TensorDataset(torch.as_tensor(X[:count]), torch.as_tensor(y[:count]))
-    loader = torch.utils.data.DataLoader(data, batch_size=head.batch_size, shuffle=True)
-    width, classes = X.shape[1], int(y.max()) + 1
-    layers = [torch.nn.Linear(width, head.hidden), torch.nn.ReLU(), torch.nn.Dropout(head.dropout)]
-    model = torch.nn.Sequential(*layers, torch.nn.Linear(head.hidden, classes))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=head.lr, weight_decay=head.weight_decay)
-    for _ in range(head.max_epochs):
-        for features, codes in loader:
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(features), codes).backward()
-            optimizer.step()
 
 
 def few_shot(store: str) -> None:

@@ -12,6 +12,7 @@ from heads.decision import Decision, fit_decision
 from heads.ensemble import greedy_weights, mean_prediction, top_weights
 from heads.few_shot import FewShotCurve, few_shot_curve
 from heads.gradients import GradientMonitor, GradientReport
+from heads.halving import HalvingRandomSweepCV, HalvingSweepCV
 from heads.inputs import Tokens
 from heads.lda import LDAHead
 from heads.linear import LinearClassifier, LinearHead
@@ -21,6 +22,7 @@ from heads.multilabel_metrics import multilabel_metrics, per_label
 from heads.nearest_mean import NearestMeanHead
 from heads.neighbours import KNNHead, KNNRegressor
 from heads.onnx import export_onnx
+from heads.optuna_search import OptunaSweepCV
 from heads.predictions import class_probabilities, gives_probabilities, label_probabilities, score_predictions
 from heads.regression_metrics import regression_metrics
 from heads.ridge import RidgeHead, RidgeRegressor
@@ -28,6 +30,7 @@ from heads.saving import SavedHead, load_head, save_head
 from heads.search import RandomSweepCV
 from heads.selection import choose_splitter, hold_out, one_standard_error
 from heads.sweep import SweepCV
+from heads.sweep_results import TrialReport
 from heads.targets import Targets, encode_targets, plain_labels
 from heads.torch_head import TorchHead, TorchRegressor
 from heads.transferability import h_score, knn_accuracy, logme
@@ -53,6 +56,8 @@ __all__ = [
     "GatedAttentionClassifier",
     "GradientMonitor",
     "GradientReport",
+    "HalvingRandomSweepCV",
+    "HalvingSweepCV",
     "History",
     "KNNHead",
     "KNNRegressor",
@@ -64,6 +69,7 @@ __all__ = [
     "MLPRegressor",
     "McNemar",
     "NearestMeanHead",
+    "OptunaSweepCV",
     "PairedDifference",
     "RandomSweepCV",
     "RidgeHead",
@@ -75,6 +81,7 @@ __all__ = [
     "TorchHead",
     "TorchRegressor",
     "TrainingState",
+    "TrialReport",
     "ZeroShotHead",
     "apply_temperature",
     "apply_temperature_to_labels",

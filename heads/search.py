@@ -1,11 +1,13 @@
-"""Searches of spaces too large for a grid, with the engines and results of `SweepCV`."""
+"""Random search, with the engines and results of `SweepCV`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from sklearn.model_selection import ParameterSampler
 
-from heads.sweep import SweepCV
+from heads.sweep import Evaluation, SweepCV
+from heads.sweep_results import TrialReport
 
 
 class RandomSweepCV(SweepCV):
@@ -33,15 +35,18 @@ class RandomSweepCV(SweepCV):
         n_iter: int = 10,
         scoring: Any = None,
         cv: Any = None,
-        refit: bool | str = True,
+        refit: bool | str | Callable[[dict[str, Any]], int] = True,
         n_jobs: int | None = None,
         random_state: Any = None,
-        on_trial: Callable[[Mapping[str, float]], None] | None = None,
+        error_score: float | str = np.nan,
+        on_trial: Callable[[TrialReport], None] | None = None,
     ) -> None:
-        super().__init__(estimator, {}, scoring=scoring, cv=cv, refit=refit, n_jobs=n_jobs, on_trial=on_trial)
+        super().__init__(
+            estimator, {}, scoring=scoring, cv=cv, refit=refit, n_jobs=n_jobs, error_score=error_score, on_trial=on_trial
+        )
         self.param_distributions = param_distributions
         self.n_iter = n_iter
         self.random_state = random_state
 
-    def _trials(self) -> list[dict[str, Any]]:
-        return list(ParameterSampler(self.param_distributions, self.n_iter, random_state=self.random_state))
+    def _search(self, evaluate: Evaluation) -> None:
+        evaluate(list(ParameterSampler(self.param_distributions, self.n_iter, random_state=self.random_state)))

@@ -1,14 +1,12 @@
 """Sweeps: many trials of a head, with the interface of scikit-learn's `GridSearchCV`."""
 
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
@@ -18,25 +16,16 @@ from sklearn.utils.validation import _check_sample_weight, indexable
 from heads.inputs import as_tokens
 from heads.solvers.catalog import find_engine
 from heads.solvers.engine import FoldTask, Solved, known_scores, read_task, score_solved, threads
+from heads.sweep_results import FoldScore, TrialReport, first_error, mean_scores, tabulate
 from heads.targets import plain_labels
-
-
-@dataclass(frozen=True)
-class FoldScore:
-    """One trial on one fold: metric -> score, and the seconds it took; every score is NaN if it failed with `error`."""
-
-    scores: Mapping[str, float]
-    fit_time: float
-    score_time: float
-    error: Exception | None = None
 
 
 class SweepCV(GridSearchCV):
     """Try every combination of a grid by cross-validation and keep the best.
 
     Parameters and results are those of `GridSearchCV` (`cv_results_`, `best_params_`, `best_score_`, `best_estimator_`, ...),
-    except that a trial that fails is recorded in `cv_results_["error"]` with scores of NaN and the others go on, that labels
-    may be Arrow-backed pandas columns, and that progress can be followed.
+    except that `cv_results_["error"]` says why a trial failed, that labels may be Arrow-backed pandas columns, and that
+    progress can be followed.
 
     Parameters
     ----------
@@ -49,13 +38,15 @@ class SweepCV(GridSearchCV):
     cv
         Number of folds, a splitter, or a list of (train, test) positions.
     refit
-        Fit the best trial on all the data afterwards; with several scorers, the name of the one that decides.
+        Fit the best trial on all the data afterwards; with several scorers, the name of the one that decides, or False: then
+        the first one decides what a search tries next. A function of `cv_results_` may give the best one's number.
     n_jobs
         Fits run at the same time, in joblib's processes; its backend can be Ray or Dask.
+    error_score
+        Score of a trial that fails, while the others go on; or `raise`, to raise its error at once. If no trial succeeded,
+        `fit` raises the first one's error in any case.
     on_trial
-        Called after every trial with metric -> mean score, for progress.
-
-    If no trial succeeded, `fit` raises the first one's own error.
+        Called after every trial with a `TrialReport`: its scores, and the best so far.
     """
 
     def __init__(
@@ -65,11 +56,12 @@ class SweepCV(GridSearchCV):
         *,
         scoring: Any = None,
         cv: Any = None,
-        refit: bool | str = True,
+        refit: bool | str | Callable[[dict[str, Any]], int] = True,
         n_jobs: int | None = None,
-        on_trial: Callable[[Mapping[str, float]], None] | None = None,
+        error_score: float | str = np.nan,
+        on_trial: Callable[[TrialReport], None] | None = None,
     ) -> None:
-        super().__init__(estimator, param_grid, scoring=scoring, cv=cv, refit=refit, n_jobs=n_jobs)
+        super().__init__(estimator, param_grid, scoring=scoring, cv=cv, refit=refit, n_jobs=n_jobs, error_score=error_score)
         self.on_trial = on_trial
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> "SweepCV":
@@ -89,35 +81,37 @@ class SweepCV(GridSearchCV):
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X)
         self.scorer_ = check_scoring(self.estimator, scoring=self.scoring)
         self.multimetric_ = isinstance(self.scoring, list | tuple | set | dict)
+        metric = self._deciding()
         folds = list(check_cv(self.cv, y, classifier=is_classifier(self.estimator)).split(X, y, groups))
         self.n_splits_ = len(folds)
-        trials = self._trials()
-        scores = self._run(trials, X, y, weight, folds)
-        self.cv_results_ = _tabulate(trials, scores)
-        self._choose(trials, scores)
+        evaluation = Evaluation(self, X, y, weight, folds, metric)
+        self._search(evaluation)
+        self.cv_results_ = evaluation.results()
+        self._choose(metric, evaluation)
         if self.refit:
             began = time.monotonic()
-            self.best_estimator_ = _fit(clone(self.estimator).set_params(**self.best_params_), X, y, weight)
+            self.best_estimator_ = _fit(clone(self.estimator).set_params(**clone(self.best_params_, safe=False)), X, y, weight)
             self.refit_time_ = time.monotonic() - began
             if hasattr(self.best_estimator_, "feature_names_in_"):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_
         return self
 
-    def _trials(self) -> list[dict[str, Any]]:
-        return list(ParameterGrid(self.param_grid))
+    def _search(self, evaluate: "Evaluation") -> None:
+        """Try what is to be tried; searches have their own ways."""
+        evaluate(list(ParameterGrid(self.param_grid)))
 
-    def _run(
-        self, trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, folds: Sequence[Any]
-    ) -> list[list[FoldScore]]:
-        """Score every trial on every fold: together those that an engine takes, one by one the others."""
-        done: dict[int, list[FoldScore]] = {}
-        for number, scores in itertools.chain(
-            self._together(trials, X, y, weight, folds), self._one_by_one(trials, done, X, y, weight, folds)
-        ):
-            done[number] = scores
-            if self.on_trial is not None:
-                self.on_trial(_means(scores))
-        return [done[number] for number in range(len(trials))]
+    def _eligible(self) -> np.ndarray:
+        """Return the numbers of the trials among which the best is chosen."""
+        return np.arange(len(self.cv_results_["params"]))
+
+    def _deciding(self) -> str:
+        """Return the score by which trials are compared."""
+        if not self.multimetric_:
+            return "score"
+        names = list(_score_names(self.scorer_))
+        if self.refit is True or (isinstance(self.refit, str) and self.refit not in names):
+            raise ValueError(f"with several scorers, `refit` must name the one that decides, of {', '.join(names)}")
+        return self.refit if isinstance(self.refit, str) else names[0]
 
     def _together(
         self, trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, folds: Sequence[Any]
@@ -140,9 +134,8 @@ class SweepCV(GridSearchCV):
                 began = time.monotonic()
 
     def _one_by_one(
-        self, trials: Sequence[dict[str, Any]], done: Mapping[int, Any], X: Any, y: Any, weight: Any, folds: Sequence[Any]
+        self, left: list[int], trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, folds: Sequence[Any]
     ) -> Iterator[tuple[int, list[FoldScore]]]:
-        left = [number for number in range(len(trials)) if number not in done]
         fits = (
             delayed(_fit_and_score)(clone(self.estimator), trials[number], self.scorer_, X, y, weight, train, test)
             for number in tuple(left)
@@ -155,19 +148,83 @@ class SweepCV(GridSearchCV):
                 yield left.pop(0), scores
                 scores = []
 
-    def _choose(self, trials: Sequence[dict[str, Any]], scores: Sequence[Sequence[FoldScore]]) -> None:
-        if all(any(fold.error for fold in folds) for folds in scores):
-            raise next(fold.error for fold in scores[0] if fold.error)
-        if self.multimetric_ and not isinstance(self.refit, str):
-            if self.refit:
-                raise ValueError("with several scorers, `refit` must name the one that decides")
+    def _choose(self, metric: str, evaluation: "Evaluation") -> None:
+        eligible = self._eligible()
+        if all(self.cv_results_["error"][number] for number in eligible):
+            raise next(fold.error for fold in evaluation.scores[eligible[0]] if fold.error)
+        if self.multimetric_ and not self.refit:
             return
-        metric = self.refit if isinstance(self.refit, str) and self.multimetric_ else "score"
-        if f"mean_test_{metric}" not in self.cv_results_:
-            raise ValueError(f"`refit` is {metric!r}, which is none of the scorers")
-        self.best_index_ = int(self.cv_results_[f"rank_test_{metric}"].argmin())
-        self.best_score_ = float(self.cv_results_[f"mean_test_{metric}"][self.best_index_])
-        self.best_params_ = trials[self.best_index_]
+        if callable(self.refit):
+            self.best_index_ = int(self.refit(self.cv_results_))
+        else:
+            self.best_index_ = int(eligible[np.argmin(self.cv_results_[f"rank_test_{metric}"][eligible])])
+            self.best_score_ = float(self.cv_results_[f"mean_test_{metric}"][self.best_index_])
+        self.best_params_ = self.cv_results_["params"][self.best_index_]
+
+
+class Evaluation:
+    """Scores trials for a search and keeps what they gave.
+
+    Attributes
+    ----------
+    y, folds
+        The labels, and the (train, test) positions of the whole sweep.
+    trials, scores
+        All trials so far, and their scores fold by fold.
+    """
+
+    def __init__(self, sweep: SweepCV, X: Any, y: Any, weight: Any, folds: Sequence[Any], metric: str) -> None:
+        self._sweep, self._X, self._weight, self._metric = sweep, X, weight, metric
+        self.y, self.folds = y, folds
+        self.trials: list[dict[str, Any]] = []
+        self.scores: list[list[FoldScore]] = []
+        self._notes: dict[str, list[Any]] = {}
+        self._best: dict[str, float] = {}
+
+    def __call__(self, trials: Sequence[dict[str, Any]], folds: Sequence[Any] | None = None, **notes: Any) -> np.ndarray:
+        """Score trials, together those that an engine takes, and return their mean scores `[t]`; NaN for one that failed.
+
+        Parameters
+        ----------
+        trials
+            Parameters.
+        folds
+            Other folds than the sweep's.
+        notes
+            Further columns of `cv_results_`, the same for all these trials.
+        """
+        sweep, data = self._sweep, (self._X, self.y, self._weight, self.folds if folds is None else folds)
+        done: dict[int, list[FoldScore]] = {}
+        for number, scores in sweep._together(trials, *data):
+            self._note(trials[number], done.setdefault(number, [self._judge(score) for score in scores]))
+        if done:  # an engine's time belongs to all that it solved
+            shared = float(np.mean([score.fit_time for scores in done.values() for score in scores]))
+            done = {number: [replace(score, fit_time=shared) for score in scores] for number, scores in done.items()}
+        for number, scores in sweep._one_by_one([n for n in range(len(trials)) if n not in done], trials, *data):
+            self._note(trials[number], done.setdefault(number, [self._judge(score) for score in scores]))
+        self.trials += trials
+        self.scores += (new := [done[number] for number in range(len(trials))])
+        for name, value in notes.items():
+            self._notes.setdefault(name, []).extend([value] * len(trials))
+        return np.array([np.nan if first_error(found) else mean_scores(found)[self._metric] for found in new])
+
+    def results(self) -> dict[str, Any]:
+        """Return everything as `cv_results_`."""
+        return tabulate(self.trials, self.scores, self._notes)
+
+    def _judge(self, score: FoldScore) -> FoldScore:
+        if score.error is None:
+            return score
+        if self._sweep.error_score == "raise":
+            raise score.error
+        return replace(score, scores=dict.fromkeys(score.scores, float(self._sweep.error_score)))
+
+    def _note(self, params: Mapping[str, Any], folds: Sequence[FoldScore]) -> None:
+        means, error = mean_scores(folds), first_error(folds)
+        for name, value in means.items():
+            self._best[name] = float(np.fmax(self._best.get(name, np.nan), value if error is None else np.nan))
+        if self._sweep.on_trial is not None:
+            self._sweep.on_trial(TrialReport(params, means, dict(self._best), error))
 
 
 def _make(estimator: Any, params: Mapping[str, Any]) -> BaseEstimator | None:
@@ -216,35 +273,3 @@ def _fit(head: Any, X: Any, y: Any, weight: Any) -> Any:
 
 def _rows(part: Any, rows: Any) -> Any:
     return None if part is None else _safe_indexing(part, rows)
-
-
-def _means(folds: Sequence[FoldScore]) -> dict[str, float]:
-    return {name: float(np.mean([fold.scores[name] for fold in folds])) for name in folds[0].scores}
-
-
-def _tabulate(trials: Sequence[Mapping[str, Any]], scores: Sequence[Sequence[FoldScore]]) -> dict[str, Any]:
-    """Lay results out as `GridSearchCV.cv_results_`: one entry a trial in every array."""
-    results: dict[str, Any] = {}
-    for name in ("fit_time", "score_time"):
-        seconds = np.array([[getattr(fold, name) for fold in folds] for folds in scores])
-        results |= {f"mean_{name}": seconds.mean(axis=1), f"std_{name}": seconds.std(axis=1)}
-    for name in dict.fromkeys(name for params in trials for name in params):
-        column = np.ma.MaskedArray(np.empty(len(trials), object), mask=True)
-        for number, params in enumerate(trials):
-            if name in params:
-                column[number] = params[name]
-        results[f"param_{name}"] = column
-    results["params"] = list(trials)
-    for name in scores[0][0].scores:
-        table = np.array([[fold.scores[name] for fold in folds] for folds in scores], dtype=float)
-        results |= {f"split{number}_test_{name}": table[:, number] for number in range(table.shape[1])}
-        mean = table.mean(axis=1)
-        results |= {f"mean_test_{name}": mean, f"std_test_{name}": table.std(axis=1)}
-        worst_last = np.where(np.isnan(mean), -np.inf, mean)
-        results[f"rank_test_{name}"] = rankdata(-worst_last, method="min").astype(np.int32)
-    results["error"] = [next((_in_one_line(fold.error) for fold in folds if fold.error), None) for folds in scores]
-    return results
-
-
-def _in_one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

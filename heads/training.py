@@ -75,6 +75,11 @@ def train(
     return _Training(model, data, validation, plan, loss, seed, score, callbacks, fingerprint).run()
 
 
+def lost_training(loss: float, epoch: int) -> FloatingPointError:
+    """Return the error of a training whose loss is no number any more."""
+    return FloatingPointError(f"the loss is {loss} in epoch {epoch}; lower `lr` or set `clip_norm`")
+
+
 def outputs(model: nn.Module, features: FeatureBlocks) -> torch.Tensor:
     """Return a model's outputs `[n, c]`; those of a sample's views are averaged."""
     model.eval()
@@ -131,8 +136,7 @@ class _Training:
             self.state.epoch = epoch
             history.train_loss.append(self._epoch())
             if not math.isfinite(history.train_loss[-1]):
-                lost = history.train_loss[-1]
-                raise FloatingPointError(f"the loss is {lost} in epoch {epoch}; lower `lr` or set `clip_norm`")
+                raise lost_training(history.train_loss[-1], epoch)
             history.lr.append(float(self.state.optimizer.param_groups[0]["lr"]))
             self._validate(epoch)
             self._tell("on_epoch_end")

@@ -12,16 +12,17 @@ from pipelines.trials import SCORES, Score, Trial, columns_of, run_trials
 
 
 def rank(trials: list[Trial], metric: str) -> list[Trial]:
-    """Return trials with the best first and those that failed last.
+    """Return trials with the best first, then those that successive halving dropped, and those that failed last.
 
     Raises
     ------
     TrainingError
         If none succeeded, with the first one's reason.
     """
-    ranked = sorted(trials, key=lambda trial: -np.nan_to_num(trial.scores[metric].mean, nan=-np.inf))
-    if not np.isfinite(ranked[0].scores[metric].mean):
-        raise TrainingError(f"no trial succeeded; the first failed with {ranked[0].error}")
+    ranked = sorted(trials, key=lambda trial: (not _usable(trial, metric), -_worst_last(trial, metric)))
+    if not _usable(ranked[0], metric):
+        first = next((trial.error for trial in ranked if trial.error), "scores that are no numbers")
+        raise TrainingError(f"no trial succeeded; the first failed with {first}")
     return ranked
 
 
@@ -38,6 +39,7 @@ def choose(ranked: list[Trial], config: Config) -> Trial:
     """
     if config.selection.rule == "best":
         return ranked[0]
+    ranked = [trial for trial in ranked if _usable(trial, config.metric)]
     scores = [trial.scores[config.metric] for trial in ranked]
     sizes = [(trial.width, float(trial.params.get("C", np.inf))) for trial in ranked]
     means, deviations = np.array([score.mean for score in scores]), np.array([score.deviation for score in scores])
@@ -50,14 +52,14 @@ def choose(ranked: list[Trial], config: Config) -> Trial:
 def runner_up(ranked: list[Trial], chosen: Trial, metric: str) -> Trial | None:
     """Return the best trial of another head or on other outputs than the chosen one; None if there is none."""
     others = (trial for trial in ranked if _subject(trial) != _subject(chosen))
-    return next((trial for trial in others if np.isfinite(trial.scores[metric].mean)), None)
+    return next((trial for trial in others if _usable(trial, metric)), None)
 
 
 def candidates(ranked: list[Trial], metric: str, most: int = 12) -> list[Trial]:
     """Return the best trial of every head on every combination of outputs, best first: what an ensemble is made of."""
     best: dict[tuple, Trial] = {}
     for trial in ranked:
-        if np.isfinite(trial.scores[metric].mean):
+        if _usable(trial, metric):
             best.setdefault(_subject(trial), trial)
     return list(best.values())[:most]
 
@@ -95,3 +97,11 @@ def nested_scores(config: Config, extraction: Extraction, task: Task) -> dict[st
 
 def _subject(trial: Trial) -> tuple:
     return trial.head, trial.recipe, trial.outputs
+
+
+def _usable(trial: Trial, metric: str) -> bool:
+    return trial.eligible and bool(np.isfinite(trial.scores[metric].mean))
+
+
+def _worst_last(trial: Trial, metric: str) -> float:
+    return float(np.nan_to_num(trial.scores[metric].mean, nan=-np.inf))

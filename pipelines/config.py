@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, ValidationError, field_validator, model_validator
 
 from cache.budget import parse_size
 from pipelines.backbone_config import Backbone, Loop, OutputChoice, Part, ViewChoice
 from pipelines.errors import UsageError
+from pipelines.spaces import Range, read_space
 
 
 class _Loader(yaml.SafeLoader):
@@ -66,9 +66,9 @@ class Head(BaseModel):
     kind: str
     outputs: str | list[str | list[str]] | None = Field(None, description="see `pipelines.combinations`; None: the kind's own")
 
-    def grid(self) -> dict[str, list[Any]]:
-        """Return parameter -> values: a list is tried value by value, `{log: [low, high, n]}` is spread evenly."""
-        return {name: _values(value) for name, value in (self.model_extra or {}).items()}
+    def space(self) -> dict[str, list[Any] | Range]:
+        """Return parameter -> the values to try, or the range to draw from; see `read_space`."""
+        return {name: read_space(value) for name, value in (self.model_extra or {}).items()}
 
 
 METRICS = {
@@ -94,6 +94,34 @@ class Selection(Part):
     nested: bool = Field(False, description="also estimate, by folds around the folds, what choosing a trial is worth")
 
 
+class Search(Part):
+    """How the values of the heads' parameters are tried."""
+
+    method: Literal["grid", "random", "halving", "optuna"] = "grid"
+    trials: PositiveInt | None = Field(None, description="drawn of every head; None: 50; halving: all of the grid at first")
+    seed: int = Field(0, ge=0)
+    factor: float = Field(3, gt=1, description="halving: one in so many goes on, with so many times the resources")
+    resource: str = Field("n_samples", description="halving: what grows; `n_samples`, or a parameter of the heads")
+    min_resources: PositiveInt | Literal["exhaust", "smallest"] = "exhaust"
+    max_resources: PositiveInt | Literal["auto"] = "auto"
+
+    @property
+    def draws(self) -> bool:
+        """Whether trials are drawn, and so can be drawn from ranges."""
+        return self.method in ("random", "optuna") or (self.method == "halving" and self.trials is not None)
+
+    @model_validator(mode="after")
+    def _one_method(self) -> "Search":
+        known = {"grid": set(), "random": {"trials"}, "optuna": {"trials"}}.get(self.method, set(Search.model_fields))
+        fields = Search.model_fields.items()
+        changed = [name for name, field in fields if name not in ("method", "seed") and getattr(self, name) != field.default]
+        if foreign := [name for name in changed if name not in known]:
+            raise ValueError(f"`{foreign[0]}` is nothing that `method: {self.method}` knows")
+        if self.method == "halving" and self.resource != "n_samples" and self.max_resources == "auto":
+            raise ValueError(f"with `{self.resource}` as the resource, name its largest value as `max_resources`")
+        return self
+
+
 def default_heads(kind: str, outputs: str) -> list[dict[str, Any]]:
     """Return the heads that are tried where none are named: on some outputs alone, and on all of them side by side."""
     if kind == "regression":
@@ -117,6 +145,7 @@ class Config(Part):
     )
     heads: list[Head] = Field(min_length=1)
     selection: Selection = Field(default_factory=lambda: Selection.model_validate({}))
+    search: Search = Field(default_factory=lambda: Search.model_validate({}))
     calibrate: Literal["temperature"] | None = None
     thresholds: Literal["f1", "accuracy", "balanced_accuracy"] | None = None
     conformal: float | None = Field(None, gt=0, lt=1, description="how often a prediction set is to hold the true class")
@@ -230,18 +259,6 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
     return config
 
 
-def _values(value: Any) -> list[Any]:
-    if isinstance(value, list):
-        return value
-    if isinstance(value, Mapping) and len(value) == 1:
-        spread, bounds = next(iter(value.items()))
-        if spread in ("log", "linear") and isinstance(bounds, list) and len(bounds) == 3:
-            low, high, count = (float(bounds[0]), float(bounds[1]), int(bounds[2]))
-            space = np.geomspace(low, high, count) if spread == "log" else np.linspace(low, high, count)
-            return [float(f"{number:.6g}") for number in space]
-    return [value]
-
-
 def _apply(content: dict[str, Any], change: str) -> None:
     place, equals, value = change.partition("=")
     if not equals or not place:
@@ -302,7 +319,7 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
 
 _PARTS: dict[str, type[BaseModel]] = {
     "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection,
-    "loop": Loop,
+    "loop": Loop, "search": Search,
     "views": ViewChoice,
 }  # fmt: skip
 _KEYS = {*Config.model_fields, *(name for part in _PARTS.values() for name in part.model_fields)}

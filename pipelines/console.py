@@ -1,6 +1,7 @@
 """What a person sees in the terminal: progress bars on standard error, results as tables on standard output."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -52,7 +53,7 @@ class Bars:
 
     def start_trials(self, trials: int) -> None:
         """Begin a sweep."""
-        self._best = float("-inf")
+        self._best, self._failed = math.nan, 0
         self._begin(trials, None, TextColumn("[bold]trying heads"), "trials/s")
 
     def advance(self, samples: int, share: float) -> None:
@@ -62,18 +63,18 @@ class Bars:
             speed = f"{self._rate():,.0f}"
             self._progress.update(self._task, completed=share * self._total, count=f"{self._samples:,}", speed=speed)
 
-    def advance_trial(self, score: float) -> None:
-        """Move the bar on by one trial with this score."""
-        self._best = max(self._best, score)
+    def advance_trial(self, score: float, failed: bool) -> None:
+        """Move the bar on by one trial with this score, or that failed."""
+        if failed:
+            self._failed += 1
+        elif not score <= self._best:  # also where none was before
+            self._best = score
         if self._progress is not None:
             self._samples += 1
-            self._progress.update(
-                self._task,
-                advance=1,
-                count=f"{self._samples:,}",
-                speed=f"{self._rate():,.1f}",
-                best=self._best,
-            )
+            count = f"{self._samples:,}"
+            told = f"[red]{self._failed:,} failed[/red] " if self._failed else ""
+            speed = f"{self._rate():,.1f}"
+            self._progress.update(self._task, advance=1, count=count, speed=speed, best=self._best, failed=told)
 
     def wait(self, samples: int) -> None:
         """Say, once, that another process is at work on the rest."""
@@ -98,14 +99,14 @@ class Bars:
             err.print(Text(headline, "dim"))
         if not total:
             return
-        best = [TextColumn("best {task.fields[best]:.4f}")] if unit == "trials/s" else []
+        best = [TextColumn("{task.fields[failed]}best {task.fields[best]:.4f}")] if unit == "trials/s" else []
         self._progress = Progress(
             SpinnerColumn(), title, BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[count]}/{task.total:,.0f}"),
             TextColumn(f"{{task.fields[speed]}} {unit}"), *best, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
             console=err, speed_estimate_period=30,
         )  # fmt: skip
         self._samples, self._total, self._began = 0, total, time.monotonic()
-        self._task = self._progress.add_task("", total=total, count="0", speed="-", best=float("nan"))
+        self._task = self._progress.add_task("", total=total, count="0", speed="-", best=math.nan, failed="")
         self._progress.start()
 
 
@@ -176,7 +177,7 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
             f"{trial.scores[metric].mean:.4f}",
             f"± {trial.scores[metric].deviation:.4f}",
         )
-        for rank, trial in enumerate(trials[:5], 1)
+        for rank, trial in enumerate([trial for trial in trials if trial.eligible][:5], 1)
     ]
     out.print(
         table(

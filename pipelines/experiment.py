@@ -57,7 +57,7 @@ def run_experiment(
     from pipelines.run import choose_run_folder, write_run
     from pipelines.task import make_task
     from pipelines.train import train
-    from pipelines.trials import check_heads, count_trials
+    from pipelines.trials import check_heads, count_all_trials
 
     check_heads(config)
     folder = choose_run_folder(config, run)
@@ -67,7 +67,7 @@ def run_experiment(
     task = make_task(extraction, config)
     for line in task.notes:
         note(line)
-    bars.start_trials(count_trials(config, extraction))
+    bars.start_trials(count_all_trials(config, extraction, task))
     try:
         result = train(config, extraction, task, bars.advance_trial)
     finally:

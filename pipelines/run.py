@@ -255,6 +255,7 @@ def _write_tables(folder: Path, extraction: Extraction, result: Result) -> None:
             **{f"{name}_std": score.deviation for name, score in trial.scores.items()},
             "fit_seconds": trial.fit_seconds,
             "error": trial.error,
+            "dropped_at": trial.dropped_at,
         }
         for rank, trial in enumerate(result.trials, 1)
     ]

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -101,7 +102,7 @@ class Result:
         return confusion_matrix(self.outcome.true, self.outcome.predicted, len(self.classes))
 
 
-def train(config: Config, extraction: Extraction, task: Task, on_trial: Callable[[float], None] | None = None) -> Result:
+def train(config: Config, extraction: Extraction, task: Task, on_trial: Callable[[float, bool], None] | None = None) -> Result:
     """Run every trial, choose by validation scores, fit what was chosen on all development samples and test it once.
 
     Parameters
@@ -109,7 +110,7 @@ def train(config: Config, extraction: Extraction, task: Task, on_trial: Callable
     config, extraction, task
         What to do, on what.
     on_trial
-        Told after every trial its score on the metric that decides.
+        Told after every trial its score on the metric that decides, and whether it failed.
 
     Raises
     ------
@@ -214,12 +215,18 @@ def _compare(
 
 
 def _notes(trials: list[Trial], task: Task) -> list[str]:
+    notes = []
+    failures = Counter((trial.head, trial.error) for trial in trials if trial.error is not None)
+    for (head, error), count in failures.most_common(5):
+        tried = sum(trial.head == head for trial in trials)
+        notes.append(f"{count:,} of {tried:,} trials of {head} failed: {error}")
+    if len(failures) > 5:
+        notes.append(f"others failed for {len(failures) - 5:,} more reasons; trials.parquet has all")
     samples = len(task.development)
-    wide = [trial for trial in trials if trial.width > samples]
-    if not wide:
-        return []
-    widest = max(trial.width for trial in wide)
-    return [
-        f"{len(wide):,} of {len(trials):,} trials have more features (up to {widest:,}) than there are samples to train on "
-        f"({samples:,}): any labels could be fitted there, and only the validation scores say anything"
-    ]
+    if wide := [trial for trial in trials if trial.width > samples]:
+        widest = max(trial.width for trial in wide)
+        notes.append(
+            f"{len(wide):,} of {len(trials):,} trials have more features (up to {widest:,}) than there are samples to train on "
+            f"({samples:,}): any labels could be fitted there, and only the validation scores say anything"
+        )
+    return notes

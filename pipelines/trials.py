@@ -4,17 +4,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import ParameterGrid
 
 from extract import Features
-from heads import SweepCV, head_class, make_head
+from heads import TrialReport, head_class, make_head
 from pipelines.columns import Columns, read_columns
 from pipelines.combinations import Combination, combine
 from pipelines.config import Config, Head
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction
 from pipelines.lessons import sweep_lesson
+from pipelines.search import Space, check_search, count_trials, make_sweep
+from pipelines.spaces import Range
 from pipelines.task import Task
 
 SCORES = {
@@ -50,6 +52,8 @@ class Trial:
         Mean over the folds.
     error
         Why it failed, or None.
+    dropped_at
+        How much of the resource it had when successive halving went on without it, or None; its scores are on that little.
     """
 
     head: str
@@ -62,6 +66,12 @@ class Trial:
     folds: dict[str, tuple[float, ...]]
     fit_seconds: float
     error: str | None = None
+    dropped_at: int | None = None
+
+    @property
+    def eligible(self) -> bool:
+        """Whether it may be chosen."""
+        return self.error is None and self.dropped_at is None
 
     @property
     def output(self) -> str:
@@ -77,37 +87,52 @@ def check_heads(config: Config) -> None:
     UsageError
         With the line of the one that does not.
     """
+    parameters: dict[int, set[str]] = {}
+    spaces: dict[int, Space] = {}
     for number, head in enumerate(config.heads):
         try:
-            grid = head.grid()
-        except ValueError as error:
+            spaces[number] = head.space()
+        except (TypeError, ValueError) as error:
             raise UsageError(f"{config.where('heads', number)}: the values of {head.kind} cannot be spread: {error}") from error
         try:
-            head_class(head.kind, family(config.kind))
+            kind = head_class(head.kind, family(config.kind))
         except ValueError as error:
             raise UsageError(f"{config.where('heads', number, 'kind')}: {error}") from error
-        for name, values in grid.items():
-            try:
-                make_head(head.kind, family(config.kind), **{name: values[0] if values else None})
-            except ValueError as error:
-                raise UsageError(f"{config.where('heads', number, name)}: {error}") from error
+        for name, values in spaces[number].items():
             if not values:
                 raise UsageError(f"{config.where('heads', number, name)}: `{name}` has no value to try")
+            try:
+                make_head(
+                    head.kind, family(config.kind), **{name: values.example() if isinstance(values, Range) else values[0]}
+                )
+            except ValueError as error:
+                raise UsageError(f"{config.where('heads', number, name)}: {error}") from error
+        parameters[number] = set(kind().get_params())
+    check_search(config, parameters, spaces)
 
 
-def count_trials(config: Config, extraction: Extraction) -> int:
+def count_all_trials(config: Config, extraction: Extraction, task: Task) -> int:
     """Count the trials that `run_trials` will run.
 
     Raises
     ------
     UsageError
-        With the line of a head whose outputs no backbone has.
+        With the line of a head whose outputs no backbone has, or of a search that these samples are too few for.
     """
-    return sum(len(ParameterGrid(head.grid())) for _, _, heads in _plan(config, extraction) for head in heads)
+    samples, folds = len(task.development), _count_folds(config, task)
+    classes = len(task.classes) if task.kind == "classification" else 1
+    try:
+        return sum(
+            count_trials(config.search, head.space(), samples, folds, classes)
+            for _, _, heads in _plan(config, extraction)
+            for head in heads
+        )
+    except ValueError as error:
+        raise UsageError(f"{config.where('search')}: {error}") from error
 
 
 def run_trials(
-    config: Config, extraction: Extraction, task: Task, on_trial: Callable[[float], None] | None = None
+    config: Config, extraction: Extraction, task: Task, on_trial: Callable[[float, bool], None] | None = None
 ) -> list[Trial]:
     """Validate every trial on the task's development samples; return them in the order tried.
 
@@ -116,7 +141,7 @@ def run_trials(
     config, extraction, task
         What to do, on what.
     on_trial
-        Told after every trial its score on the metric that decides.
+        Told after every trial its score on the metric that decides, and whether it failed.
 
     Raises
     ------
@@ -129,26 +154,25 @@ def run_trials(
     except ValueError as error:
         raise TrainingError(f"trials cannot be validated: {error}; set `selection.folds` lower") from error
     trials: list[Trial] = []
+
+    def tell(report: TrialReport) -> None:
+        if on_trial is not None:
+            on_trial(report.scores[metric], report.error is not None)
+
     for features, outputs, heads in _plan(config, extraction):
         columns = read_columns(features, outputs, task.rows, extraction.views.get(features.recipe.id))
         development = task.development
         for head in heads:
-            unfitted = build(head.kind, {}, columns.widths, task.kind)
-            X, y, splits = sweep_lesson(columns, development, task.labels[development], folds, unfitted)
-            sweep = SweepCV(
-                unfitted,
-                head.grid(),
-                scoring=sorted({*SCORES[task.kind], metric}),
-                cv=splits,
-                refit=False,
-                on_trial=on_trial and (lambda scores: on_trial(scores[metric])),
-            )
+            built = build(head.kind, {}, columns.widths, task.kind)
+            X, y, splits = sweep_lesson(columns, development, task.labels[development], folds, built)
+            scoring = [metric, *sorted(set(SCORES[task.kind]) - {metric})]
+            sweep = make_sweep(config.search, built, head.space(), scoring, splits, tell)
             try:
                 sweep.fit(X, y)
             except Exception as error:  # every trial of this head failed; others may not
                 if not hasattr(sweep, "cv_results_"):
                     raise TrainingError(f"{head.kind}: {error}") from error
-            trials += _read_trials(sweep.cv_results_, head.kind, features, outputs, sum(columns.widths))
+            trials += _read_trials(sweep.cv_results_, config.search.resource, head.kind, features, outputs, sum(columns.widths))
     return trials
 
 
@@ -173,6 +197,10 @@ def _takes_blocks(kind: str, task: str) -> bool:
     return "blocks" in head_class(kind, family(task))().get_params()
 
 
+def _count_folds(config: Config, task: Task) -> int:
+    return 1 if task.validation is not None else config.selection.folds
+
+
 def _plan(config: Config, extraction: Extraction) -> Iterator[tuple[Features, Combination, list[Head]]]:
     """Go through every combination of every backbone, with the heads that are tried on it."""
     fitting: set[int] = set()
@@ -192,13 +220,17 @@ def _plan(config: Config, extraction: Extraction) -> Iterator[tuple[Features, Co
         raise UsageError(f"{config.where('heads', number, 'outputs')}: {faults[number]}")
 
 
-def _read_trials(results: dict[str, Any], kind: str, features: Features, outputs: Combination, width: int) -> list[Trial]:
+def _read_trials(
+    results: dict[str, Any], resource: str, kind: str, features: Features, outputs: Combination, width: int
+) -> list[Trial]:
     names = [key.removeprefix("mean_test_") for key in results if key.startswith("mean_test_")]
     splits = sum(key.startswith("split") and key.endswith(f"_test_{names[0]}") for key in results)
+    rungs = results.get("iter", np.zeros(len(results["params"]), int))
+    last = {repr({k: v for k, v in params.items() if k != resource}): n for n, params in enumerate(results["params"])}
     return [
         Trial(
             head=kind,
-            params=params,
+            params={k: v.item() if isinstance(v, np.generic) else v for k, v in results["params"][number].items()},
             backbone=features.recipe.backbone,
             recipe=features.recipe.id,
             outputs=outputs,
@@ -212,6 +244,7 @@ def _read_trials(results: dict[str, Any], kind: str, features: Features, outputs
             },
             fit_seconds=float(results["mean_fit_time"][number]),
             error=results["error"][number],
+            dropped_at=None if rungs[number] == rungs.max() else int(results["n_resources"][number]),
         )
-        for number, params in enumerate(results["params"])
+        for number in sorted(last.values())
     ]

@@ -66,10 +66,13 @@ class Solved:
         Codes `[t]` of the classes predicted for the fold's test samples.
     head
         Gives the fitted head.
+    error
+        What fitting it alone would have raised, or None.
     """
 
     predicted: np.ndarray
     head: Callable[[], BaseEstimator]
+    error: Exception | None = None
 
 
 class Engine(Protocol):
@@ -108,6 +111,8 @@ def known_scores(scoring: Any) -> Mapping[str, str] | None:
 
 def score_solved(solved: Solved, fold: int, task: FoldTask, scorer: Any, known: Mapping[str, str] | None) -> dict[str, float]:
     """Score a trial on one fold: by its confusion matrix where that is enough, else by scikit-learn's scorer."""
+    if solved.error is not None:
+        raise solved.error
     test = task.folds[fold][1]
     weight = None if task.weight is None else task.weight[test]
     if known is None:

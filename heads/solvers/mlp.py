@@ -1,6 +1,6 @@
 """The engine of the MLP head: all trials that see the same batches are trained in one stack, fold by fold."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -16,13 +16,16 @@ from heads.held_out import choose_held_out
 from heads.mlp import MLPHead
 from heads.scaling import fit_scaling
 from heads.solvers.engine import FoldTask, Solved
-from heads.solvers.stacked_mlp import Member, Schedule, StackData, Trained, stacked_logits, train_stack
+from heads.solvers.stacked_layers import AT_ONCE, Member, StackData, count_numbers
+from heads.solvers.stacked_mlp import Schedule, Trained, predict, train_stack
+from heads.training import lost_training
 
 MEMBER = ("hidden", "dropout", "lr", "weight_decay")
 """Settings that may differ within a stack."""
 SHARED = ("batch_size", "max_epochs", "patience", "validation_fraction", "class_weight", "device", "random_state")
 """Settings that decide which batches a trial sees: trials that share them are one stack."""
-AT_ONCE = 8192
+MEMORY_LIMIT = 2 * 2**30
+"""Bytes that a stack's numbers and activations may take; more trials than that are trained in several stacks."""
 
 
 class MLPEngine:
@@ -50,7 +53,7 @@ class MLPEngine:
         stacks: dict[str, list[int]] = {}
         for number, head in enumerate(heads):
             stacks.setdefault(repr([getattr(head, name) for name in SHARED]), []).append(number)
-        for numbers in stacks.values():
+        for numbers in (part for whole in stacks.values() for part in _split(whole, heads, task)):
             chosen = [heads[number] for number in numbers]
             by_fold = [_fit_fold(chosen, fold, task) for fold in range(len(task.folds))]
             for at, number in enumerate(numbers):
@@ -81,29 +84,42 @@ def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solve
     def data(rows: np.ndarray) -> StackData:
         return StackData(*(torch.as_tensor(array[rows], device=device) for array in (X, codes, weight)))
 
-    members = [Member(_widths(head.hidden), float(head.dropout), float(head.lr), float(head.weight_decay)) for head in heads]
+    members = [_member(head) for head in heads]
     schedule = Schedule(int(head.batch_size), int(head.max_epochs), int(head.patience))
     validation = data(held_out) if held_out.any() else None
     trained = train_stack(members, data(~held_out), validation, len(present), schedule, seed)
-    tested = (task.features[test].astype(X.dtype) - mean) / scale
-    predicted = _predict(trained, torch.as_tensor(tested, device=device))
+    tested = torch.as_tensor((task.features[test].astype(X.dtype) - mean) / scale, device=device)
     build = partial(_fitted, task=task, classes=task.classes[present], mean=mean, scale=scale)
-    return [Solved(present[best], partial(build, head, one)) for head, one, best in zip(heads, trained, predicted, strict=True)]
+    return [_solved(head, one, tested, present, partial(build, head, one)) for head, one in zip(heads, trained, strict=True)]
 
 
-def _predict(trained: Sequence[Trained], X: torch.Tensor) -> list[np.ndarray]:
-    """Return the most probable class `[n]` of each member, members of the same layers together."""
-    shapes: dict[tuple[torch.Size, ...], list[int]] = {}
-    for number, one in enumerate(trained):
-        shapes.setdefault(tuple(weight.shape for weight, _ in one.weights), []).append(number)
-    best = [np.zeros(0, int)] * len(trained)
-    with torch.inference_mode():
-        for numbers in shapes.values():
-            weights = [trained[number].weights for number in numbers]
-            found = torch.cat([stacked_logits(weights, part).argmax(dim=2) for part in X.split(AT_ONCE)], dim=1)
-            for number, codes in zip(numbers, found.cpu().numpy(), strict=True):
-                best[number] = codes
-    return best
+def _solved(head: MLPHead, one: Trained, X: torch.Tensor, present: np.ndarray, build: Callable[[], MLPHead]) -> Solved:
+    if one.lost:
+        return Solved(np.zeros(0, int), build, lost_training(one.train_loss[-1], len(one.train_loss) - 1))
+    return Solved(present[predict(one.layers, X).cpu().numpy()], build)
+
+
+def _member(head: MLPHead) -> Member:
+    return Member(_widths(head.hidden), float(head.dropout), float(head.lr), float(head.weight_decay))
+
+
+def _split(numbers: Sequence[int], heads: Sequence[MLPHead], task: FoldTask) -> Iterator[list[int]]:
+    """Give the trials of a stack in parts that keep within the limit, or alone."""
+    samples, width = task.features.shape
+    part: list[int] = []
+    taken = 0
+    for number in numbers:
+        member = _member(heads[number])
+        rows = max(min(int(heads[number].batch_size), samples), min(AT_ONCE, samples))
+        # numbers, gradients, two moments, the best so far and a copy while members leave; units before and after, and slopes
+        held = 6 * count_numbers([member], width, len(task.classes)) + 3 * rows * (sum(member.hidden) + len(task.classes))
+        needed = held * task.features.itemsize
+        if part and taken + needed > MEMORY_LIMIT:
+            yield part
+            part, taken = [], 0
+        part.append(number)
+        taken += needed
+    yield part
 
 
 def _fitted(
@@ -114,10 +130,10 @@ def _fitted(
     _check_feature_names(head, task.X, reset=True)
     _check_n_features(head, task.X, reset=True)
     head.classes_, head.mean_, head.scale_ = classes, mean, scale
-    weight = trained.weights[0][0]
+    weight = trained.layers[0][0]
     with torch.random.fork_rng():
         head.module_ = head._build().to(weight.device, weight.dtype)
-    flat = [tensor for layer in trained.weights for tensor in layer]
+    flat = [tensor for layer in trained.layers for tensor in layer]
     head.module_.load_state_dict(dict(zip(head.module_.state_dict(), flat, strict=True)))
     head.module_.eval()
     head.multilabel_, head.callbacks_ = False, []

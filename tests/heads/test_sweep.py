@@ -2,9 +2,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    PredefinedSplit,
+    RepeatedStratifiedKFold,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+)
 
-from heads import ABMILHead, LinearHead, SweepCV, Tokens
+from heads import ABMILHead, LinearHead, MLPHead, SweepCV, Tokens
 
 GRID = {"C": [0.01, 1.0, 100.0], "class_weight": [None, "balanced"]}
 
@@ -51,10 +59,57 @@ def test_if_every_trial_fails_the_first_s_own_error_is_raised(blobs):
         SweepCV(LogisticRegression(), {"C": [-1.0]}, cv=3).fit(*blobs)
 
 
-def test_progress_is_told_trial_by_trial(blobs):
+def test_a_failing_trial_may_have_a_score_or_stop_the_sweep(blobs):
+    sweep = SweepCV(LogisticRegression(), {"C": [-1.0, 1.0]}, cv=3, error_score=0.25).fit(*blobs)
+    assert sweep.cv_results_["mean_test_score"][0] == 0.25
+    assert sweep.cv_results_["error"][0].startswith("InvalidParameterError")
+    with pytest.raises(ValueError, match="The 'C' parameter"):
+        SweepCV(LogisticRegression(), {"C": [1.0, -1.0, 2.0]}, cv=3, error_score="raise").fit(*blobs)
+
+
+def test_progress_is_told_trial_by_trial_with_the_best_so_far(blobs):
     told = []
-    sweep = SweepCV(LinearHead(), {"C": [0.1, 1.0]}, cv=3, on_trial=told.append).fit(*blobs)
-    assert [scores["score"] for scores in told] == pytest.approx(sweep.cv_results_["mean_test_score"].tolist())
+    sweep = SweepCV(LogisticRegression(), {"C": [-1.0, 1e-4, 1.0, 1e-3]}, cv=3, on_trial=told.append).fit(*blobs)
+    scores = sweep.cv_results_["mean_test_score"]
+    assert [report.params["C"] for report in told] == [-1.0, 1e-4, 1.0, 1e-3]
+    np.testing.assert_array_equal([report.scores["score"] for report in told], scores)
+    np.testing.assert_array_equal([report.best["score"] for report in told], [np.nan, scores[1], scores[2], scores[2]])
+    assert [report.error for report in told] == sweep.cv_results_["error"]
+
+
+def test_the_time_of_trials_that_are_solved_together_is_shared_among_them(blobs):
+    times = SweepCV(LinearHead(), {"C": [0.1, 1.0, 10.0]}, cv=3).fit(*blobs).cv_results_["mean_fit_time"]
+    assert times[0] > 0
+    assert times.tolist() == pytest.approx([times[0]] * 3)
+
+
+def test_refit_may_be_a_function_of_the_results(blobs):
+    sweep = SweepCV(LinearHead(), {"C": [0.1, 1.0, 10.0]}, cv=3, refit=lambda results: 1).fit(*blobs)
+    assert sweep.best_params_ == {"C": 1.0}
+    assert sweep.best_estimator_.C == 1.0
+
+
+@pytest.mark.parametrize("head", [LinearHead(), MLPHead(hidden=8, max_epochs=3)])
+@pytest.mark.parametrize(
+    "cv",
+    [
+        StratifiedKFold(3, shuffle=True, random_state=1),
+        RepeatedStratifiedKFold(n_splits=2, n_repeats=2, random_state=0),
+        PredefinedSplit(np.repeat([-1, 0], [400, 200])),
+        ShuffleSplit(2, test_size=0.3, random_state=0),
+        StratifiedGroupKFold(3),
+    ],
+)
+def test_every_splitter_gives_the_folds_that_scikit_learn_would_see(blobs, head, cv):
+    X, y = blobs
+    groups = np.arange(len(y)) % 9
+    grid = {"C": [0.1]} if isinstance(head, LinearHead) else {"lr": [1e-2]}
+    ours = SweepCV(head, grid, cv=cv, refit=False).fit(X, y, groups=groups)
+    theirs = GridSearchCV(head, grid, cv=cv, refit=False).fit(X, y, groups=groups)
+    splits = [name for name in theirs.cv_results_ if name.startswith("split")]
+    assert len(splits) == ours.n_splits_
+    for name in splits:
+        np.testing.assert_allclose(ours.cv_results_[name], theirs.cv_results_[name], atol=0.011)
 
 
 def test_arrow_backed_labels_and_frames_are_taken(blobs):

@@ -30,8 +30,8 @@ def test_ten_lines_are_enough_and_every_default_is_spelt_out(tmp_path):
 
 def test_grids_are_spread_and_lists_of_lists_are_values(tmp_path):
     linear, mlp = load(tmp_path, GOOD).heads
-    assert linear.grid() == {"C": [0.01, 0.1, 1.0, 10.0, 100.0]}
-    assert mlp.grid() == {"hidden": [[256], [512, 64]], "lr": [0.001, 0.0003], "dropout": [0.1]}
+    assert linear.space() == {"C": [0.01, 0.1, 1.0, 10.0, 100.0]}
+    assert mlp.space() == {"hidden": [[256], [512, 64]], "lr": [0.001, 0.0003], "dropout": [0.1]}
 
 
 def test_paths_are_relative_to_the_file(tmp_path):
@@ -56,6 +56,15 @@ def test_paths_are_relative_to_the_file(tmp_path):
         ("heads:", "selection: {folds: 1}\nheads:", "c.yaml:4: `selection.folds`: .* greater than or equal to 2"),
         ("heads:", "outputs: [{layer: lst}]\nheads:", "c.yaml:4: `outputs.0.layer`: .*'all' or 'last'"),
         ("heads:", "name: again\nheads:", "c.yaml:4: `name` stands here twice"),
+        ("heads:", "search: {methd: random}\nheads:", "c.yaml:4: `methd` is not a key here; did you mean `method`?"),
+        ("heads:", "search: {method: greed}\nheads:", "c.yaml:4: `search.method`: .*'grid', 'random', 'halving' or 'optuna'"),
+        ("heads:", "search: {trials: 9}\nheads:", "c.yaml:4: `search`: `trials` is nothing that `method: grid` knows"),
+        (
+            "heads:",
+            "search: {method: random, factor: 2}\nheads:",
+            "c.yaml:4: `search`: `factor` is nothing that `method: random`",
+        ),
+        ("heads:", "search: {method: halving, resource: max_epochs}\nheads:", "c.yaml:4: `search`: .* as `max_resources`"),
         ("name: reviews", "name: ../reviews", "c.yaml:1: `name`: string should match"),
         ("}", "", "c.yaml:3: not YAML"),
     ],
@@ -81,7 +90,7 @@ def test_values_can_be_set_from_the_command_line(tmp_path):
     config = load(tmp_path, GOOD, "selection.folds=3", "backbones.0=hf:x", "heads.0.C=[1e-1, 2]", "data.test_size=0.5")
     assert config.selection.folds == 3
     assert config.backbones[0].name == "hf:x"
-    assert config.heads[0].grid() == {"C": [0.1, 2]}
+    assert config.heads[0].space() == {"C": [0.1, 2]}
     assert config.data.test_size == 0.5
 
 

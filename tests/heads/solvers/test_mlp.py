@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from heads import MLPHead, SweepCV
+from heads.solvers import mlp
 from heads.solvers.engine import read_task
 from heads.solvers.mlp import MLPEngine
 
@@ -55,6 +56,42 @@ def test_without_enough_samples_to_hold_any_out_all_epochs_run(blobs):
     assert head.history_.validation_loss == []
     assert head.history_.best_epoch == alone.history_.best_epoch
     np.testing.assert_allclose(head.predict_proba(X), alone.predict_proba(X), atol=1e-4)
+
+
+def test_more_trials_than_memory_allows_are_trained_in_several_stacks_with_the_same_answers(blobs, monkeypatch):
+    task, stacks = task_of(blobs), []
+    train_stack = mlp.train_stack
+    monkeypatch.setattr(mlp, "train_stack", lambda members, *rest: stacks.append(len(members)) or train_stack(members, *rest))
+    whole = dict(MLPEngine().solve(TRIALS, task))
+    assert stacks == [12, 12]
+    monkeypatch.setattr(mlp, "MEMORY_LIMIT", 400_000)
+    split = dict(MLPEngine().solve(TRIALS, task))
+    assert len(stacks) > 6
+    assert sum(stacks) == 48
+    assert max(stacks[2:]) < 12
+    for number in range(len(TRIALS)):
+        for fold in range(2):
+            assert np.array_equal(whole[number][fold].predicted, split[number][fold].predicted)
+
+
+def test_a_training_whose_loss_is_lost_fails_as_it_would_alone_and_the_others_go_on(blobs):
+    X, y = blobs
+    folds, fast = [(np.arange(400), np.arange(400, 600))], {"max_epochs": 3, "hidden": 8, "batch_size": 64}
+    sweep = SweepCV(MLPHead(**fast), {"lr": [1e-3, 1e25]}, cv=folds, refit=False).fit(X, y)
+    with pytest.raises(FloatingPointError) as alone:
+        MLPHead(lr=1e25, **fast).fit(X[:400], y[:400])
+    assert sweep.cv_results_["error"] == [None, f"FloatingPointError: {alone.value}"]
+    assert np.isfinite(sweep.cv_results_["mean_test_score"]).tolist() == [True, False]
+
+
+def test_views_are_swept_one_by_one_and_answer_as_alone(blobs):
+    X, y = blobs
+    views = np.stack([X, X + np.float32(0.05), X - np.float32(0.05)], axis=1)
+    folds = [(np.arange(400), np.arange(400, 600))]
+    assert read_task(views, y, None, folds) is None
+    sweep = SweepCV(MLPHead(max_epochs=3), {"hidden": [8, 16], "lr": [1e-2]}, cv=folds).fit(views, y)
+    alone = [MLPHead(max_epochs=3, hidden=hidden, lr=1e-2).fit(views[:400], y[:400]) for hidden in (8, 16)]
+    assert sweep.cv_results_["mean_test_score"].tolist() == [head.score(views[400:], y[400:]) for head in alone]
 
 
 def test_class_weights_and_float64_are_kept(blobs):
