@@ -1,16 +1,19 @@
 """Images through EfficientNet-Lite0, several ways, in one run: `python -m benchmarks.images [--images N] [--rounds R]`.
 
 The model is loaded beforehand; everything else counts (reading, decoding, transforming, forward, and for Headstart the
-commit to a store on disk). The ways take turns, round by round, and a way's time is its median. Two more rows say what
+commit to a store on disk). The ways take turns, round by round, and a way's time is its median; processor time, that of
+worker processes too, is told beside it, since that says more on a machine that is busy with other work. Two more rows say what
 bounds them: the forward pass on tensors that are ready, and decoding and transforming alone. Images are CIFAR-10's of
 32 x 32 pixels, and the same enlarged to a photograph's 640 x 480 and saved as JPEG; the model sees 224 x 224 of either.
 """
 
 import argparse
+import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,7 @@ from benchmarks import tables
 from cache import FeatureStore, as_key_array
 from extract import BackboneSpec, find_backbone
 from extract.backbones.timm import TimmBackbone
+from extract.devices import count_workers
 from extract.extractor import Quiet, make_recipe
 from extract.images import ImageFile, image_keys
 from extract.loop import run_loop
@@ -52,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=1, help="processes that decode, for both")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="processes that decode, of the plain loop")
     options = parser.parse_args()
     if not SOURCE.is_dir():
         parser.exit(1, f"{SOURCE} is not here\n")
@@ -69,7 +73,7 @@ def enlarge(file: str, folder: Path) -> str:
     return str(place)
 
 
-def measure(name: str, files: Sequence[str], rounds: int, workers: int) -> None:
+def measure(name: str, files: Sequence[str], rounds: int, workers: Sequence[int]) -> None:
     """Time every way on the same images and print the ratios."""
     spec = BackboneSpec("efficientnet-lite0")
     checkpoint = find_backbone("efficientnet-lite0")
@@ -81,11 +85,11 @@ def measure(name: str, files: Sequence[str], rounds: int, workers: int) -> None:
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
     ready = [torch.stack([transform(Image.open(f).convert("RGB")) for f in part]) for part in _parts(files)]
 
-    def headstart() -> np.ndarray:
+    def headstart(count: int | None = None) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
             store = FeatureStore(Path(folder) / "store")
             commit = lambda some, features: store.commit(recipe, some, features)  # noqa: E731
-            options = LoopOptions(budget=BATCH, workers=workers)
+            options = LoopOptions(budget=BATCH, workers=count)
             run_loop(
                 backbone, samples, keys, [Output(None, "pooled")], "float32", commit, Quiet(), device="cpu", options=options
             )
@@ -95,28 +99,38 @@ def measure(name: str, files: Sequence[str], rounds: int, workers: int) -> None:
         loader = DataLoader(Files(files, transform), batch_size=BATCH, num_workers=count)
         return np.concatenate([_forward(model, batch) for batch in loader])
 
-    ways: dict[str, Callable[[], np.ndarray | None]] = {
-        "headstart": headstart,
-        f"timm + DataLoader, {workers} worker{'s' * (workers > 1)}": lambda: data_loader(workers),
-        "timm + DataLoader, no workers": lambda: data_loader(0),
+    ways: dict[str, Callable[[], np.ndarray | None]] = {f"headstart ({count_workers('cpu')} workers)": headstart}
+    ours = next(iter(ways))
+    ways |= {f"headstart, {count} workers": partial(headstart, count) for count in workers if count != count_workers("cpu")}
+    ways |= {f"timm + DataLoader, {count} workers": partial(data_loader, count) for count in workers}
+    ways |= {
         "forward on ready tensors": lambda: np.concatenate([_forward(model, batch) for batch in ready]),
         "decoding and transforming, one process": lambda: [transform(Image.open(f).convert("RGB")) for f in files] and None,
     }
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     vectors: dict[str, np.ndarray] = {}
     for turn in range(rounds + 1):
         for way, run in ways.items():
-            began = time.perf_counter()
+            began, processor = time.perf_counter(), _processor_time()
             found = run()
             if turn:  # the first round warms up
-                seconds[way].append(time.perf_counter() - began)
+                seconds[way].append((time.perf_counter() - began, _processor_time() - processor))
             if found is not None:
                 vectors[way] = found
-    apart = max(float(np.abs(found - vectors["headstart"]).max()) for found in vectors.values())
-    median = {way: statistics.median(times) for way, times in seconds.items()}
-    rows = [(way, f"{len(files) / took:,.0f}", f"{took / median['headstart']:.2f}x") for way, took in median.items()]
+    apart = max(float(np.abs(found - vectors[ours]).max()) for found in vectors.values())
+    wall, cpu = ({way: statistics.median(pair[kind] for pair in times) for way, times in seconds.items()} for kind in (0, 1))
+    rows = [
+        (way, f"{len(files) / wall[way]:,.0f}", f"{wall[way] / wall[ours]:.2f}x", f"{cpu[way] / cpu[ours]:.2f}x")
+        for way in ways
+    ]
     print(f"\n{name} pixels: {len(files):,} images, vectors agree to {apart:.0e}\n")
-    print(tables.markdown(("way", "images/s", "time against headstart"), rows), flush=True)
+    print(tables.markdown(("way", "images/s", "time against headstart", "processor time"), rows), flush=True)
+
+
+def _processor_time() -> float:
+    """Return the seconds of processor time of this process and of those it has waited for."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _parts(files: Sequence[str]) -> list[Sequence[str]]:

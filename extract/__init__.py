@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from extract.backbones.checkpoint import BackboneSpec
 from extract.backbones.custom import CustomBackbone, custom_backbone
 from extract.backbones.registry import find_backbone
+from extract.backbones.spec import BackboneSpec
 from extract.encoder import Encoded, Encoder
 from extract.errors import BackboneError, BadSampleError, NoSuchNameError, SourceError, UnusableSampleError
 from extract.extractor import Features, extract

@@ -70,9 +70,13 @@ def default_budget(unit: str, device: str) -> int:
 
 
 def count_workers(device: str) -> int:
-    """Return how many processes may decode samples: all processors but one, and on a CPU, which also computes, fewer."""
+    """Return how many processes may decode samples.
+
+    Beside a GPU all processors but one. On a CPU, which also computes, one in four: with fewer than four there is none, and
+    a thread decodes while the backbone computes, since a process more would only take turns with it.
+    """
     processors = count_processors()
-    return max(1, min(16, processors - 1 if device != "cpu" else processors // 4))
+    return min(16, processors // 4) if device == "cpu" else max(1, min(16, processors - 1))
 
 
 def count_processors(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:

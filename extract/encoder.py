@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from cache import Ragged, Recipe
-from extract.backbones.checkpoint import BackboneSpec
 from extract.backbones.registry import adapter_of
-from extract.devices import choose_device, choose_precision
-from extract.extractor import Quiet, make_recipe, match_samples
+from extract.backbones.spec import BackboneSpec
+from extract.devices import choose_device
+from extract.extractor import Quiet, make_recipe, match_samples, settle_precision
 from extract.options import LoopOptions
 from extract.outputs import parse_outputs
 from extract.samples import Samples, Skipped
@@ -73,7 +73,7 @@ class Encoder:
         samples = samples if isinstance(samples, Samples) else Samples.of(samples)
         samples, checkpoint = match_samples(samples, self.spec)
         asked = parse_outputs(self.outputs, checkpoint.offer, self.spec.dtype, f"outputs of {checkpoint.uri}")
-        precision = choose_precision(self.spec.precision, self.device)
+        precision = settle_precision(checkpoint, self.spec, self.device)
         recipe = make_recipe(checkpoint, self.spec, precision)
         admitted = samples.admit(checkpoint.offer.takes)
         keys, first, which = np.unique(admitted.keys, axis=0, return_index=True, return_inverse=True)

@@ -2,17 +2,19 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from cache import FeatureStore, Ragged, Recipe, StoreError, Table, write_table
 from cache.keys import sortable
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.custom import CustomBackbone
-from extract.backbones.imported import refuse_settings, settle_precision
+from extract.backbones.find_tokenizer import find_tokenizer
+from extract.backbones.imported import SCHEME, refuse_settings
 from extract.backbones.registry import find_backbone
+from extract.backbones.spec import BackboneSpec, check_settings, overrides
 from extract.devices import choose_device, choose_precision
 from extract.errors import BackboneError, BadSampleError, NoSuchBackboneError
 from extract.job import Job
@@ -22,7 +24,7 @@ from extract.outputs import parse_outputs
 from extract.ranks import Rank
 from extract.samples import Admitted, Samples, Skipped
 from extract.sharing import take_turns
-from extract.views import Views
+from extract.views import Rows, Views
 
 EXTRACTOR_VERSION = 1
 """Raised when the same inputs would come to have other features."""
@@ -54,6 +56,8 @@ class Features:
         How much was cut off the texts that ran through the backbone.
     views
         Which augmented views were extracted too; `cached` and `extracted` count every view.
+    viewed
+        `[m]`, the usable samples that have views; None where all have.
     """
 
     store: FeatureStore
@@ -69,14 +73,16 @@ class Features:
     seconds: float
     truncation: Truncation = dataclasses.field(default_factory=Truncation)
     views: Views | None = None
+    viewed: np.ndarray | None = None
 
     @property
     def view_keys(self) -> np.ndarray:
-        """The keys `[m, v, 16]` of every usable sample's views; view 0 is the plain sample, and the only one without views."""
-        return self.keys[:, None] if self.views is None else self.views.keys(self.keys)
+        """The keys `[m, v, 16]` of the views of every usable sample that has them; view 0 is the plain sample."""
+        keys = self.keys if self.viewed is None else self.keys[self.viewed]
+        return keys[:, None] if self.views is None else self.views.keys(keys)
 
     def by_view(self, output: str | None = None) -> np.ndarray:
-        """Return the features `[m, v, d]` of all views of the usable samples; view 0 is `array()`."""
+        """Return the features `[m, v, d]` of all views of the usable samples that have them; view 0 is the plain sample's."""
         keys = self.view_keys
         found = self.store.read(self.recipe, keys.reshape(-1, keys.shape[2]), output or self.outputs[0])
         if not isinstance(found, np.ndarray):
@@ -115,6 +121,7 @@ def extract(
     strict: bool = False,
     keep_table: bool = True,
     progress: Any = None,
+    viewed: Sequence[bool] | np.ndarray | None = None,
     loaded: dict[str, Any] | None = None,
 ) -> Features:
     """Make sure that the store holds the features of every sample, and return them.
@@ -141,6 +148,9 @@ def extract(
         Have the store keep a table of these samples, which says that their features are still wanted.
     progress
         A `Progress` that is told how it goes.
+    viewed
+        One per sample: whether it is to have the backbone's augmented views, as a sample does that is trained on. By default
+        all do.
     loaded
         Backbones that stay loaded from one call to the next: give every call the same dict, empty at first.
 
@@ -165,18 +175,18 @@ def extract(
     asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {title}")
     names = tuple(output.name for output in asked)
     device = rank.device(choose_device(device))
-    refuse_settings(spec, checkpoint)
-    recipe = make_recipe(checkpoint, spec, settle_precision(checkpoint, choose_precision(spec.precision, device)))
+    recipe = make_recipe(checkpoint, spec, settle_precision(checkpoint, spec, device))
 
     admitted = samples.admit(kind)
     skipped = admitted.skipped
     if strict and skipped:
         _refuse(skipped)
-    views = 1 if spec.views is None else 1 + spec.views.count
-    keys = admitted.keys if spec.views is None else spec.views.keys(admitted.keys).reshape(-1, admitted.keys.shape[1])
+    chosen = np.ones(len(admitted.keys), bool) if viewed is None else np.asarray(viewed, bool)[admitted.rows]
+    wanted = Rows.plain(admitted.keys) if spec.views is None else spec.views.of(admitted.keys, chosen)
+    keys = wanted.keys
     with store.lease(recipe) as lease:
         job = Job(store, recipe, lease, checkpoint, spec, device, options or LoopOptions(), asked, progress, loaded)
-        unkept = _keep_tables(store, samples, admitted, keys) if keep_table and len(keys) else None
+        unkept = _keep_tables(store, samples, admitted, wanted) if keep_table and len(keys) else None
         todo = _first_occurrences(keys, store.missing(recipe, keys, names))
         if unkept is not None and len(todo):
             raise unkept
@@ -184,14 +194,13 @@ def extract(
         progress.start(title, len(keys) - len(todo), len(mine))
         try:
             for now in take_turns(store, recipe, lease, keys, names, mine, progress.wait):
-                inputs = [_view(samples.inputs[admitted.rows[at // views]], spec, at % views, keys[at]) for at in now]
-                job.run(inputs, keys[now])
+                job.run([_view(samples.inputs[admitted.rows[wanted.owners[at]]], spec, wanted, at) for at in now], keys[now])
             outcome = Outcome.together(rank.gather(job.outcome))
         finally:
             progress.finish()
     refused = outcome.refused
     usable = np.ones(len(admitted.keys), bool)
-    for position, reason in _refused_samples(keys, views, refused):
+    for position, reason in _refused_samples(wanted, refused).items():
         usable[position] = False
         row = int(admitted.rows[position])
         skipped.append(Skipped(row, samples.ids[row], reason))
@@ -205,26 +214,27 @@ def extract(
         rows=admitted.rows[usable],
         skipped=sorted(skipped, key=lambda entry: entry.row),
         samples=len(samples),
-        cached=max(0, int(usable.sum()) * views - outcome.samples + len(refused)),
+        cached=max(0, int(usable[wanted.owners].sum()) - outcome.samples + len(refused)),
         extracted=outcome.samples - len(refused),
         backbone_loaded=job.backbone is not None,
         seconds=time.monotonic() - began,
         truncation=outcome.truncation,
         views=spec.views,
+        viewed=None if viewed is None else chosen[usable],
     )
 
 
-def _keep_tables(store: FeatureStore, samples: Samples, admitted: Admitted, keys: np.ndarray) -> StoreError | None:
+def _keep_tables(store: FeatureStore, samples: Samples, admitted: Admitted, wanted: Rows) -> StoreError | None:
     """Have the store keep that these samples, and their views, are wanted; before anything is looked for, so that nobody
     removes what is about to be needed. Return the reason if it cannot, which matters only where something is to be extracted.
     """
     table = samples.table(admitted)
     try:
         write_table(store.path, table)
-        if len(keys) > len(table.keys):
-            views = len(keys) // len(table.keys)
-            ids = [f"{name} view {number}" for name in table.ids for number in range(views)]
-            write_table(store.path, Table(f"{table.name} views", keys, ids, origin=table.origin))
+        if len(wanted.keys) > len(table.keys):
+            pairs = zip(wanted.owners.tolist(), wanted.numbers.tolist(), strict=True)
+            ids = [f"{table.ids[owner]} view {number}" for owner, number in pairs]
+            write_table(store.path, Table(f"{table.name} views", wanted.keys, ids, origin=table.origin))
     except StoreError as error:
         return error
     return None
@@ -238,17 +248,20 @@ def match_samples(samples: Samples, spec: BackboneSpec) -> tuple[Samples, Checkp
         samples, kind = samples.as_files(), "image"
     if spec.views is not None and kind == "text":
         raise NoSuchBackboneError(f"{spec.backbone}: views are of images, and the samples are texts; leave out `views`")
-    return samples, checkpoint.for_samples(kind)
+    checkpoint = checkpoint.for_samples(kind)
+    refuse_settings(spec, checkpoint)
+    check_settings(checkpoint, spec)
+    return samples, checkpoint
 
 
-def _refused_samples(keys: np.ndarray, views: int, refused: Mapping[bytes, str]) -> Iterator[tuple[int, str]]:
-    """Yield the position of every sample of which a view was refused, and the reason."""
+def _refused_samples(wanted: Rows, refused: Mapping[bytes, str]) -> dict[int, str]:
+    """Return the position of every sample of which a view was refused, and the first reason."""
+    found: dict[int, str] = {}
     if refused:
-        reasons = [refused.get(key.tobytes()) for key in keys]
-        for position in range(len(keys) // views):
-            reason = next(filter(None, reasons[position * views : (position + 1) * views]), None)
-            if reason is not None:
-                yield position, reason
+        for owner, key in zip(wanted.owners.tolist(), wanted.keys, strict=True):
+            if (reason := refused.get(key.tobytes())) is not None:
+                found.setdefault(owner, reason)
+    return found
 
 
 def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> Recipe:
@@ -262,8 +275,13 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
         preprocessing |= {"views": spec.views.policy}
     if checkpoint.offer.others:
         preprocessing |= {"takes": checkpoint.offer.takes}
-    if spec.window_overlap is not None:
-        preprocessing["window_overlap"] = spec.window_overlap
+    preprocessing |= overrides(
+        spec, "window_overlap", "mean", "std", "interpolation", "crop_fraction", "resize_mode", "truncation_side"
+    )
+    if spec.tokenizer is not None:
+        preprocessing["tokenizer"] = find_tokenizer(spec.tokenizer).identity
+    if spec.lowercase:
+        preprocessing["lowercase"] = True
     if spec.trust_remote_code:
         preprocessing["trust_remote_code"] = True
     return Recipe(
@@ -277,8 +295,18 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
     )
 
 
-def _view(sample: Any, spec: BackboneSpec, number: int, key: np.ndarray) -> Any:
-    return sample if spec.views is None else spec.views.view(sample, number, key.tobytes())
+def settle_precision(checkpoint: Checkpoint, spec: BackboneSpec, device: str) -> str:
+    """Return the arithmetic of the forward pass on a device.
+
+    What was imported depends on no device, and an ONNX file computes as it was written: both go by the name of `float32`.
+    """
+    if checkpoint.scheme == "onnx" and spec.precision not in ("auto", "float32"):
+        raise NoSuchBackboneError(f"{checkpoint.uri}: an ONNX file computes as it was written; leave out `precision`")
+    return "float32" if checkpoint.scheme in ("onnx", SCHEME) else choose_precision(spec.precision, device)
+
+
+def _view(sample: Any, spec: BackboneSpec, wanted: Rows, row: int) -> Any:
+    return sample if spec.views is None else spec.views.view(sample, int(wanted.numbers[row]), wanted.keys[row].tobytes())
 
 
 def _first_occurrences(keys: np.ndarray, mask: np.ndarray) -> np.ndarray:

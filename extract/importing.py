@@ -7,9 +7,9 @@ import numpy as np
 import xxhash
 
 from cache import FeatureStore
-from extract.backbones.checkpoint import BackboneSpec
 from extract.backbones.imported import SCHEME
 from extract.backbones.registry import find_backbone
+from extract.backbones.spec import BackboneSpec
 from extract.errors import SourceError
 from extract.extractor import Features, extract, make_recipe
 from extract.outputs import OWN

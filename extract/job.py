@@ -3,13 +3,15 @@
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from cache import FeatureStore, Lease, Recipe
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.registry import adapter_of
+from extract.backbones.spec import BackboneSpec
 from extract.options import LoopOptions
 from extract.outcome import Outcome
 from extract.outputs import Output
@@ -100,5 +102,8 @@ def provenance(device: str, options: LoopOptions) -> dict[str, Any]:
     """Say what features are made with that cannot change them but by rounding: device, options, library versions."""
     libraries = ("torch", "transformers", "sentence-transformers", "timm", "open_clip_torch", "torchvision", "pillow")
     versions = {name: importlib.metadata.version(name) for name in libraries}
+    for name in ("onnxruntime", "onnxruntime-gpu"):  # an extra
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     how = {"compile": options.compile, "channels_last": options.channels_last}
     return {"device": device, "python": platform.python_version(), **how, **versions}

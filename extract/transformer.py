@@ -1,11 +1,12 @@
 """`FeatureExtractor`: extraction as a scikit-learn transformer, through the cache."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from extract.backbones.checkpoint import BackboneSpec
+from extract.backbones.spec import BackboneSpec
 from extract.errors import BadSampleError
 from extract.extractor import extract
 
@@ -21,8 +22,14 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         The feature store's folder.
     outputs
         What to keep, as for `extract`; several outputs are put side by side.
-    max_length, prompt, precision, dtype
+    max_length, prompt, window_overlap, tokenizer, lowercase, truncation_side
+        Of texts, as in `BackboneSpec`.
+    image_size, mean, std, interpolation, crop_fraction, resize_mode
+        Of images, as in `BackboneSpec`.
+    precision, dtype, trust_remote_code
         As in `BackboneSpec`.
+    views
+        Augmented views, as `Views` or a mapping of its fields; an image's features then are the mean of its views.
     device
         `auto`, `cpu`, `cuda`, ...
 
@@ -43,6 +50,18 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         precision: str = "auto",
         dtype: str = "float32",
         device: str = "auto",
+        window_overlap: int | None = None,
+        trust_remote_code: bool = False,
+        image_size: int | None = None,
+        views: Any = None,
+        mean: Any = None,
+        std: Any = None,
+        interpolation: str | None = None,
+        crop_fraction: float | None = None,
+        resize_mode: str | None = None,
+        tokenizer: str | None = None,
+        lowercase: bool = False,
+        truncation_side: str | None = None,
     ) -> None:
         self.backbone = backbone
         self.store = store
@@ -52,6 +71,18 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         self.precision = precision
         self.dtype = dtype
         self.device = device
+        self.window_overlap = window_overlap
+        self.trust_remote_code = trust_remote_code
+        self.image_size = image_size
+        self.views = views
+        self.mean = mean
+        self.std = std
+        self.interpolation = interpolation
+        self.crop_fraction = crop_fraction
+        self.resize_mode = resize_mode
+        self.tokenizer = tokenizer
+        self.lowercase = lowercase
+        self.truncation_side = truncation_side
 
     def fit(self, X: Any, y: Any = None) -> "FeatureExtractor":
         """Do nothing: a frozen backbone has nothing to learn."""
@@ -65,11 +96,13 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         BadSampleError
             If a sample cannot be extracted: every row must have its features here.
         """
-        spec = BackboneSpec(self.backbone, self.max_length, self.prompt, self.precision, self.dtype)
+        spec = BackboneSpec(**{field.name: getattr(self, field.name) for field in dataclasses.fields(BackboneSpec)})
         features = extract(list(X), spec, self.store, self.outputs, device=self.device, keep_table=False)
         if features.skipped:
             first = features.skipped[0]
             raise BadSampleError(f"sample {first.row}: {first.reason} ({len(features.skipped)} such); leave it out of X")
+        if features.views is not None:
+            return np.concatenate([features.by_view(output).mean(axis=1) for output in features.outputs], axis=1)
         return np.concatenate([features.array(output) for output in features.outputs], axis=1)
 
     def __sklearn_is_fitted__(self) -> bool:

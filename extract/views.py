@@ -50,6 +50,16 @@ class Views:
         )
         return as_key_array(key for views in keys for key in views).reshape(len(samples), 1 + self.count, -1)
 
+    def of(self, samples: np.ndarray, viewed: np.ndarray) -> "Rows":
+        """Return what is to be extracted of samples with keys `[n, 16]`: all views where `viewed [n]`, else the plain one."""
+        counts = np.where(viewed, 1 + self.count, 1)
+        starts = np.cumsum(counts) - counts
+        owners = np.repeat(np.arange(len(samples)), counts)
+        numbers = np.arange(len(owners)) - starts[owners]
+        keys = samples[owners]
+        keys[np.asarray(viewed)[owners]] = self.keys(samples[viewed]).reshape(-1, samples.shape[1])
+        return Rows(keys, owners, numbers)
+
     def view(self, sample: Any, number: int, key: bytes) -> Any:
         """Return view `number` of a sample, given the view's key: what a backbone takes in the sample's place."""
         if number == 0:
@@ -57,6 +67,20 @@ class Views:
         if isinstance(sample, ImageText):
             return ImageText(self.view(sample.image, number, key), sample.text)
         return View(sample, self.policy, int.from_bytes(key[:8], "little"))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is to be extracted, a view a row: its key `keys [k, 16]`, whose it is `owners [k]`, and its number `numbers [k]`."""
+
+    keys: np.ndarray
+    owners: np.ndarray
+    numbers: np.ndarray
+
+    @classmethod
+    def plain(cls, samples: np.ndarray) -> "Rows":
+        """Return the samples with keys `[n, 16]` themselves."""
+        return cls(samples, np.arange(len(samples)), np.zeros(len(samples), np.int64))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cache import FeatureStore
-from extract.backbones.checkpoint import BackboneSpec
+from extract.backbones.spec import BackboneSpec
 from extract.errors import BackboneError
 from extract.extractor import extract
 

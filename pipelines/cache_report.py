@@ -21,8 +21,9 @@ __all__ = ["print_json"]
 def list_store(folder: str) -> dict[str, Any]:
     """Return what `headstart cache ls --json` prints."""
     store = FeatureStore(folder)
+    known = store.recipes()
     recipes = []
-    for holding in map(store.holding, store.recipes()):
+    for holding in map(store.holding, known):
         quarantined = len(list((store.folder(holding.recipe) / "quarantine").glob("*.h5")))
         recipes.append(
             {
@@ -32,6 +33,7 @@ def list_store(folder: str) -> dict[str, Any]:
                 "shards": holding.shards,
                 "bytes": holding.bytes,
                 "outputs": list(holding.outputs),
+                "differs": _differences(holding.recipe, known),
                 "quarantined": quarantined,
             }
         )
@@ -117,10 +119,39 @@ def import_features(folder: str, source: Path) -> dict[str, Any]:
         return _told(import_store(FeatureStore(folder), source, advance))
 
 
+def _differences(recipe: Recipe, known: Sequence[Recipe]) -> dict[str, Any]:
+    """Return in what a recipe differs from the others of the same backbone, with its own values."""
+    own = _flat(recipe)
+    others = [_flat(other) for other in known if other.backbone == recipe.backbone and other.id != recipe.id]
+    names = dict.fromkeys(name for part in (own, *others) for name in part)
+    return {name: own.get(name) for name in names if any(own.get(name) != other.get(name) for other in others)}
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    content = recipe.to_dict()
+    preprocessing = content.pop("preprocessing", {})
+    return content | {"tokenizer or transform" if name == "settings" else name: v for name, v in preprocessing.items()}
+
+
+def _brief(value: Any) -> str:
+    """Write a recipe's value for people: a digest by its first characters, nothing as such."""
+    if isinstance(value, str) and value.startswith(("sha256:", "commit:")):
+        kind, _, digest = value.partition(":")
+        return f"{kind}:{digest[:8]}"
+    return "-" if value is None else repr(value) if isinstance(value, str) and " " in value else str(value)
+
+
 def show_listing(store: str, listing: dict[str, Any]) -> None:
     """Show what a store holds."""
     rows = [
-        (r["id"][:12], r["backbone"], f"{r['rows']:,}", ", ".join(r["outputs"]), f"{r['shards']:,}", size(r["bytes"]))
+        (
+            r["id"][:12],
+            r["backbone"] + "".join(f"\n  {name} {_brief(value)}" for name, value in r["differs"].items()),
+            f"{r['rows']:,}",
+            ", ".join(r["outputs"]),
+            f"{r['shards']:,}",
+            size(r["bytes"]),
+        )
         for r in listing["recipes"]
     ]
     if not rows:

@@ -1,6 +1,7 @@
 """The `headstart` command. Only arguments, messages and exit statuses are here; heavy imports wait for their command."""
 
 import sys
+import traceback
 import warnings
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -40,9 +41,20 @@ Evict = Annotated[bool, typer.Option("--evict", help="Past --max-size, remove re
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"headstart {version('headstart')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Tell the version and stop.", callback=_tell_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Take what stands before the command; `--debug` is read by `main`."""
 
@@ -55,6 +67,9 @@ def extract(
     strict: Strict = False,
     max_size: MaxSize = None,
     evict: Evict = False,
+    skipped: Annotated[
+        Path | None, typer.Option("--skipped", metavar="F", help="Write the samples that could not be used to this JSONL file.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run the backbones over the samples whose features are not in the store yet."""
@@ -66,6 +81,10 @@ def extract(
     extraction = extract_config(load_config(config, _changes(set_, max_size, evict)), store, strict, console.Bars())
     if Rank.of_process().number:
         return  # of several processes that torchrun started, the first one speaks
+    if skipped is not None:
+        extraction.write_skipped(skipped)
+    if not len(extraction.samples):
+        console.note(f"{extraction.samples.name}: holds no samples")
     summary = extraction.to_json()
     console.print_json(summary) if json else console.show_extraction(summary)
 
@@ -88,6 +107,8 @@ def train(
     from pipelines.experiment import run_experiment
 
     experiment = run_experiment(config, store, run, _changes(set_, max_size, evict), strict, console.Bars(), console.note)
+    if experiment is None:
+        return  # of several processes that torchrun started, the first one trains and speaks
     if json:
         console.print_json(experiment.metrics)
     else:
@@ -244,11 +265,11 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.showwarning = _tell
     try:
         status = int(app(arguments, prog_name="headstart", standalone_mode=False) or 0)
-        return _stopped() if status == STOPPED else status
+        return _stopped(arguments) if status == STOPPED else status
     except TyperException as error:
         return _fail(f"{error.format_message()} (`{_command(error)} --help` tells more)", 2, debug)
     except (typer.Abort, KeyboardInterrupt):
-        return _stopped()
+        return _stopped(arguments)
     except BrokenPipeError:
         return 1
     except Exception as error:
@@ -278,15 +299,17 @@ def _tell(
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
-def _stopped() -> int:
-    return _fail("stopped; what was extracted is in the store, and the same command goes on from there", STOPPED, False)
+def _stopped(arguments: list[str]) -> int:
+    extracts = bool({"extract", "train", "predict", "evaluate", "rank"} & set(arguments[:1]))
+    more = "; what was extracted is in the store, and the same command goes on from there" if extracts else ""
+    return _fail(f"stopped{more}", STOPPED, False)
 
 
 def _fail(text: str, status: int, debug: bool) -> int:
     from pipelines import console
 
     if debug:
-        raise  # noqa: PLE0704  (called while handling)
+        traceback.print_exc()
     console.fail(text)
     return status
 

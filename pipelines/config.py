@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, ValidationError, field_validator, model_validator
 
 from cache.budget import parse_size
+from pipelines.backbone_config import Backbone, Loop, OutputChoice, Part, ViewChoice
 from pipelines.errors import UsageError
 from pipelines.spaces import Range, read_space
 
@@ -29,12 +30,6 @@ _Loader.add_implicit_resolver(
 # PyYAML asks resolvers in the order they were added: integers must stay integers
 for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():
     _resolvers.sort(key=lambda entry: entry[0] == "tag:yaml.org,2002:float")
-
-
-class Part(BaseModel):
-    """A part of a config: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class Data(Part):
@@ -62,47 +57,6 @@ class Data(Part):
         if self.multilabel is not None and isinstance(self.label, list):
             raise ValueError("give either several columns as `label`, or one and its separator as `multilabel`")
         return self
-
-
-class ViewChoice(Part):
-    """Augmented views of every image, besides the image itself."""
-
-    count: int = Field(ge=1)
-    seed: int = Field(0, ge=0)
-    policy: Literal["flip-crop", "randaugment", "augmix"] = "flip-crop"
-
-
-class Backbone(Part):
-    """A backbone and how it is used."""
-
-    name: str
-    max_length: int | None = Field(None, gt=1)
-    prompt: str | None = None
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    dtype: Literal["float32", "float16"] = "float32"
-    window_overlap: int | None = Field(None, ge=0, description="read long texts in windows that share so many tokens")
-    trust_remote_code: bool = False
-    image_size: int | None = Field(None, gt=0, description="height and width that images are brought to")
-    views: ViewChoice | None = None
-
-
-class Loop(Part):
-    """How backbones are run: nothing here changes a feature but by rounding."""
-
-    budget: PositiveInt | Literal["auto"] | None = Field(
-        None, description="most tokens, padding included, or images in a batch; auto: measured once"
-    )
-    workers: int | None = Field(None, ge=0, description="processes that decode images")
-    compile: bool = False
-    channels_last: bool = False
-
-
-class OutputChoice(Part):
-    """Layers and poolings to keep."""
-
-    layer: Literal["all", "last"] | int | list[int] = "last"
-    pooling: str | list[str] | None = None
-    dtype: Literal["float32", "float16"] | None = None
 
 
 class Head(BaseModel):
@@ -292,6 +246,7 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
     if not isinstance(content, dict):
         raise UsageError(f"{path}: is no mapping of keys; a config begins with `name:` or `data:`")
     lines = _lines(path, node)
+    content |= {"backbones": Config._bare_names(content["backbones"])} if "backbones" in content else {}
     for change in changes:
         _apply(content, change)
     content.setdefault("name", path.stem)
@@ -382,7 +337,12 @@ def _with_paths(config: Config, base: Path) -> Config:
         data = data.model_copy(update={"path": str(_absolute(data.path, base))})
     elif data.hub is not None and (base / data.hub).is_dir():
         data = data.model_copy(update={"hub": str(_absolute(data.hub, base))})
-    backbones = [backbone.model_copy(update={"name": _local(backbone.name, base)}) for backbone in config.backbones]
+    backbones = [
+        backbone.model_copy(
+            update={"name": _local(backbone.name, base), "tokenizer": backbone.tokenizer and _local(backbone.tokenizer, base)}
+        )
+        for backbone in config.backbones
+    ]
     store = str(_absolute(config.store, base)) if "store" in config.model_fields_set else config.store
     return config.model_copy(update={"data": data, "backbones": backbones, "store": store})
 
@@ -394,5 +354,6 @@ def _absolute(path: str, base: Path) -> Path:
 def _local(backbone: str, base: Path) -> str:
     """Resolve a backbone's folder, if that is what the name leads to from the config's file."""
     scheme, colon, name = backbone.rpartition(":")
-    is_folder = bool(colon or "/" in name) and (base / Path(name).expanduser()).is_dir()
-    return f"{scheme}{colon}{_absolute(name, base)}" if is_folder else backbone
+    place = base / Path(name).expanduser()
+    is_local = bool(colon or "/" in name) and (place.is_dir() or (place.suffix == ".onnx" and place.is_file()))
+    return f"{scheme}{colon}{_absolute(name, base)}" if is_local else backbone

@@ -163,7 +163,7 @@ def show_skipped(skipped: Sequence[dict[str, str]], most: int = 5) -> None:
     for entry in skipped[:most]:
         note(f"skipped {entry['id']}: {entry['reason']}")
     if len(skipped) > most:
-        note(f"skipped {len(skipped) - most:,} more")
+        note(f"skipped {len(skipped) - most:,} more; a run's skipped.jsonl, and `extract --skipped FILE`, list all of them")
 
 
 def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> None:
@@ -280,6 +280,12 @@ def show_backbones(found: Sequence[Any], search: str | None) -> None:
         out.print(f"no backbone known here has `{search}` in its name; one on the hub is written hf:NAME or st:NAME")
 
 
+def _workers(count: int) -> str:
+    if not count:
+        return "a thread beside the forward pass, no worker process"
+    return "1 worker process" if count == 1 else f"{count} worker processes"
+
+
 def show_findings(found: dict[str, Any]) -> None:
     """Show what `doctor` found."""
     rows = [
@@ -287,7 +293,7 @@ def show_findings(found: dict[str, Any]) -> None:
         ("device", f"{found['device']}: {found['device_reason']}"),
         ("precision", f"{found['precision']}: {found['precision_reason']}"),
         ("batches", f"{found['batch']['tokens']:,} tokens or {found['batch']['images']:,} images"),
-        ("decoding", f"{found['workers']} worker processes" if found["workers"] > 1 else "1 worker process"),
+        ("decoding", _workers(found["workers"])),
         *((name, version or Text("not installed", "red")) for name, version in found["libraries"].items()),
         *(
             (f"backbone {b['name']}", "installed as a package" if b["installed"] else "from the hub")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from extract.ranks import Rank
 from pipelines.config import Config, load_config
 from pipelines.errors import UsageError
 from pipelines.extract import extract_config
@@ -28,8 +29,10 @@ def run_experiment(
     strict: bool,
     bars: Any,
     note: Callable[[str], None],
-) -> Experiment:
+) -> Experiment | None:
     """Run a config from raw samples to a run folder.
+
+    Of several processes that `torchrun` started, all extract, and the first one alone trains; the others get None.
 
     Parameters
     ----------
@@ -59,6 +62,8 @@ def run_experiment(
     check_heads(config)
     folder = choose_run_folder(config, run)
     extraction = extract_config(config, store, strict, bars)
+    if Rank.of_process().number:
+        return None
     task = make_task(extraction, config)
     for line in task.notes:
         note(line)

@@ -3,13 +3,17 @@
 import dataclasses
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cache import FeatureStore
 from cache.budget import Budget, parse_size
 from extract import BackboneSpec, Columns, Features, LoopOptions, Samples, Skipped, extract, find_backbone, load_samples
-from pipelines.config import Backbone, Config, Data
+from pipelines.backbone_config import Backbone, ViewChoice
+from pipelines.config import Config, Data
+from pipelines.errors import RunError, UsageError
 
 MOST_SAMPLES_WITH_LAYERS = 100_000
 """Up to so many samples every layer is kept unasked: with 13 layers of width 768 that is 4 GB at most."""
@@ -17,11 +21,18 @@ MOST_SAMPLES_WITH_LAYERS = 100_000
 
 @dataclass(frozen=True)
 class Extraction:
-    """A config's samples and their features, one `Features` per backbone."""
+    """A config's samples and their features, one `Features` per backbone.
+
+    Attributes
+    ----------
+    views
+        Recipe's id -> what heads are to do with the views of its features.
+    """
 
     samples: Samples
     features: list[Features]
     seconds: float
+    views: Mapping[str, ViewChoice] = field(default_factory=dict)
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -48,9 +59,13 @@ class Extraction:
         ]
         return {"recipes": recipes, "skipped": [{"id": skipped.id, "reason": skipped.reason} for skipped in self.skipped]}
 
-    def skipped_jsonl(self) -> str:
-        """Return the skipped samples as JSON lines."""
-        return "".join(json.dumps({"id": s.id, "row": s.row, "reason": s.reason}) + "\n" for s in self.skipped)
+    def write_skipped(self, path: Path) -> None:
+        """Write the skipped samples as JSON lines; raises `RunError` if that fails."""
+        lines = "".join(json.dumps({"id": s.id, "row": s.row, "reason": s.reason}) + "\n" for s in self.skipped)
+        try:
+            path.write_text(lines, encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def extract_config(config: Config, store: str | None = None, strict: bool = False, progress: Any = None) -> Extraction:
@@ -69,10 +84,13 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
             options=LoopOptions(**config.loop.model_dump()),
             strict=strict,
             progress=progress,
+            viewed=_viewed(backbone, samples),
         )
         for backbone in config.backbones
     ]
-    return Extraction(samples, features, time.monotonic() - began)
+    _refuse_twins(config, features)
+    views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}
+    return Extraction(samples, features, time.monotonic() - began, views)
 
 
 def load_data(data: Data) -> Samples:
@@ -90,7 +108,26 @@ def columns_of_data(data: Data) -> Columns:
 
 def spec_of(backbone: Backbone) -> BackboneSpec:
     """Turn a config's backbone into the extraction's."""
-    return BackboneSpec(backbone.name, **backbone.model_dump(exclude={"name"}))
+    return BackboneSpec(backbone.name, **backbone.model_dump(exclude={"name": True, "views": {"use", "test"}}))
+
+
+def _viewed(backbone: Backbone, samples: Samples) -> Sequence[bool] | None:
+    """Tell which samples need views: those that can be trained on, unless answers are for the mean of views."""
+    if backbone.views is None or backbone.views.test == "average" or samples.labels is None:
+        return None
+    splits = samples.splits or ["train"] * len(samples)
+    return [label is not None and split in ("train", "validation") for label, split in zip(samples.labels, splits, strict=True)]
+
+
+def _refuse_twins(config: Config, features: Sequence[Features]) -> None:
+    """Refuse backbones whose features are the same rows, so that a recipe says which backbone a trial is of."""
+    first: dict[str, int] = {}
+    for number, found in enumerate(features):
+        if (twin := first.setdefault(found.recipe.id, number)) != number:
+            raise UsageError(
+                f"{config.where('backbones', number)}: gives the same features as backbone {twin + 1} in the list; leave it out"
+                " (how many views there are and how they are used is compared by configs of their own)"
+            )
 
 
 def _outputs(config: Config, backbone: str, samples: int) -> list[dict[str, Any]] | None:

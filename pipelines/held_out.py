@@ -9,6 +9,7 @@ from heads import class_probabilities, label_probabilities
 from pipelines.columns import Columns
 from pipelines.config import Config
 from pipelines.extract import Extraction
+from pipelines.lessons import lesson
 from pipelines.task import Task
 from pipelines.trials import Trial, build, columns_of
 
@@ -37,18 +38,22 @@ def hold_out_predictions(trials: list[Trial], config: Config, extraction: Extrac
     predictions = []
     for trial in trials:
         columns = columns_of(trial, extraction, task)
-        X, y = columns.X[development], task.labels[development]
         parts = []
         for train, test in folds:
-            head = build(trial.head, trial.params, columns.widths, task.kind).fit(X[train], y[train])
-            parts.append(predict_raw(head, X[test], task))
+            head = _fit(trial, columns, task, development[train])
+            parts.append(predict_raw(head, columns.X[development[test]], task))
         predictions.append(np.concatenate(parts))
     return HeldOut(predictions, true_codes(task, development[held]))
 
 
 def fit_on_development(trial: Trial, columns: Columns, task: Task) -> Any:
     """Fit a trial's head on all development samples."""
-    return build(trial.head, trial.params, columns.widths, task.kind).fit(columns.X[~task.test], task.labels[~task.test])
+    return _fit(trial, columns, task, task.development)
+
+
+def _fit(trial: Trial, columns: Columns, task: Task, rows: np.ndarray) -> Any:
+    head = build(trial.head, trial.params, columns.widths, task.kind)
+    return head.fit(*lesson(columns, rows, task.labels[rows], head))
 
 
 def predict_raw(head: Any, X: Any, task: Task) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from extract import BackboneSpec, Encoder, Samples, Skipped, extract
-from pipelines.columns import put_together, read_columns
+from pipelines.columns import put_together, read_answered
 from pipelines.errors import RunError
 from pipelines.given import read_given, show
 from pipelines.run import SavedMember, SavedRun, read_run
@@ -37,18 +37,27 @@ def through_store(run: Path, saved: SavedRun, store: str | None = None, progress
 
     def look(member: SavedMember, samples: Samples) -> Found:
         found = extract(
-            samples, plain(member.backbone), store or saved.store, list(member.outputs),
+            samples, answered(member), store or saved.store, list(member.outputs),
             device=saved.device, keep_table=False, progress=progress, loaded=loaded,
         )  # fmt: skip
         _check_recipe(run, member, found.recipe.id)
-        return Found(read_columns(found, member.outputs, found.rows).X if len(found.rows) else None, found.rows, found.skipped)
+        X = read_answered(found, member.outputs, found.rows, member.averages).X if len(found.rows) else None
+        return Found(X, found.rows, found.skipped)
 
     return look
 
 
 def without_store(run: Path, saved: SavedRun) -> Look:
-    """Run the backbones over whatever comes, and keep nothing but the backbones."""
-    encoders = {id(member): Encoder(plain(member.backbone), list(member.outputs), saved.device) for member in saved.members}
+    """Run the backbones over whatever comes, and keep nothing but the backbones.
+
+    Raises
+    ------
+    RunError
+        If the run answers for means of views, which are made on the way to a store.
+    """
+    if any(member.averages for member in saved.members):
+        raise RunError(f"{run}: answers for the mean of an image's views, which takes a store; use `headstart predict`")
+    encoders = {id(member): Encoder(answered(member), list(member.outputs), saved.device) for member in saved.members}
 
     def look(member: SavedMember, samples: Samples) -> Found:
         found = encoders[id(member)](samples)
@@ -59,9 +68,12 @@ def without_store(run: Path, saved: SavedRun) -> Look:
     return look
 
 
-def plain(spec: BackboneSpec) -> BackboneSpec:
-    """Return a backbone's settings without views: an answer is for the plain image."""
-    return spec if spec.views is None else dataclasses.replace(spec, views=dataclasses.replace(spec.views, count=0))
+def answered(member: SavedMember) -> BackboneSpec:
+    """Return a member's backbone as answers take it: without views, unless they are for the mean of an image's views."""
+    spec = member.backbone
+    if spec.views is None or member.averages:
+        return spec
+    return dataclasses.replace(spec, views=dataclasses.replace(spec.views, count=0))
 
 
 def _check_recipe(run: Path, member: SavedMember, recipe: str) -> None:

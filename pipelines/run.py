@@ -86,7 +86,7 @@ def write_run(
         settled = config.model_copy(update={"store": str(Path(store).resolve())})
         (building / "config.yaml").write_text(settled.to_yaml(), encoding="utf-8")
         _write_json(building / "environment.json", environment())
-        (building / "skipped.jsonl").write_text(extraction.skipped_jsonl(), encoding="utf-8")
+        extraction.write_skipped(building / "skipped.jsonl")
         _write_tables(building, extraction, result)
         metrics = {**summarize(folder, extraction, task, result, seconds), "metric": config.metric}
         _write_json(building / "metrics.json", metrics)
@@ -152,13 +152,14 @@ def _selected(result: Result) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class SavedMember:
-    """A head of a run, its share, and the features that it is for."""
+    """A head of a run, its share, and the features that it is for; of views, whether it answers for their mean."""
 
     head: Any
     weight: float
     backbone: BackboneSpec
     recipe: str
     outputs: tuple[str, ...]
+    averages: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +217,8 @@ def _read_member(folder: Path, entry: dict[str, Any]) -> SavedMember:
     saved = load_head(folder / name)
     outputs = tuple(str(output) for output in saved.expects["outputs"])
     backbone = BackboneSpec(**saved.expects["backbone"])
-    return SavedMember(saved.head, float(entry["weight"]), backbone, str(saved.expects["recipe"]), outputs)
+    averages = saved.expects.get("views") == "average"
+    return SavedMember(saved.head, float(entry["weight"]), backbone, str(saved.expects["recipe"]), outputs, averages)
 
 
 def _write_heads(folder: Path, config: Config, extraction: Extraction, result: Result) -> None:
@@ -230,6 +232,7 @@ def _write_heads(folder: Path, config: Config, extraction: Extraction, result: R
             "backbone": dataclasses.asdict(specs[member.trial.recipe]),
             "recipe": member.trial.recipe,
             "outputs": member.trial.outputs,
+            "views": extraction.views[member.trial.recipe].test if member.trial.recipe in extraction.views else None,
         }
         save_head(member.head, folder / name, expects)
         heads.append({"folder": name, "weight": member.weight})

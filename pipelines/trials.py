@@ -14,6 +14,7 @@ from pipelines.combinations import Combination, combine
 from pipelines.config import Config, Head
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction
+from pipelines.lessons import sweep_lesson
 from pipelines.search import Space, check_search, count_trials, make_sweep
 from pipelines.spaces import Range
 from pipelines.task import Task
@@ -159,12 +160,13 @@ def run_trials(
             on_trial(report.scores[metric], report.error is not None)
 
     for features, outputs, heads in _plan(config, extraction):
-        columns = read_columns(features, outputs, task.rows)
-        X, y = columns.X[task.development], task.labels[task.development]
+        columns = read_columns(features, outputs, task.rows, extraction.views.get(features.recipe.id))
+        development = task.development
         for head in heads:
             built = build(head.kind, {}, columns.widths, task.kind)
+            X, y, splits = sweep_lesson(columns, development, task.labels[development], folds, built)
             scoring = [metric, *sorted(set(SCORES[task.kind]) - {metric})]
-            sweep = make_sweep(config.search, built, head.space(), scoring, folds, tell)
+            sweep = make_sweep(config.search, built, head.space(), scoring, splits, tell)
             try:
                 sweep.fit(X, y)
             except Exception as error:  # every trial of this head failed; others may not
@@ -177,7 +179,7 @@ def run_trials(
 def columns_of(trial: Trial, extraction: Extraction, task: Task) -> Columns:
     """Read the features that a trial is on."""
     features = next(features for features in extraction.features if features.recipe.id == trial.recipe)
-    return read_columns(features, trial.outputs, task.rows)
+    return read_columns(features, trial.outputs, task.rows, extraction.views.get(trial.recipe))
 
 
 def build(kind: str, params: dict[str, Any], widths: tuple[int, ...], task: str) -> BaseEstimator:

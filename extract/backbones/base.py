@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
+from extract.backbones.spec import BackboneSpec
 from extract.outputs import Output
 from extract.pooling import Tokens
 

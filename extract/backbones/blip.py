@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.clip import load_tokeniser
 from extract.backbones.hf_vision import load_transform, load_whole, run_encoder
 from extract.backbones.loading import loading
+from extract.backbones.spec import BackboneSpec
 from extract.backbones.towers import ImageTextBackbone
 from extract.backbones.vision import ImageBackbone, Layer, Seen
 

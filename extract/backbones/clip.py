@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.hf_vision import count_prefix, load_transform, load_whole, run_encoder
 from extract.backbones.loading import loading
+from extract.backbones.spec import BackboneSpec
+from extract.backbones.text import load_tokenizer
 from extract.backbones.towers import ImageTextBackbone, TextTower
 from extract.backbones.vision import ImageBackbone, Layer, Seen
 
@@ -102,16 +104,14 @@ def own_features(unprojected: Any, projected: torch.Tensor) -> dict[str, torch.T
 
 def load_tokeniser(model: Any, checkpoint: Checkpoint, spec: BackboneSpec) -> tuple[Any, int, int | None]:
     """Return a function from texts to token ids, the id to pad with, and the length to pad to if that is fixed."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint.location, revision=checkpoint.revision)
+    tokenizer = load_tokenizer(checkpoint.location, checkpoint.revision, spec)
     config = model.config.text_config
     limit = min(int(tokenizer.model_max_length), int(config.max_position_embeddings))
     fixed = limit if config.model_type.startswith("siglip") else None
     length, prompt = min(spec.max_length or limit, limit), spec.prompt or ""
 
     def tokenise(texts: Sequence[str]) -> list[list[int]]:
-        prompted = [prompt + text for text in texts]
+        prompted = [(prompt + text).lower() if spec.lowercase else prompt + text for text in texts]
         ids: list[list[int]] = tokenizer(prompted, truncation=True, max_length=length, verbose=False)["input_ids"]
         return ids
 

@@ -8,10 +8,10 @@ import torch
 from torch.utils.data import default_collate
 
 from extract.backbones.base import Backbone, Batch, Prepared, freeze
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.loading import autocast
-from extract.backbones.vision import fetch
-from extract.decoding import decode
+from extract.backbones.spec import BackboneSpec
+from extract.backbones.vision import fetch, picture_of
 from extract.errors import BackboneError, UnusableSampleError
 from extract.images import ImageText
 from extract.outputs import Output
@@ -111,9 +111,9 @@ class Preprocess:
         if isinstance(sample, UnusableSampleError):
             raise sample
         if isinstance(sample, ImageText):
-            sample = (decode(sample.image), sample.text)
+            sample = (picture_of(sample.image), sample.text)
         elif not isinstance(sample, str | tuple):
-            sample = decode(sample)
+            sample = picture_of(sample)
         return sample if self.function is None else self.function(sample)
 
 

@@ -1,14 +1,18 @@
 """Vision encoders of transformers: ViT, DINOv2, ResNet and every other `AutoModel` of images (`hf:`)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
+from PIL import Image
 
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.loading import loading
+from extract.backbones.spec import BackboneSpec, overrides
 from extract.backbones.vision import ImageBackbone, Layer, Seen
-from extract.errors import BackboneError
+from extract.errors import BackboneError, NoSuchBackboneError
+
+_INTERPOLATIONS = ("nearest", "bilinear", "bicubic")  # what torchvision does to tensors
 
 
 class VisionBackbone(ImageBackbone):
@@ -111,15 +115,46 @@ def load_whole(model_class: Any, checkpoint: Checkpoint, spec: BackboneSpec) -> 
 
 
 def load_transform(checkpoint: Checkpoint, spec: BackboneSpec) -> ProcessorTransform:
-    """Load a checkpoint's image processor, for images of another size if the settings say so."""
+    """Load a checkpoint's image processor, with the settings that are given in the place of its own."""
     from transformers import AutoImageProcessor
 
-    settings: dict[str, Any] = {}
+    def load(**settings: Any) -> Any:
+        return AutoImageProcessor.from_pretrained(checkpoint.location, revision=checkpoint.revision, **settings)
+
+    return ProcessorTransform(with_settings(load, spec))
+
+
+def with_settings(load: Callable[..., Any], spec: BackboneSpec) -> Any:
+    """Load an image processor by `load(**settings)`, with the settings that are given under transformers' names."""
+    settings: dict[str, Any] = {f"image_{name}": list(value) for name, value in overrides(spec, "mean", "std").items()}
+    if spec.interpolation not in (None, *_INTERPOLATIONS):
+        known = ", ".join(_INTERPOLATIONS)
+        raise NoSuchBackboneError(f"interpolation {spec.interpolation} is none of those of transformers' processors: {known}")
+    if spec.interpolation is not None:
+        settings["resample"] = Image.Resampling[spec.interpolation.upper()]
     if spec.image_size is not None:
         square = {"height": spec.image_size, "width": spec.image_size}
-        settings = {"size": square, "crop_size": square}
-    processor = AutoImageProcessor.from_pretrained(checkpoint.location, revision=checkpoint.revision, **settings)
-    return ProcessorTransform(processor)
+        settings |= {"size": square, "crop_size": square}
+    if spec.resize_mode is None and spec.crop_fraction is None:
+        return load(**settings)
+    if spec.resize_mode == "longest" or (spec.resize_mode == "squash" and spec.crop_fraction is not None):
+        asked = "longest" if spec.resize_mode == "longest" else "squash with a crop_fraction"
+        raise NoSuchBackboneError(f"resize_mode {asked} is not what transformers' processors do; they have shortest and squash")
+    side = spec.image_size or side_of(load())
+    square = {"height": side, "width": side}
+    if spec.resize_mode == "squash":
+        return load(**settings, do_resize=True, do_center_crop=False, **({} if "size" in settings else {"size": square}))
+    shortest = {"shortest_edge": round(side / (spec.crop_fraction or 1))}
+    return load(**settings | {"size": shortest, "crop_size": square, "do_resize": True, "do_center_crop": True})
+
+
+def side_of(processor: Any) -> int:
+    """Return the side of the square that an image processor makes."""
+    for name in ("crop_size", "size") if getattr(processor, "do_center_crop", False) else ("size",):
+        found = dict(getattr(processor, name, None) or {})
+        if side := found.get("height") or found.get("shortest_edge"):
+            return int(side)
+    raise NoSuchBackboneError("its image processor states no size; say `image_size`")
 
 
 def _some(names: Sequence[str]) -> str:

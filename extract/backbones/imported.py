@@ -7,7 +7,8 @@ are another recipe.
 import re
 from typing import Any, NoReturn
 
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
+from extract.backbones.spec import SETTINGS, BackboneSpec
 from extract.errors import BackboneError, NoSuchBackboneError
 from extract.outputs import OWN, Offer
 
@@ -53,11 +54,6 @@ class ImportedBackbone:
         )
 
 
-def settle_precision(checkpoint: Checkpoint, precision: str) -> str:
-    """Return the precision for a recipe: what was imported does not depend on this machine's device."""
-    return "float32" if checkpoint.scheme == SCHEME else precision
-
-
 def refuse_settings(spec: Any, checkpoint: Checkpoint) -> None:
     """See that nothing is asked of imported features that only a model could do.
 
@@ -66,8 +62,6 @@ def refuse_settings(spec: Any, checkpoint: Checkpoint) -> None:
     NoSuchBackboneError
         If a prompt, a length, views or another type is asked for.
     """
-    asked = [
-        name for name in ("max_length", "prompt", "window_overlap", "image_size", "views") if getattr(spec, name) is not None
-    ]
+    asked = [name for name in (*SETTINGS, "views") if getattr(spec, name) not in (None, False)]
     if checkpoint.scheme == SCHEME and asked:
         raise NoSuchBackboneError(f"{spec.backbone}: `{asked[0]}` cannot be chosen for imported features; leave it out")

@@ -26,7 +26,7 @@ def loading(checkpoint: Checkpoint) -> Iterator[None]:
     try:
         yield
     except BackboneError as error:
-        raise BackboneError(f"{checkpoint.uri}: {error}") from error
+        raise type(error)(f"{checkpoint.uri}: {error}") from error
     except Exception as error:  # whatever the library and what it stands on raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BackboneError(f"{checkpoint.uri}: {checkpoint.location} does not load: {reason}") from error

@@ -13,12 +13,16 @@ from typing import Any
 import torch
 from torch.nn.functional import normalize
 
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.clip import own_features
 from extract.backbones.find_open_clip import tag_facts
 from extract.backbones.loading import loading
+from extract.backbones.spec import BackboneSpec, overrides
 from extract.backbones.towers import ImageTextBackbone, TextTower
 from extract.backbones.vision import ImageBackbone, Layer, Seen
+from extract.errors import NoSuchBackboneError
+
+_INTERPOLATIONS = ("bicubic", "bilinear")
 
 
 class OpenClipImages(ImageBackbone):
@@ -32,7 +36,7 @@ class OpenClipImages(ImageBackbone):
     def load(cls, checkpoint: Checkpoint, spec: BackboneSpec, device: str, precision: str) -> "OpenClipImages":
         with loading(checkpoint):
             model = _create(checkpoint, spec)[0]
-            return cls(model, _transform(model), device, precision)
+            return cls(model, _transform(model, spec), device, precision)
 
     def look(self, pixels: torch.Tensor, layers: Collection[int]) -> Seen:
         tower: Any = self.model
@@ -80,7 +84,7 @@ class OpenClipPairs(ImageTextBackbone):
     def load(cls, checkpoint: Checkpoint, spec: BackboneSpec, device: str, precision: str) -> "OpenClipPairs":
         with loading(checkpoint):
             model, name = _create(checkpoint, spec)
-            return cls(model, _transform(model), *_tokeniser(name, spec), device, precision)
+            return cls(model, _transform(model, spec), *_tokeniser(name, spec), device, precision)
 
     def take_in(self, pixels: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor, layers: Collection[int]) -> Seen:
         model: Any = self.model
@@ -139,10 +143,13 @@ def _source(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
     return model, settings
 
 
-def _transform(model: Any) -> Callable[[Any], torch.Tensor]:
+def _transform(model: Any, spec: BackboneSpec) -> Callable[[Any], torch.Tensor]:
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    transform: Callable[[Any], torch.Tensor] = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+    if spec.interpolation not in (None, *_INTERPOLATIONS):
+        raise NoSuchBackboneError(f"interpolation `{spec.interpolation}` is none of open_clip's: {', '.join(_INTERPOLATIONS)}")
+    settings = model.visual.preprocess_cfg | overrides(spec, "mean", "std", "interpolation", "resize_mode")
+    transform: Callable[[Any], torch.Tensor] = image_transform_v2(PreprocessCfg(**settings), is_train=False)
     return transform
 
 
@@ -154,7 +161,7 @@ def _tokeniser(name: str, spec: BackboneSpec) -> tuple[Any, int, int]:
     prompt, length = spec.prompt or "", int(tokenizer.context_length)
 
     def tokenise(texts: Sequence[str]) -> list[list[int]]:
-        rows = tokenizer([prompt + text for text in texts]).tolist()
+        rows = tokenizer([(prompt + text).lower() if spec.lowercase else prompt + text for text in texts]).tolist()
         return [_unpadded(row, fill) for row in rows]
 
     fill = int(tokenizer([""])[0, -1])

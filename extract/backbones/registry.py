@@ -27,6 +27,8 @@ LOADERS = {
     "open_clip/image": "extract.backbones.open_clip:OpenClipImages",
     "open_clip/text": "extract.backbones.open_clip:OpenClipTexts",
     "open_clip/both": "extract.backbones.open_clip:OpenClipPairs",
+    "onnx/text": "extract.backbones.onnx:OnnxTexts",
+    "onnx/image": "extract.backbones.onnx:OnnxImages",
     "import": "extract.backbones.imported:ImportedBackbone",
     "python/module": "extract.backbones.custom_adapter:ModuleAdapter",
     "python/callable": "extract.backbones.custom_adapter:CallableAdapter",
@@ -40,6 +42,7 @@ FINDERS = {
     "timm": "extract.backbones.find_timm:find_timm",
     "open_clip": "extract.backbones.find_open_clip:find_open_clip",
     "torchvision": "extract.backbones.find_torchvision:find_torchvision",
+    "onnx": "extract.backbones.find_onnx:find_onnx",
     "python": "extract.backbones.custom:find_custom",
     "import": "extract.backbones.imported:find_imported",
 }
@@ -90,7 +93,7 @@ def find_backbone(uri: "str | CustomBackbone") -> Checkpoint:
         return uri.checkpoint
     scheme, name = _split(uri)
     folder = Path(name).expanduser()
-    if folder.is_dir() or "@" not in name:
+    if folder.exists() or "@" not in name:
         return _find(scheme, name, None)
     name, _, revision = name.rpartition("@")
     return _find(scheme, name, revision)
@@ -127,6 +130,8 @@ def _split(uri: str) -> tuple[str, str]:
         return "st", uri
     if (folder / "config.json").is_file():
         return "hf", uri
+    if folder.suffix == ".onnx" and folder.is_file():
+        return "onnx", uri
     if uri.startswith("sentence-transformers/"):
         return "st", uri
     near = difflib.get_close_matches(bare, WELL_KNOWN, n=1)

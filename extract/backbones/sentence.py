@@ -6,9 +6,18 @@ from typing import Any
 import torch
 
 from extract.backbones.base import freeze
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.loading import loading
-from extract.backbones.text import LENGTH_WITHOUT_LIMIT, TextBackbone, checked_length, make_texts, token_limit
+from extract.backbones.spec import BackboneSpec
+from extract.backbones.text import (
+    LENGTH_WITHOUT_LIMIT,
+    TextBackbone,
+    check_vocabulary,
+    checked_length,
+    load_tokenizer,
+    make_texts,
+    token_limit,
+)
 from extract.backbones.tokens import Cutting
 from extract.errors import BackboneError
 
@@ -47,11 +56,16 @@ class SentenceBackbone(TextBackbone):
         first, *tail = model
         if not hasattr(first, "auto_model"):
             raise BackboneError(f"{checkpoint.uri}: its first module is {type(first).__name__}, not a transformer over text")
-        limit = token_limit(first.auto_model, model.tokenizer)
+        tokenizer = model.tokenizer
+        if spec.tokenizer is not None or spec.truncation_side is not None:
+            with loading(checkpoint):
+                tokenizer = load_tokenizer(checkpoint.location, checkpoint.revision, spec)
+                check_vocabulary(tokenizer, first.auto_model, spec)
+        limit = token_limit(first.auto_model, tokenizer)
         own = int(model.max_seq_length or limit or LENGTH_WITHOUT_LIMIT)
         length = own if spec.max_length is None else checked_length(spec, limit and max(own, limit), checkpoint)
         prompt = spec.prompt if spec.prompt is not None else model.prompts.get(model.default_prompt_name or "", "")
-        texts = make_texts(model.tokenizer, first.auto_model, length, prompt or "", spec, checkpoint)
+        texts = make_texts(tokenizer, first.auto_model, length, prompt or "", spec, checkpoint)
         return cls(first.auto_model, tail, texts, checkpoint.offer.layers, device, precision)
 
     def own_feature(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -3,15 +3,18 @@
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from extract.backbones.base import Backbone, Batch, Prepared, freeze
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
+from extract.backbones.find_tokenizer import find_tokenizer
 from extract.backbones.loading import autocast, loading
-from extract.backbones.tokens import PLACES, REAL, Cutting, Windowing
+from extract.backbones.spec import BackboneSpec
+from extract.backbones.tokens import PLACES, REAL, Cutting, make_cutting
 from extract.errors import BackboneError, NoSuchBackboneError
 from extract.outputs import Output
 from extract.pooling import Tokens, pool
@@ -19,10 +22,9 @@ from extract.pooling import Tokens, pool
 LENGTH_WITHOUT_LIMIT = 512
 """Where texts are cut for a model that states no limit, such as T5, unless a length is asked for."""
 
-_NO_LIMIT = 10**9  # tokenizers that know of no limit say 10^30
+NO_LIMIT = 10**9  # tokenizers that know of no limit say 10^30
 _UNUSED = re.compile(r"(^|\.)(pooler|decoder)\.")  # weights that no output comes from
 _WINDOWS_AT_ONCE = 16
-_CHARACTERS_A_TOKEN = 4  # a guess, for the time left
 
 
 class TextBackbone(Backbone):
@@ -53,20 +55,17 @@ class TextBackbone(Backbone):
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, spec: BackboneSpec, device: str, precision: str) -> "TextBackbone":
-        from transformers import AutoTokenizer
-
         place = {"revision": checkpoint.revision, "trust_remote_code": spec.trust_remote_code}
         with loading(checkpoint):
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint.location, **place)
+            tokenizer = load_tokenizer(checkpoint.location, checkpoint.revision, spec)
             model = _load_model(checkpoint.location, place)
+            check_vocabulary(tokenizer, model, spec)
         length = checked_length(spec, token_limit(model, tokenizer), checkpoint)
         texts = make_texts(tokenizer, model, length, spec.prompt or "", spec, checkpoint)
         return cls(model, texts, checkpoint.offer.layers, device, precision)
 
     def weigh(self, samples: Sequence[Any]) -> np.ndarray:
-        characters = [len(sample) if isinstance(sample, str) else sum(map(len, sample)) for sample in samples]
-        most = np.inf if isinstance(self.texts, Windowing) else _CHARACTERS_A_TOKEN * self.texts.max_length
-        return np.minimum(characters, most)
+        return self.texts.weigh(samples)
 
     def prepare(self, samples: Sequence[Any]) -> Prepared:
         return self.texts.prepare(samples)
@@ -112,13 +111,26 @@ class TextBackbone(Backbone):
 def make_texts(tokenizer: Any, model: Any, length: int, prompt: str, spec: BackboneSpec, checkpoint: Checkpoint) -> Cutting:
     """Return what turns texts into a model's tokens, cut or in windows as asked."""
     known = (tokenizer.pad_token_id, getattr(model.config, "pad_token_id", None), 0)
-    padding = next(token for token in known if token is not None)
-    if spec.window_overlap is None:
-        return Cutting(tokenizer, length, prompt, padding)
-    try:
-        return Windowing(tokenizer, length, prompt, padding, spec.window_overlap)
-    except NoSuchBackboneError as error:
-        raise NoSuchBackboneError(f"{checkpoint.uri}: {error}") from error
+    return make_cutting(tokenizer, length, prompt, next(token for token in known if token is not None), spec, checkpoint)
+
+
+def load_tokenizer(location: str | Path | None, revision: str | None, spec: BackboneSpec) -> Any:
+    """Load the tokenizer in a folder or on the hub, or the one that the settings name instead."""
+    from transformers import AutoTokenizer
+
+    if spec.tokenizer is not None:
+        found = find_tokenizer(spec.tokenizer)
+        location, revision = found.location, found.revision
+    tokenizer = AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=spec.trust_remote_code)
+    if spec.truncation_side is not None:
+        tokenizer.truncation_side = spec.truncation_side
+    return tokenizer
+
+
+def check_vocabulary(tokenizer: Any, model: Any, spec: BackboneSpec) -> None:
+    """Refuse a tokenizer that was named and has tokens that the model has no embeddings of."""
+    if spec.tokenizer is not None and len(tokenizer) > (rows := model.get_input_embeddings().num_embeddings):
+        raise BackboneError(f"tokenizer {spec.tokenizer} has {len(tokenizer):,} tokens, and the model knows {rows:,}")
 
 
 def _load_model(location: str, place: Mapping[str, Any]) -> Any:
@@ -145,14 +157,14 @@ def token_limit(model: Any, tokenizer: Any) -> int | None:
         offset = getattr(table, "padding_idx", None)  # RoBERTa's positions begin after the padding's
         limits.append(positions - (0 if offset is None else offset + 1))
     limit = min(limits)
-    return limit if limit < _NO_LIMIT else None
+    return limit if limit < NO_LIMIT else None
 
 
 def checked_length(spec: BackboneSpec, limit: int | None, checkpoint: Checkpoint) -> int:
     """Return the length to cut texts at; raises `BackboneError` if more is asked than the model can take."""
-    if spec.max_length is not None and not 1 < spec.max_length <= (limit or _NO_LIMIT):
+    if spec.max_length is not None and not 1 < spec.max_length <= (limit or NO_LIMIT):
         most = "what this model takes" if limit else "which is what can be"
         raise NoSuchBackboneError(
-            f"{checkpoint.uri}: max_length {spec.max_length} is not between 2 and {limit or _NO_LIMIT}, {most}"
+            f"{checkpoint.uri}: max_length {spec.max_length} is not between 2 and {limit or NO_LIMIT}, {most}"
         )
     return spec.max_length or limit or LENGTH_WITHOUT_LIMIT

@@ -7,10 +7,13 @@ from typing import Any
 
 import torch
 
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.loading import loading
+from extract.backbones.spec import BackboneSpec, overrides
 from extract.backbones.vision import ImageBackbone, Layer, Seen
 from extract.errors import BackboneError
+
+_CROP_MODES = {"shortest": "center", "squash": "squash", "longest": "border"}
 
 
 class TimmBackbone(ImageBackbone):
@@ -25,8 +28,7 @@ class TimmBackbone(ImageBackbone):
 
         with loading(checkpoint):
             model = _create(checkpoint, spec)
-        size = {} if spec.image_size is None else {"img_size": spec.image_size}
-        config = timm.data.resolve_data_config(size, model=model)
+        config = timm.data.resolve_data_config(_data_settings(spec), model=model)
         transform = timm.data.create_transform(**config, is_training=False)
         return cls(model, transform, device, precision)
 
@@ -76,6 +78,17 @@ def has_class_token(model: Any) -> bool:
     told = getattr(model, "has_class_token", None)
     found = getattr(model, "cls_token", None) is not None if told is None else told
     return bool(found) and bool(getattr(model, "num_prefix_tokens", 0))
+
+
+def _data_settings(spec: BackboneSpec) -> dict[str, Any]:
+    """Return the settings of the transform that are given, under timm's names."""
+    settings = {
+        "img_size": spec.image_size,
+        "crop_pct": spec.crop_fraction,
+        "crop_mode": spec.resize_mode and _CROP_MODES[spec.resize_mode],
+    }
+    given = {name: value for name, value in settings.items() if value is not None}
+    return given | overrides(spec, "mean", "std", "interpolation")
 
 
 def _create(checkpoint: Checkpoint, spec: BackboneSpec) -> Any:

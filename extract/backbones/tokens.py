@@ -8,12 +8,16 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from extract.backbones.base import Batch, Prepared
+from extract.backbones.checkpoint import Checkpoint
+from extract.backbones.spec import BackboneSpec
 from extract.errors import NoSuchBackboneError
 
 PLACES, REAL = "window_places", "window_real"
 """Where a text's tokens are among those of all windows of a batch `[b, t]`, and which of these places are real `[b, t]`."""
 
 Encoded = Mapping[str, list[int]]
+
+_CHARACTERS_A_TOKEN = 4  # a guess, for the time left
 
 
 class Cutting:
@@ -29,13 +33,20 @@ class Cutting:
         Put before every text (of a pair, before the first).
     padding
         Token that stands where there is none.
+    lowercase
+        Whether texts are turned to lower case first.
     """
 
-    def __init__(self, tokenizer: Any, max_length: int, prompt: str, padding: int) -> None:
+    def __init__(self, tokenizer: Any, max_length: int, prompt: str, padding: int, lowercase: bool = False) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.prompt = prompt
         self.padding = padding
+        self.lowercase = lowercase
+
+    def weigh(self, samples: Sequence[Any]) -> np.ndarray:
+        """Guess what texts will cost, from their characters `[n]`."""
+        return np.minimum(_characters(samples), _CHARACTERS_A_TOKEN * self.max_length)
 
     def prepare(self, samples: Sequence[Any]) -> Prepared:
         """Tokenise texts; tell how long they were before they were cut."""
@@ -61,14 +72,17 @@ class Cutting:
         if len({pair is None for pair in pairs}) > 1:  # a tokenizer takes either; texts without a pair have an empty one
             return [self._encode([sample], **settings)[0] for sample in samples]
         columns = self.tokenizer(
-            [self.prompt + text for text in texts] if self.prompt else texts,
-            None if pairs[0] is None else pairs,
+            self._spell([self.prompt + text for text in texts] if self.prompt else texts),
+            None if pairs[0] is None else self._spell(pairs),
             padding=False,
             return_attention_mask=False,
             verbose=False,
             **settings,
         )
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    def _spell(self, texts: list[Any]) -> list[Any]:
+        return [text.lower() for text in texts] if self.lowercase else texts
 
 
 class Windowing(Cutting):
@@ -79,14 +93,16 @@ class Windowing(Cutting):
 
     Parameters
     ----------
-    tokenizer, max_length, prompt, padding
+    tokenizer, max_length, prompt, padding, lowercase
         As for `Cutting`; `max_length` is a window's.
     overlap
         Tokens that neighbours share.
     """
 
-    def __init__(self, tokenizer: Any, max_length: int, prompt: str, padding: int, overlap: int) -> None:
-        super().__init__(tokenizer, max_length, prompt, padding)
+    def __init__(
+        self, tokenizer: Any, max_length: int, prompt: str, padding: int, overlap: int, lowercase: bool = False
+    ) -> None:
+        super().__init__(tokenizer, max_length, prompt, padding, lowercase)
         room = max_length - tokenizer.num_special_tokens_to_add()
         if not tokenizer.is_fast:
             raise NoSuchBackboneError("window_overlap needs a fast tokenizer, and this backbone has none; leave it out")
@@ -94,6 +110,10 @@ class Windowing(Cutting):
             raise NoSuchBackboneError(f"window_overlap {overlap} is not less than the {room} tokens of a text in a window")
         tokenizer.truncation_side = "right"
         self.overlap = overlap
+
+    def weigh(self, samples: Sequence[Any]) -> np.ndarray:
+        """Guess what texts will cost, from their characters `[n]`."""
+        return np.asarray(_characters(samples))
 
     def prepare(self, samples: Sequence[Any]) -> Prepared:
         """Tokenise texts; each becomes the list of its windows."""
@@ -135,3 +155,25 @@ class Windowing(Cutting):
         if not last:
             end -= special[::-1].index(0) + self.overlap // 2
         return begin, end
+
+
+def make_cutting(tokenizer: Any, length: int, prompt: str, padding: int, spec: BackboneSpec, checkpoint: Checkpoint) -> Cutting:
+    """Return what turns texts into tokens, cut or in windows as the settings say; parameters as for `Cutting`.
+
+    Raises
+    ------
+    NoSuchBackboneError
+        If windows are asked for and cannot be made.
+    """
+    if spec.window_overlap is None:
+        return Cutting(tokenizer, length, prompt, padding, spec.lowercase)
+    if spec.truncation_side is not None:
+        raise NoSuchBackboneError(f"{checkpoint.uri}: with window_overlap nothing is cut off; leave out truncation_side")
+    try:
+        return Windowing(tokenizer, length, prompt, padding, spec.window_overlap, spec.lowercase)
+    except NoSuchBackboneError as error:
+        raise NoSuchBackboneError(f"{checkpoint.uri}: {error}") from error
+
+
+def _characters(samples: Sequence[Any]) -> list[int]:
+    return [len(sample) if isinstance(sample, str) else sum(map(len, sample)) for sample in samples]

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-from extract.backbones.checkpoint import BackboneSpec, Checkpoint
+from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.find_torchvision import torchvision_facts
 from extract.backbones.loading import loading
+from extract.backbones.spec import BackboneSpec, overrides
 from extract.backbones.vision import ImageBackbone, Layer, Seen
 from extract.errors import BackboneError
 
@@ -38,8 +39,7 @@ class TorchvisionBackbone(ImageBackbone):
             model = models.get_model(name, weights=None if checkpoint.location else chosen)
             if checkpoint.location:
                 model.load_state_dict(torch.load(checkpoint.location, map_location="cpu", weights_only=True))
-            size = {} if spec.image_size is None else {"crop_size": spec.image_size, "resize_size": spec.image_size}
-            return cls(model, chosen.transforms(**size), device, precision)
+            return cls(model, chosen.transforms(**_settings(chosen, spec)), device, precision)
 
     def look(self, pixels: torch.Tensor, layers: Collection[int]) -> Seen:
         seen: dict[str, torch.Tensor] = {}
@@ -69,3 +69,19 @@ class TorchvisionBackbone(ImageBackbone):
         if "map" not in seen:
             raise BackboneError(f"{type(model).__name__}: this model gives no map before its pooling; its feature is `pooled`")
         return Seen(own, {1: Layer.of_map(seen["map"])})
+
+
+def _settings(weights: Any, spec: BackboneSpec) -> dict[str, Any]:
+    """Return the settings of the transform that are given, under torchvision's names."""
+    from torchvision.transforms import InterpolationMode
+
+    settings = overrides(spec, "mean", "std")
+    if spec.interpolation is not None:
+        settings["interpolation"] = InterpolationMode(spec.interpolation)
+    crop = spec.image_size
+    if crop is not None:
+        settings |= {"crop_size": crop, "resize_size": crop}
+    if spec.crop_fraction is not None:
+        (crop,) = (crop,) if crop is not None else weights.transforms().crop_size
+        settings |= {"crop_size": crop, "resize_size": round(crop / spec.crop_fraction)}
+    return settings

@@ -104,11 +104,13 @@ class DecodeImage:
     def __call__(self, sample: Any) -> torch.Tensor:
         if isinstance(sample, UnusableSampleError):
             raise sample
-        picture = decode(sample.image) if isinstance(sample, View) else decode(sample)
-        if isinstance(sample, View):
-            picture = augment(picture, sample.policy, sample.seed)
-        pixels: torch.Tensor = self.transform(picture)
+        pixels: torch.Tensor = self.transform(picture_of(sample))
         return pixels
+
+
+def picture_of(sample: Any) -> Any:
+    """Decode an image, or a view of one, to an RGB picture."""
+    return augment(decode(sample.image), sample.policy, sample.seed) if isinstance(sample, View) else decode(sample)
 
 
 def fetch(sample: Any) -> Any:

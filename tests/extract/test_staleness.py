@@ -1,17 +1,35 @@
 """No stale hit: every setting that can change a feature is in the recipe."""
 
 import dataclasses
+import json
+import tempfile
+from pathlib import Path
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from extract import BackboneSpec
 from extract.backbones.checkpoint import Checkpoint
+from extract.backbones.spec import INTERPOLATIONS, RESIZE_MODES, SIDES
 from extract.extractor import make_recipe
 from extract.outputs import Offer
 from extract.views import POLICIES, Views
 
 texts = st.text(min_size=1, max_size=8)
+FOLDERS = Path(tempfile.gettempdir()) / "headstart-test-tokenizers"
+TOKENIZERS = [str(FOLDERS / name) for name in ("one", "other")]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tokenizers():
+    """Two folders with different tokenizers."""
+    for number, folder in enumerate(map(Path, TOKENIZERS)):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "tokenizer.json").write_text(json.dumps({"number": number}))
+
+
+colours = st.none() | st.tuples(*[st.floats(0.1, 1)] * 3)
 checkpoints = st.builds(
     Checkpoint,
     scheme=st.sampled_from(["hf", "st", "timm"]),
@@ -30,6 +48,14 @@ specs = st.fixed_dictionaries(
         "window_overlap": st.none() | st.integers(0, 64),
         "trust_remote_code": st.booleans(),
         "image_size": st.none() | st.integers(32, 512),
+        "mean": colours,
+        "std": colours,
+        "interpolation": st.none() | st.sampled_from(INTERPOLATIONS),
+        "crop_fraction": st.none() | st.floats(0.1, 1),
+        "resize_mode": st.none() | st.sampled_from(RESIZE_MODES),
+        "tokenizer": st.none() | st.sampled_from(TOKENIZERS),
+        "lowercase": st.booleans(),
+        "truncation_side": st.none() | st.sampled_from(SIDES),
         "views": st.none() | st.builds(Views, count=st.just(2), seed=st.just(0), policy=st.sampled_from(sorted(POLICIES))),
     }
 )
@@ -47,7 +73,9 @@ def test_every_setting_of_a_backbone_is_looked_at_here():
 
 
 def recipe_settings():
-    return {"max_length", "prompt", "dtype", "window_overlap", "trust_remote_code", "image_size", "views"}
+    texts = {"max_length", "prompt", "window_overlap", "tokenizer", "lowercase", "truncation_side"}
+    images = {"image_size", "mean", "std", "interpolation", "crop_fraction", "resize_mode", "views"}
+    return {"dtype", "trust_remote_code"} | texts | images
 
 
 @given(checkpoints, specs, specs, st.sampled_from(sorted(recipe_settings())))

@@ -104,3 +104,14 @@ def test_keys_of_views_depend_on_sample_number_and_seed():
     assert len(np.unique(found.reshape(-1, 16), axis=0)) == 12
     assert Views(2).view("x", 0, b"") == "x"
     assert isinstance(Views(2).view("x", 1, bytes(16)), View)
+
+
+def test_only_the_samples_asked_for_have_views(model, tmp_path):
+    spec = BackboneSpec(model, views=Views(count=3))
+    pictures = [PICTURES[0], broken_contents()["truncated.jpg"], *PICTURES[1:]]
+    features = extract(pictures, spec, str(tmp_path / "store"), viewed=[True, True, False, False, True])
+    assert (features.extracted, features.array().shape[0], features.by_view().shape[:2]) == (10, 4, (2, 4))
+    assert features.viewed.tolist() == [True, False, False, True]
+    assert np.array_equal(features.by_view()[:, 0], features.array()[[0, 3]])
+    later = views_of(model, str(tmp_path / "store"), pictures)
+    assert (later.cached, later.extracted) == (10, 6)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pipelines.cli import main
 from tests.conftest import sentences, write_reviews
 
 
@@ -35,6 +36,20 @@ def test_ls_and_show_say_what_is_there_and_what_refers_to_it(headstart, filled):
     (filled / "reviews.csv").unlink()
     assert {table["state"] for table in headstart.json("cache", "ls")["tables"]} == {"gone"}
     assert "hf:tiny-bert" in headstart("cache", "ls").stdout
+
+
+def test_recipes_of_one_backbone_are_told_apart(project, capsys):
+    for change in ([], ["--set", "backbones.0.max_length=8"], ["--set", "backbones.0.prompt='so: '"]):
+        assert main(["extract", "config.yaml", *change]) == 0
+    capsys.readouterr()
+    assert main(["cache", "ls", "--json"]) == 0
+    told = [recipe["differs"] for recipe in json.loads(capsys.readouterr().out)["recipes"]]
+    expected = [{"max_length": None, "prompt": None}, {"max_length": 8, "prompt": None}, {"max_length": None, "prompt": "so: "}]
+    assert sorted(map(str, told)) == sorted(map(str, expected))
+    assert main(["cache", "ls"]) == 0
+    shown = capsys.readouterr().out
+    assert "max_length 8" in shown
+    assert "prompt 'so: '" in shown
 
 
 def test_verify_names_damage_once_and_the_rows_are_extracted_again(headstart, filled):

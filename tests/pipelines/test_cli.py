@@ -1,8 +1,10 @@
 import json
+from importlib import metadata
 
 import pytest
 import yaml
 
+from pipelines.cli import main
 from tests.conftest import write_reviews
 
 RECIPE_FIELDS = {"id", "backbone", "samples", "cached", "extracted", "skipped", "backbone_loaded", "seconds"}
@@ -181,7 +183,9 @@ def test_a_mistake_is_one_line_on_standard_error_and_the_right_status(headstart,
 
 
 def test_debug_shows_the_traceback(headstart):
-    assert "Traceback" in headstart("--debug", "train", "none.yaml", status=1).stderr
+    told = headstart("--debug", "train", "none.yaml", status=2).stderr
+    assert "Traceback" in told
+    assert told.splitlines()[-1].startswith("error: none.yaml: cannot be read")
 
 
 def test_help_needs_no_heavy_library(headstart):
@@ -251,3 +255,38 @@ def test_ctrl_c_says_in_one_line_that_nothing_is_lost(headstart, project):
     out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
     assert err.strip().splitlines()[-1].startswith("error: stopped; what was extracted is in the store")
+
+
+def test_the_version_is_told(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.split() == ["headstart", metadata.version("headstart")]
+
+
+def test_extract_writes_what_it_skipped_where_it_is_asked(project, capsys):
+    with open(project / "reviews.csv", "a") as file:
+        file.write(",good,short,train\n" * 7)
+    assert main(["extract", "config.yaml", "--skipped", "left-out.jsonl"]) == 0
+    entries = [json.loads(line) for line in (project / "left-out.jsonl").read_text().splitlines()]
+    assert [(entry["row"], entry["reason"]) for entry in entries] == [(120 + n, "empty text") for n in range(7)]
+    assert "skipped 2 more; a run's skipped.jsonl, and `extract --skipped FILE`, list all" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert main(["extract", "config.yaml", "--skipped", "no/such/folder.jsonl"]) == 1
+
+
+def test_a_file_with_a_header_alone_is_told_to_hold_nothing(project, capsys):
+    (project / "reviews.csv").write_text("text,label,split\n")
+    assert main(["extract", "config.yaml"]) == 0
+    assert "holds no samples" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "told"), [("extract", "what was extracted is in the store"), ("cache", "error: stopped\n")]
+)
+def test_what_ctrl_c_leaves_behind_is_told_for_the_command_it_stopped(command, told, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipelines.cli.app", interrupt)
+    assert main([command]) == 130
+    assert told in capsys.readouterr().err

@@ -50,3 +50,8 @@ def test_the_list_needs_no_torch():
         "import sys; from extract.backbones.catalog import list_backbones; list_backbones(); print('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+def test_a_searched_model_of_timm_has_its_size():
+    entry = by_name(list_backbones("resnet50 a1_in1k"))["timm:resnet50.a1_in1k"]
+    assert (entry.layers, entry.width, entry.parameters) == (5, 2048, 26)

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from cache import FeatureStore
-from extract import BackboneError, BackboneSpec, Offer, UnusableSampleError, custom_backbone, extract
+from extract import BackboneError, BackboneSpec, ImageText, Offer, UnusableSampleError, Views, custom_backbone, extract
 from tests.conftest import sentences
+from tests.images import picture
 
 
 class Net(torch.nn.Module):
@@ -135,3 +136,19 @@ def test_a_factory_that_is_not_there_or_fails_is_one_line(uri, message, store):
 
 def fails():
     return 1 / 0
+
+
+def corner(picture):
+    return torch.from_numpy(np.asarray(picture)[:2, :2].reshape(-1).astype(np.float32))
+
+
+@pytest.mark.parametrize("takes", ["image", "image and text"])
+def test_views_of_images_reach_a_module_of_one_s_own(store, takes):
+    pictures = [picture(seed) for seed in range(3)]
+    samples = pictures if takes == "image" else [ImageText(image, "good") for image in pictures]
+    preprocess = corner if takes == "image" else lambda sample: corner(sample[0])
+    backbone = custom_backbone(torch.nn.Identity(), preprocess, name="corner", version=1, takes=takes)
+    features = extract(samples, BackboneSpec(backbone, views=Views(3)), store)
+    assert (features.skipped, features.by_view().shape) == ([], (3, 4, 12))
+    assert np.array_equal(features.by_view()[:, 0], np.stack([corner(image) for image in pictures]))
+    assert len(np.unique(features.by_view().reshape(12, 12), axis=0)) > 6

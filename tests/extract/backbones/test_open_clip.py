@@ -149,7 +149,7 @@ def test_a_name_that_open_clip_does_not_know_is_told_with_the_nearest():
 def test_a_tag_is_a_repository_on_the_hub_at_a_commit(monkeypatch):
     from extract.backbones import checkpoint
 
-    monkeypatch.setattr(checkpoint, "_resolve_commit", lambda name, revision, place: "c" * 40)
+    monkeypatch.setattr(checkpoint, "resolve_commit", lambda name, revision, place: "c" * 40)
     found = find_backbone("open_clip:ViT-B-32/laion2b_s34b_b79k")
     assert found.uri == "open_clip:ViT-B-32/laion2b_s34b_b79k"
     assert found.location == "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from cache import Ragged
+from heads import AttentionHead, LinearHead, MLPHead
+from pipelines.columns import Columns, ViewColumns
+from pipelines.lessons import lesson, sweep_lesson
+
+VALUES = np.arange(24, dtype=np.float32).reshape(12, 2)  # 4 samples of 3 views
+PLACE = np.array([0, -1, 1, 2, -1, 3])  # of 6 samples
+PLAIN = np.where(PLACE[:, None] < 0, -1, VALUES[PLACE * 3]).astype(np.float32)
+ROWS, LABELS = np.array([0, 2, 3, 5]), np.array(list("abab"))
+
+
+def columns(use, values=VALUES, plain=PLAIN):
+    return Columns(plain, (2,), ViewColumns(values, 3, PLACE, use))
+
+
+def test_without_views_a_lesson_is_the_features():
+    X, y = lesson(Columns(PLAIN, (2,)), ROWS, LABELS, LinearHead())
+    assert np.array_equal(X, PLAIN[ROWS])
+    assert y is LABELS
+
+
+def test_a_head_fitted_at_once_gets_every_view_as_a_row_with_its_samples_label():
+    X, y = lesson(columns("sample"), np.array([3, 0]), LABELS[:2], LinearHead())
+    assert np.array_equal(X, np.concatenate([VALUES[6:9], VALUES[:3]]))
+    assert y.tolist() == list("aaabbb")
+
+
+def test_a_head_trained_in_steps_gets_the_views_of_a_sample_to_draw_from():
+    X, y = lesson(columns("sample"), np.array([3, 0]), LABELS[:2], MLPHead())
+    assert np.array_equal(X, np.stack([VALUES[6:9], VALUES[:3]]))
+    assert y.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("head", [LinearHead(), MLPHead()])
+def test_averaged_views_are_one_row_a_sample(head):
+    X, y = lesson(columns("average"), ROWS, LABELS, head)
+    np.testing.assert_allclose(X, VALUES.reshape(4, 3, 2).mean(1))
+    assert y is LABELS
+
+
+@pytest.mark.parametrize(
+    ("use", "head", "each"), [("sample", LinearHead(), 3), ("sample", MLPHead(), 1), ("average", LinearHead(), 1)]
+)
+def test_a_sweep_trains_on_views_and_is_validated_on_the_plain_samples(use, head, each):
+    folds = [(np.array([0, 3]), np.array([1, 2])), (np.array([1, 2]), np.array([0, 3]))]
+    X, y, splits = sweep_lesson(columns(use), ROWS, LABELS, folds, head)
+    for (train, test), (taught, tested) in zip(folds, splits, strict=True):
+        expected, labels = lesson(columns(use), ROWS[train], LABELS[train], head)
+        assert np.array_equal(X[taught], expected)
+        assert np.array_equal(y[taught], labels)
+        assert len(taught) == each * len(train)
+        assert np.array_equal(y[tested], LABELS[test])
+        plain = X[tested] if X.ndim == 2 else X[tested].mean(1)
+        assert np.array_equal(plain, PLAIN[ROWS][test])
+
+
+def test_views_of_tokens_are_samples_of_their_own():
+    values = Ragged.of([np.full((1 + n % 3, 2), n, np.float32) for n in range(12)])
+    plain = Ragged.of([np.full((1, 2), 100 + n, np.float32) for n in range(6)])
+    folds = [(np.array([0, 1]), np.array([2, 3]))]
+    X, y, [(taught, tested)] = sweep_lesson(columns("sample", values, plain), ROWS, LABELS, folds, AttentionHead())
+    assert [tokens[0, 0] for tokens in X[taught]] == [0, 1, 2, 3, 4, 5]
+    assert [tokens[0, 0] for tokens in X[tested]] == [103, 105]
+    assert y[taught].tolist() == list("aaabbb")
