@@ -1,11 +1,51 @@
-"""Ways to run a model faster that do not change what it computes beyond rounding: `torch.compile`, channels-last memory."""
+"""Ways to run a model faster that do not change what it computes beyond rounding.
+
+On request `torch.compile` and channels-last memory; on a CPU always, where torch holds it, oneDNN for products with weights.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from extract.backbones.base import Backbone, Batch
 from extract.options import LoopOptions
 
 _IMAGE_AXES = 4
+
+
+ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+class _LinearByOneDNN(TorchFunctionMode):
+    """Has every `linear` in float32 computed by oneDNN instead of MKL, whose products are slower on some processors."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> torch.Tensor:
+        in_float32 = not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+        if func is torch.nn.functional.linear and in_float32:
+            return _linear(*args, **(kwargs or {}))
+        result: torch.Tensor = func(*args, **(kwargs or {}))
+        return result
+
+
+def _linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    plain = all(type(tensor) in (torch.Tensor, torch.nn.Parameter) for tensor in (input, weight))
+    if plain and input.dtype == weight.dtype == torch.float32 and input.ndim > 1 and weight.ndim == 2 and input.numel():
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
+        return found
+    return torch.nn.functional.linear(input, weight, bias)
+
+
+def arithmetic(device: str, options: LoopOptions) -> contextlib.AbstractContextManager[Any]:
+    """Return what to run a forward pass in: on a CPU, products by oneDNN; otherwise nothing special."""
+    autocast = torch.is_autocast_enabled("cpu")
+    return (
+        _LinearByOneDNN() if ONEDNN and device == "cpu" and not options.compile and not autocast else contextlib.nullcontext()
+    )
 
 
 def accelerate(backbone: Backbone, options: LoopOptions) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from extract.acceleration import accelerate, arrange
+from extract.acceleration import accelerate, arithmetic, arrange
 from extract.backbones.base import Backbone
 from extract.batching import Budget
 from extract.devices import count_workers, default_budget, is_out_of_memory, use_processors
@@ -116,6 +116,7 @@ class _Run:
         self._backbone = backbone
         self._options = options
         accelerate(backbone, options)
+        self._arithmetic = arithmetic(device, options)
         use_processors(device)
         self._keys = keys
         self._outputs = outputs
@@ -172,7 +173,8 @@ class _Run:
         self._tell(ready.slice, ready.refused)
         if ready.sent is None:
             return
-        features = self._backbone.forward(arrange(self._transfer.receive(ready.sent), self._options), self._outputs)
+        with self._arithmetic:
+            features = self._backbone.forward(arrange(self._transfer.receive(ready.sent), self._options), self._outputs)
 
         def land(arrays: dict[str, Any]) -> None:
             ready.slice.put(ready.rows, arrays)

@@ -12,8 +12,10 @@ import torch
 
 from cache import StoreError
 from cache.atomic import write_atomically
+from extract.acceleration import arithmetic
 from extract.backbones.base import Backbone, Prepared
 from extract.devices import default_budget, is_out_of_memory
+from extract.options import LoopOptions
 from extract.outputs import Output
 
 SECONDS = 10.0
@@ -84,7 +86,8 @@ def _rate(
     seconds = []
     for _ in range(2):
         began = clock()
-        backbone.forward(batch, outputs)
+        with arithmetic(device, LoopOptions()):
+            backbone.forward(batch, outputs)
         if device.startswith("cuda"):
             torch.cuda.synchronize(device)
         seconds.append(clock() - began)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from extract import LoopOptions, custom_backbone, extract
+from extract import LoopOptions, acceleration, custom_backbone, extract
 from extract.acceleration import arrange
 
 
@@ -34,3 +34,33 @@ def test_channels_last_lays_out_images_and_nothing_else():
     batch = arrange({"pixels": torch.zeros(2, 3, 4, 4), "ids": torch.zeros(2, 5)}, LoopOptions(channels_last=True))
     assert batch["pixels"].is_contiguous(memory_format=torch.channels_last)
     assert batch["ids"].is_contiguous()
+
+
+def test_on_a_cpu_products_with_weights_are_the_same_but_for_rounding_and_go_through_onednn(monkeypatch):
+    torch.manual_seed(0)
+    layer, empty = torch.nn.Linear(40, 30), torch.nn.Linear(40, 30, bias=False)
+    inputs = [torch.randn(7, 40), torch.randn(2, 5, 40), torch.randn(40, 9).T, torch.randn(40), torch.zeros(0, 40)]
+    calls = []
+    real = acceleration._linear
+    monkeypatch.setattr(acceleration, "_linear", lambda *args, **more: calls.append(1) or real(*args, **more))
+    with torch.inference_mode():
+        plain = [module(x) for module in (layer, empty) for x in inputs]
+        with acceleration.arithmetic("cpu", LoopOptions()):
+            fast = [module(x) for module in (layer, empty) for x in inputs]
+    assert len(calls) == (len(plain) if acceleration.ONEDNN else 0)
+    for one, other in zip(plain, fast, strict=True):
+        assert one.shape == other.shape
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_other_types_and_autocast_are_left_to_torch(monkeypatch):
+    monkeypatch.setattr(acceleration, "_linear", lambda *_: pytest.fail("not torch's own"))
+    layer, half = torch.nn.Linear(8, 4), torch.nn.Linear(8, 4).to(torch.bfloat16)
+    with acceleration.arithmetic("cpu", LoopOptions()):
+        layer(torch.randn(3, 8)).sum().backward()
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            assert layer(torch.randn(3, 8)).dtype == torch.bfloat16
+    monkeypatch.undo()
+    with acceleration.arithmetic("cpu", LoopOptions()), torch.inference_mode():
+        assert half(torch.randn(3, 8, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    assert layer.weight.grad is not None
