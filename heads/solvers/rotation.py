@@ -164,13 +164,13 @@ def rotate(
         return RotatedFeatures(torch.cat([product(centred, turn), ones], dim=1), rotation)
     shift, factor = _shift(features, chosen, scaling)
     rows = CentredRows(features, chosen, shift.to(features.dtype), factor.to(features.dtype))
-    gram = rows.gram(dtype)
+    gram = rows.gram(dtype).to(dtype)
     variances, vectors = torch.linalg.eigh(gram[chosen])
     kept = variances > variances[-1].clamp(min=0) * NOISE * len(chosen) ** 0.5 * torch.finfo(dtype).eps
     turn = vectors[:, kept] / variances[kept].sqrt()
     mean = shift if scaling is None else (shift - torch.as_tensor(scaling.mean, device=device).double()) * factor
-    rotation = Rotation(mean, turn.to(dtype), rows, torch.ones_like(turn[0], dtype=dtype))
-    return RotatedFeatures(torch.cat([(gram @ turn).to(dtype), ones], dim=1), rotation)
+    rotation = Rotation(mean, turn, rows, torch.ones_like(turn[0]))
+    return RotatedFeatures(torch.cat([gram @ turn, ones], dim=1), rotation)
 
 
 def _shift(features: torch.Tensor, chosen: torch.Tensor, scaling: Scaling | None) -> tuple[torch.Tensor, torch.Tensor]:
