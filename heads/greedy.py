@@ -152,7 +152,8 @@ class _Search:
     def _judge(self, fold: _Fold, columns: torch.Tensor) -> torch.Tensor:
         """Return for each penalty how right the samples left out are `[penalties, t]`."""
         gram = fold.gram[columns][:, columns]
-        unit = torch.eye(len(columns), dtype=gram.dtype) * gram.diagonal().sum()
+        size = gram.diagonal().sum()
+        unit = torch.eye(len(columns), dtype=gram.dtype) * (size if size > 0 else 1)
         grams = torch.stack([gram + penalty * unit for penalty in PENALTIES])
         weights = torch.cholesky_solve(fold.aims[columns].expand(len(PENALTIES), -1, -1), torch.linalg.cholesky(grams))
         said = fold.left_out[:, columns] @ weights + fold.middle

@@ -33,7 +33,7 @@ def fit_scaling(source: Any, weight: np.ndarray) -> Scaling:
     """Return the weighted mean and deviation of features `[n, d]`, of views `[n, v, d]`, or of all tokens.
 
     The sums of parts are merged as by Chan, Golub and LeVeque (1983), in float64, so that features on disk and in memory give
-    the same bits. A deviation of zero becomes one.
+    the same bits. A deviation of zero, or within the rounding of the mean, becomes one.
 
     Raises
     ------
@@ -54,9 +54,10 @@ def fit_scaling(source: Any, weight: np.ndarray) -> Scaling:
             squares = squares + counts @ part**2 + step**2 * (total * here / (total + here))
             mean = mean + step * (here / (total + here))
             total += here
-    variance = squares / total
+    deviation = np.sqrt(squares / total)
     dtype = float_type(source)
-    return Scaling(mean.astype(dtype), np.where(variance > 0, np.sqrt(variance), 1).astype(dtype))
+    varies = deviation > np.finfo(dtype).eps * np.abs(mean)
+    return Scaling(mean.astype(dtype), np.where(varies, deviation, 1).astype(dtype))
 
 
 def _part(source: Any, weight: np.ndarray, rows: slice) -> tuple[np.ndarray, np.ndarray]:

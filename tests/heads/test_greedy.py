@@ -61,3 +61,10 @@ def test_without_outputs_there_is_nothing_to_choose(outputs):
 def test_parameters_that_say_nothing_are_refused(outputs, params, message):
     with pytest.raises(ValueError, match=message):
         GreedyHead(**params).fit(*outputs)
+
+
+def test_an_output_that_is_constant_is_none_to_choose(outputs):
+    X, y = outputs
+    constant = np.concatenate([np.ones((600, 5), np.float32), X], axis=1)
+    chosen = GreedyHead(blocks=[5, *BLOCKS]).fit(constant, y).selected_
+    assert chosen.tolist() == [*range(15, 45), *range(65, 75)]
