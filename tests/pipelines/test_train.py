@@ -60,6 +60,19 @@ def test_a_run_on_several_outputs_predicts(train):
     assert "more features (up to 128) than there are samples to train on (96)" in metrics["notes"][-1]
 
 
+def test_heads_that_choose_among_outputs_are_told_how_wide_each_is(train, project):
+    heads = [
+        {"kind": "group_lasso", "per": ["feature", "output"], "keep": [0.5]},
+        {"kind": "greedy", "most": 2},
+        {"kind": "layer_mix", "max_epochs": 20},
+    ]
+    metrics = train(heads=heads, outputs=[{"layer": "all"}])
+    assert metrics["trials"] == 4
+    assert {trial["output"] for trial in trials(project)} == {"+".join(LAYERS)}
+    assert all(trial["error"] is None for trial in trials(project))
+    assert labels() == ["good", "bad"]
+
+
 def test_an_output_that_does_not_exist_is_one_line_with_its_place(train):
     with pytest.raises(UsageError, match=r"changed.yaml:\d+: no output is called `layer9.mean`; did you mean"):
         train(heads=[{"kind": "linear", "outputs": ["layer9.mean"]}], outputs=[{"layer": "all"}])
