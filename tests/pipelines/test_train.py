@@ -32,7 +32,7 @@ def labels():
 def test_without_heads_and_outputs_layers_are_tried_beside_the_usual_output(train, project):
     metrics = train(heads=None)
     assert metrics["extract"]["recipes"][0]["outputs"] == ["layer3.mean", "layer0.mean", "layer1.mean", "layer2.mean"]
-    assert metrics["trials"] == 11 + 2 * 4
+    assert metrics["trials"] == 11 + 3 * 4
     tried = {trial["output"] for trial in trials(project)}
     assert tried == {"layer3.mean", "layer3.mean+layer0.mean+layer1.mean+layer2.mean"}
     assert labels() == ["good", "bad"]
