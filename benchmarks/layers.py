@@ -130,11 +130,12 @@ def row(way: str, answers: dict[str, Answer], chosen: bool) -> tuple[str, ...]:
     """Write a way's line; the one that validation chooses among all ways is in bold."""
     found, last = answers[way], answers[LAST]
     params = {} if found.trial is None else found.trial.params
+    kind = [] if found.trial is None else [found.trial.head]
     named = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in params.items()]
     against = mcnemar(found.right, last.right)
     return (
         f"**{way}**" if chosen else way,
-        ", ".join(named),
+        ", ".join(kind + named),
         f"{found.validation:.3f}",
         f"{found.accuracy.value:.3f} ({found.accuracy.low:.3f} to {found.accuracy.high:.3f})",
         "" if way == LAST else f"{against.only_first} / {against.only_second}, {against.p_mid:.2g}",
