@@ -170,7 +170,7 @@ def rotate(
     turn = vectors[:, kept] / variances[kept].sqrt()
     mean = shift if scaling is None else (shift - torch.as_tensor(scaling.mean, device=device).double()) * factor
     rotation = Rotation(mean, turn, rows, torch.ones_like(turn[0]))
-    return RotatedFeatures(torch.cat([gram @ turn, ones], dim=1), rotation)
+    return RotatedFeatures(torch.cat([product(gram, turn), ones], dim=1), rotation)
 
 
 def _shift(features: torch.Tensor, chosen: torch.Tensor, scaling: Scaling | None) -> tuple[torch.Tensor, torch.Tensor]:
