@@ -12,8 +12,11 @@ from heads.decision import Decision, fit_decision
 from heads.ensemble import greedy_weights, mean_prediction, top_weights
 from heads.few_shot import FewShotCurve, few_shot_curve
 from heads.gradients import GradientMonitor, GradientReport
+from heads.greedy import GreedyHead
+from heads.group_lasso import GroupLassoHead
 from heads.halving import HalvingRandomSweepCV, HalvingSweepCV
 from heads.inputs import Tokens
+from heads.layer_mix import LayerMixClassifier, LayerMixHead, LayerMixRegressor
 from heads.lda import LDAHead
 from heads.linear import LinearClassifier, LinearHead
 from heads.metrics import Estimate, classification_metrics, confusion_matrix, per_class
@@ -56,12 +59,17 @@ __all__ = [
     "GatedAttentionClassifier",
     "GradientMonitor",
     "GradientReport",
+    "GreedyHead",
+    "GroupLassoHead",
     "HalvingRandomSweepCV",
     "HalvingSweepCV",
     "History",
     "KNNHead",
     "KNNRegressor",
     "LDAHead",
+    "LayerMixClassifier",
+    "LayerMixHead",
+    "LayerMixRegressor",
     "LinearClassifier",
     "LinearHead",
     "MLPClassifier",

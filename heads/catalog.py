@@ -10,6 +10,9 @@ from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from heads.abmil import ABMILHead, ABMILRegressor
 from heads.attention import AttentionHead, AttentionRegressor
 from heads.attention_pool import AttentionPoolHead, AttentionPoolRegressor
+from heads.greedy import GreedyHead
+from heads.group_lasso import GroupLassoHead
+from heads.layer_mix import LayerMixHead, LayerMixRegressor
 from heads.lda import LDAHead
 from heads.linear import LinearHead
 from heads.mlp import MLPHead, MLPRegressor
@@ -29,6 +32,9 @@ HEADS: dict[str, type[BaseEstimator]] = {
     "nearest_mean": NearestMeanHead,
     "ridge": RidgeHead,
     "lda": LDAHead,
+    "group_lasso": GroupLassoHead,
+    "greedy": GreedyHead,
+    "layer_mix": LayerMixHead,
     "zero_shot": ZeroShotHead,
     "torch": TorchHead,
 }
@@ -40,6 +46,7 @@ REGRESSORS: dict[str, type[BaseEstimator]] = {
     "abmil": ABMILRegressor,
     "knn": KNNRegressor,
     "ridge": RidgeRegressor,
+    "layer_mix": LayerMixRegressor,
     "torch": TorchRegressor,
 }
 TASKS: dict[str, Mapping[str, type[BaseEstimator]]] = {"classification": HEADS, "regression": REGRESSORS}

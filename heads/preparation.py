@@ -3,13 +3,13 @@
 All of it can be undone in the coefficients, so that a fitted head takes features as they come.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from heads.scaling import Scaling, fit_scaling
-from heads.solvers.rotation import RotatedFeatures, rotate
+from heads.solvers.rotation import RotatedFeatures, Rotation, rotate
 
 WORTHWHILE = 2
 """From this many features a sample, turning the features into the samples' span costs less than it saves."""
@@ -21,13 +21,13 @@ class Prepared:
 
     values: np.ndarray
     scaling: Scaling | None
-    rotated: RotatedFeatures | None
+    rotation: Rotation | None
 
     def restore(self, coef: np.ndarray, intercept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return weights `[c, d]` and intercepts `[c]` on the features as they came, of those on `values`."""
-        if self.rotated is not None:
+        if self.rotation is not None:
             solution = torch.from_numpy(np.column_stack([coef, intercept]).astype(self.values.dtype))
-            coef, intercept = self.rotated.to_weights(solution)
+            coef, intercept = self.rotation.to_weights(solution)
         return unscale(coef, intercept, self.scaling)
 
 
@@ -48,16 +48,15 @@ def prepare(X: np.ndarray, weight: np.ndarray, standardize: bool, whiten: float 
         See `whitened`; None leaves the features' correlations as they are.
     """
     scaling = fit_scaling(X, weight) if standardize else None
-    scaled = X if scaling is None else scaling.apply(X)
     if whiten is None and X.shape[1] <= WORTHWHILE * len(X):
-        return Prepared(scaled, scaling, None)
-    rotated = rotate(scaled, torch.from_numpy(scaled[:1]).dtype)
+        return Prepared(X if scaling is None else scaling.apply(X), scaling, None)
+    rotated = rotate(X, torch.from_numpy(X[:1]).dtype, scaling=scaling)
     if whiten is not None:
         rotated = whitened(rotated, whiten)
-    return Prepared(np.ascontiguousarray(rotated.values[:, :-1].numpy()), scaling, rotated)
+    return Prepared(np.ascontiguousarray(rotated.values[:, :-1].numpy()), scaling, rotated.rotation)
 
 
-def whitened(rotated: RotatedFeatures, share: float, rows: int | None = None) -> RotatedFeatures:
+def whitened(rotated: RotatedFeatures, share: float, trained: np.ndarray | None = None) -> RotatedFeatures:
     """Shrink the axes along which features vary together, so that a penalty on the weights meets all directions alike.
 
     An axis with variance `e` is divided by `sqrt(1 + e / (share * v))`, where `v` is the features' mean variance: the
@@ -71,8 +70,8 @@ def whitened(rotated: RotatedFeatures, share: float, rows: int | None = None) ->
         Features in their principal axes.
     share
         Above 0; 1 to 10 as a rule.
-    rows
-        How many rows, from the first, the variances are those of; all by default.
+    trained
+        Positions of the rows `[m]` that the variances are those of; all by default.
 
     Raises
     ------
@@ -82,10 +81,9 @@ def whitened(rotated: RotatedFeatures, share: float, rows: int | None = None) ->
     if not share > 0:
         raise ValueError(f"`whiten` is {share!r}; it may be None or a number above 0")
     values = rotated.values[:, :-1]
-    variances = values[:rows].square().mean(dim=0)
-    mean = (variances.sum() / len(rotated.mean)).clamp(min=torch.finfo(values.dtype).tiny)
-    shrink = (1 + variances / (share * mean)).rsqrt()
-    return replace(rotated, values=torch.cat([values * shrink, rotated.values[:, -1:]], dim=1), axes=rotated.axes * shrink)
+    variances = (values if trained is None else values[trained]).square().mean(dim=0)
+    mean = (variances.sum() / len(rotated.rotation.mean)).clamp(min=torch.finfo(values.dtype).tiny)
+    return rotated.stretched((1 + variances / (share * mean)).rsqrt())
 
 
 def unscale(coef: np.ndarray, intercept: np.ndarray, scaling: Scaling | None) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from heads.inputs import Tokens, float_type
 
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE, VALUES_AT_ONCE = 4096, 2**23
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def fit_scaling(source: Any, weight: np.ndarray) -> Scaling:
     """Return the weighted mean and deviation of features `[n, d]`, of views `[n, v, d]`, or of all tokens.
 
     The sums of parts are merged as by Chan, Golub and LeVeque (1983), in float64, so that features on disk and in memory give
-    the same bits. A deviation of zero becomes one.
+    the same bits. A deviation of zero, or within the rounding of the mean, becomes one.
 
     Raises
     ------
@@ -41,10 +41,11 @@ def fit_scaling(source: Any, weight: np.ndarray) -> Scaling:
         If a feature is not finite.
     """
     total, mean, squares = 0.0, np.zeros(1), np.zeros(1)
-    for start in range(0, len(weight), ROWS_AT_ONCE):
-        part, counts = _part(source, weight, start)
+    size = max(1, min(ROWS_AT_ONCE, VALUES_AT_ONCE // source.shape[-1]))
+    for start in range(0, len(weight), size):
+        part, counts = _part(source, weight, slice(start, start + size))
         if not np.isfinite(part).all():
-            raise ValueError(f"the features of samples {start} to {start + ROWS_AT_ONCE} are not all finite (NaN or infinity)")
+            raise ValueError(f"the features of samples {start} to {start + size} are not all finite (NaN or infinity)")
         here = counts.sum()
         if here > 0:
             part_mean = counts @ part / here
@@ -53,14 +54,15 @@ def fit_scaling(source: Any, weight: np.ndarray) -> Scaling:
             squares = squares + counts @ part**2 + step**2 * (total * here / (total + here))
             mean = mean + step * (here / (total + here))
             total += here
-    variance = squares / total
+    deviation = np.sqrt(squares / total)
     dtype = float_type(source)
-    return Scaling(mean.astype(dtype), np.where(variance > 0, np.sqrt(variance), 1).astype(dtype))
+    varies = deviation > np.finfo(dtype).eps * np.abs(mean)
+    return Scaling(mean.astype(dtype), np.where(varies, deviation, 1).astype(dtype))
 
 
-def _part(source: Any, weight: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
+def _part(source: Any, weight: np.ndarray, rows: slice) -> tuple[np.ndarray, np.ndarray]:
     """Return vectors `[m, d]` and their weights `[m]`."""
-    found, counts = source[start : start + ROWS_AT_ONCE], weight[start : start + ROWS_AT_ONCE].astype(np.float64)
+    found, counts = source[rows], weight[rows].astype(np.float64)
     if isinstance(found, Tokens):
         return np.array(found.values, np.float64), np.repeat(counts, found.lengths)
     part = np.array(found, np.float64)

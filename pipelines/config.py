@@ -129,7 +129,7 @@ def default_heads(kind: str, outputs: str) -> list[dict[str, Any]]:
         return [ridge | {"outputs": outputs}, ridge | {"outputs": "all"}]
     return [
         {"kind": "linear", "outputs": outputs, "C": {"log": [1e-2, 1e3, 11]}},
-        {"kind": "linear", "outputs": "all", "standardize": True, "C": {"log": [1e-4, 1e-1, 7]}},
+        {"kind": "linear", "outputs": "all", "standardize": True, "whiten": [None, 1, 10], "C": {"log": [1e-4, 1e-1, 4]}},
     ]
 
 

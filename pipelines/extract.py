@@ -79,7 +79,7 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
             samples,
             spec_of(backbone),
             place,
-            _outputs(config, backbone.name, len(samples)),
+            _outputs(config, backbone.name, samples),
             device=config.device,
             options=LoopOptions(**config.loop.model_dump()),
             strict=strict,
@@ -130,11 +130,13 @@ def _refuse_twins(config: Config, features: Sequence[Features]) -> None:
             )
 
 
-def _outputs(config: Config, backbone: str, samples: int) -> list[dict[str, Any]] | None:
+def _outputs(config: Config, backbone: str, samples: Samples) -> list[dict[str, Any]] | None:
     """Return what to keep of a backbone; `layers` means its usual output first, then every layer's mean."""
     if config.outputs is None or isinstance(config.outputs, list):
         return None if config.outputs is None else [choice.model_dump() for choice in config.outputs]
     checkpoint = find_backbone(backbone)
-    if checkpoint.offer.takes != "text" or samples > MOST_SAMPLES_WITH_LAYERS:
+    offer = checkpoint.offer.to(samples.kind or checkpoint.offer.takes) or checkpoint.offer
+    layered = offer.layers > 1 and "mean" in offer.poolings and offer.takes in ("text", "image")
+    if not layered or len(samples) > MOST_SAMPLES_WITH_LAYERS:
         return None
-    return [{"pooling": checkpoint.offer.default}, {"layer": "all", "pooling": "mean"}]
+    return [{"pooling": offer.default}, {"layer": "all", "pooling": "mean"}]

@@ -2,7 +2,6 @@
 
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from heads import (
     mean_prediction,
     score_predictions,
 )
+from pipelines.cautions import cautions
 from pipelines.choice import candidates, choose, nested_scores, rank, runner_up
 from pipelines.config import Config
 from pipelines.errors import TrainingError
@@ -130,9 +130,11 @@ def train(config: Config, extraction: Extraction, task: Task, on_trial: Callable
         decision = _decide(shares, held, config, task)
         nested = nested_scores(config, extraction, task) if config.selection.nested else None
         members, raw = [], []
+        notes: list[str] = []
         for trial, weight in shares:
             columns = columns_of(trial, extraction, task)
             members.append(Member(trial, fit_on_development(trial, columns, task), weight))
+            notes = notes or cautions(trials, trial, members[0].head, columns, task, config.metric)
             raw.append(predict_raw(members[-1].head, columns.X[task.test], task))
         mean = mean_prediction(raw, np.array([member.weight for member in members]))
         sure = len(members) > 1 or gives_probabilities(members[0].head)
@@ -148,7 +150,7 @@ def train(config: Config, extraction: Extraction, task: Task, on_trial: Callable
         validation=_validation(shares, held, config, task),
         nested=nested,
         comparison=comparison,
-        notes=_notes(trials, task),
+        notes=notes,
         seconds=time.monotonic() - began,
     )
 
@@ -212,21 +214,3 @@ def _compare(
     columns = columns_of(other, extraction, task)
     raw = predict_raw(fit_on_development(other, columns, task), columns.X[task.test], task)
     return compare(outcome, raw, None if len(members) > 1 else members[0].trial, other, config.metric, task)
-
-
-def _notes(trials: list[Trial], task: Task) -> list[str]:
-    notes = []
-    failures = Counter((trial.head, trial.error) for trial in trials if trial.error is not None)
-    for (head, error), count in failures.most_common(5):
-        tried = sum(trial.head == head for trial in trials)
-        notes.append(f"{count:,} of {tried:,} trials of {head} failed: {error}")
-    if len(failures) > 5:
-        notes.append(f"others failed for {len(failures) - 5:,} more reasons; trials.parquet has all")
-    samples = len(task.development)
-    if wide := [trial for trial in trials if trial.width > samples]:
-        widest = max(trial.width for trial in wide)
-        notes.append(
-            f"{len(wide):,} of {len(trials):,} trials have more features (up to {widest:,}) than there are samples to train on "
-            f"({samples:,}): any labels could be fitted there, and only the validation scores say anything"
-        )
-    return notes

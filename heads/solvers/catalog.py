@@ -2,13 +2,21 @@
 
 from typing import Any
 
+from heads.greedy import GreedyHead
+from heads.group_lasso import GroupLassoHead
 from heads.linear import LinearHead
 from heads.mlp import MLPHead
 from heads.solvers.engine import Engine
 from heads.solvers.mlp import MLPEngine
 from heads.solvers.prepared import PreparedEngine
+from heads.solvers.selecting import SelectingEngine
 
-ENGINES: dict[type, type[Engine]] = {LinearHead: PreparedEngine, MLPHead: MLPEngine}
+ENGINES: dict[type, type[Engine]] = {
+    LinearHead: PreparedEngine,
+    MLPHead: MLPEngine,
+    GroupLassoHead: SelectingEngine,
+    GreedyHead: SelectingEngine,
+}
 
 
 def find_engine(estimator: Any) -> Engine | None:

@@ -19,7 +19,7 @@ from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.logistic import Solution, solve_logistic
 from heads.solvers.losses import BinaryLoss, SoftmaxLoss
 from heads.solvers.products import product
-from heads.solvers.rotation import RotatedFeatures, rotate
+from heads.solvers.rotation import RotatedFeatures, Rotation, rotate
 from heads.solvers.stack import Problems
 
 PARAMETERS = {"C", "standardize", "whiten", "class_weight", "tol", "max_iter"}
@@ -64,12 +64,12 @@ class LinearEngine:
 
 
 @dataclass(frozen=True)
-class _Coefficients:
-    """What a fitted head holds."""
+class _Found:
+    """A solved problem in its features' axes; the weights on features, which may be many, are made when they are asked for."""
 
     classes: np.ndarray
-    coef: np.ndarray
-    intercept: np.ndarray
+    rotated: torch.Tensor
+    rotation: Rotation
     iterations: int
 
 
@@ -112,30 +112,25 @@ def _read_solution(
     features: RotatedFeatures,
     task: FoldTask,
 ) -> Iterator[tuple[tuple[int, int], Solved]]:
-    coef, intercept = features.to_weights(solution.rotated)
-    coef = coef.reshape(len(heads), len(folds), *coef.shape[1:])
-    intercept, iterations = intercept.reshape(coef.shape[:3]), solution.iterations.reshape(coef.shape[:2])
+    points = solution.rotated.view(len(heads), len(folds), *solution.rotated.shape[1:])
+    iterations = solution.iterations.reshape(len(heads), len(folds))
     for at, fold in enumerate(folds):
-        scores = _scores(task.features[task.folds[fold][1]], coef[:, at], intercept[:, at])
+        values = features.values[task.folds[fold][1]]
+        flat = product(values, points[:, at].reshape(-1, values.shape[1]).T)
+        scores = flat.view(len(values), len(heads), -1).cpu().numpy()
         best = (scores[..., 0] > 0).astype(int) if len(classes) == 2 else scores.argmax(axis=2)
         for row, (number, head) in enumerate(zip(numbers, heads, strict=True)):
-            found = _Coefficients(task.classes[classes], coef[row, at], intercept[row, at], int(iterations[row, at]))
+            found = _Found(task.classes[classes], points[row, at], features.rotation, int(iterations[row, at]))
             yield (number, fold), Solved(classes[best[:, row]], partial(_fitted, head, found, task.X))
 
 
-def _scores(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
-    """Return scores `[n, b, c]` of features `[n, d]` by heads `[b, c, d]`, in one product."""
-    scores = product(torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(coef.reshape(-1, coef.shape[2])).T)
-    found: np.ndarray = scores.numpy().reshape(len(X), *coef.shape[:2])
-    return found + intercept
-
-
-def _fitted(head: LinearHead, found: _Coefficients, X: Any) -> LinearHead:
+def _fitted(head: LinearHead, found: _Found, X: Any) -> LinearHead:
     """Build the head that `fit` would leave behind."""
     head = clone(head)
     _check_feature_names(head, X, reset=True)
     _check_n_features(head, X, reset=True)
-    head.classes_, head.coef_, head.intercept_, head.n_iter_ = found.classes, found.coef, found.intercept, found.iterations
+    head.coef_, head.intercept_ = found.rotation.to_weights(found.rotated)
+    head.classes_, head.n_iter_ = found.classes, found.iterations
     head.multilabel_ = False
     return head
 

@@ -10,7 +10,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import clone
 
 from heads.linear import LinearHead
@@ -52,33 +51,20 @@ class PreparedEngine:
 
 def _rotate_fold(task: FoldTask, fold: int, standardize: bool) -> Fold:
     """Return one fold as a task of its own, and its features in the axes of its training part."""
-    train, test = task.folds[fold]
-    X, weight = task.features[train], None if task.weight is None else task.weight[train]
-    scaling = fit_scaling(X, np.ones(len(train)) if weight is None else weight) if standardize else None
-    rows = np.concatenate([train, test])
-    features = task.features[rows] if scaling is None else scaling.apply(task.features[rows])
-    rotated = rotate(features[: len(train)])
-    left_out = torch.as_tensor(features[len(train) :], dtype=rotated.values.dtype) - rotated.mean.to(rotated.values.dtype)
-    values = torch.cat([left_out @ rotated.axes, torch.ones(len(test), 1, dtype=rotated.values.dtype)], dim=1)
-    alone = replace(
-        task,
-        y=task.y[rows],
-        features=features,
-        codes=task.codes[rows],
-        weight=None if task.weight is None else task.weight[rows],
-        folds=[(np.arange(len(train)), np.arange(len(train), len(rows)))],
-    )
-    return alone, replace(rotated, values=torch.cat([rotated.values, values])), scaling
+    train, _ = task.folds[fold]
+    scaling = fit_scaling(task.features, task.fold_weights[fold]) if standardize else None
+    rotated = rotate(task.features, scaling=scaling, trained=train)
+    return replace(task, folds=[task.folds[fold]]), rotated, scaling
 
 
 def _solve_fold(heads: Sequence[LinearHead], fold: Fold) -> list[Solved]:
     """Fit heads on one fold, those of one whitening in one stack."""
     task, rotated, scaling = fold
-    trained = len(task.folds[0][0])
+    train, _ = task.folds[0]
     solved: dict[int, Solved] = {}
     for kind in dict.fromkeys((head.whiten, head.max_iter) for head in heads):
         numbers = [number for number, head in enumerate(heads) if (head.whiten, head.max_iter) == kind]
-        features = rotated if kind[0] is None else whitened(rotated, float(kind[0]), trained)
+        features = rotated if kind[0] is None else whitened(rotated, float(kind[0]), train)
         plain = [_plain(heads[number]) for number in numbers]
         found = solve_stack(plain, numbers, [0], np.array(task.fold_classes[0]), features, task)
         for number in numbers:

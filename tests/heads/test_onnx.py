@@ -13,7 +13,10 @@ from heads import (  # noqa: E402
     ABMILHead,
     AttentionHead,
     AttentionPoolHead,
+    GreedyHead,
+    GroupLassoHead,
     KNNHead,
+    LayerMixHead,
     LDAHead,
     LinearHead,
     MLPHead,
@@ -34,7 +37,16 @@ def run(path, **inputs):
     return session.run(None, inputs)[0]
 
 
-CLASSIFIERS = [LinearHead(), LDAHead(), NearestMeanHead("cosine"), ZeroShotHead(), MLPHead(norm="batch", **QUICK)]
+CLASSIFIERS = [
+    LinearHead(),
+    LDAHead(),
+    NearestMeanHead("cosine"),
+    ZeroShotHead(),
+    MLPHead(norm="batch", **QUICK),
+    GroupLassoHead(),
+    GreedyHead(),
+    LayerMixHead(**QUICK),
+]
 
 
 @pytest.mark.parametrize("head", CLASSIFIERS, ids=lambda head: type(head).__name__)

@@ -21,6 +21,8 @@ from heads import (
     ABMILHead,
     AttentionHead,
     AttentionPoolHead,
+    GreedyHead,
+    GroupLassoHead,
     KNNHead,
     KNNRegressor,
     LDAHead,
@@ -40,6 +42,8 @@ QUICK = {"max_epochs": 3}
 HEADS = [
     LinearHead(C=3.0),
     MLPHead(hidden=(8, 4), norm="batch", **QUICK),
+    GreedyHead(),
+    GroupLassoHead(),
     LDAHead(),
     NearestMeanHead("cosine"),
     KNNHead(k=3),

@@ -59,3 +59,12 @@ def test_rows_close_together_are_one_slice_and_rows_far_apart_are_asked_for_one_
     (only,) = asked.asked
     assert isinstance(only, kind)
     assert len(asked.X[only]) == read
+
+
+def test_a_feature_that_differs_by_rounding_alone_is_not_blown_up():
+    rng = np.random.default_rng(0)
+    constant = np.nextafter(np.float32(0.3), np.where(rng.random((200, 1)) < 0.1, 1, 0).astype(np.float32))
+    X = np.concatenate([constant, rng.normal(size=(200, 1)).astype(np.float32)], axis=1)
+    scaling = fit_scaling(X, np.ones(200))
+    assert scaling.scale[0] == 1
+    assert np.abs(scaling.apply(X)[:, 0]).max() < 1e-6

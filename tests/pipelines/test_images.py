@@ -87,3 +87,16 @@ def test_a_wrong_setting_of_views_is_told_with_its_line(place):
     config = write_config(place, {"path": "d"}, backbones=[{"name": "timm:model", "views": {"count": 2, "sed": 1}}])
     with pytest.raises(UsageError, match="`sed` is not a key here; did you mean `seed`"):
         load_config(place / config)
+
+
+def test_without_heads_and_outputs_the_means_of_an_image_models_stages_are_tried_too(place, capsys):
+    write_image_folder(place / "data", 60, splits=("train", "train", "test"))
+    status, metrics, _ = run(capsys, "train", write_config(place, {"path": "data"}, heads=None), "--run", "run")
+    assert status == 0
+    outputs = metrics["extract"]["recipes"][0]["outputs"]
+    assert outputs[0] == "pooled"
+    assert len(outputs) > 2
+    assert all(output.endswith(".mean") for output in outputs[1:])
+    status, answer, _ = run(capsys, "predict", "run", str(place / "data/test/dark"))
+    assert status == 0
+    assert {entry["label"] for entry in answer["predictions"]} == {"dark"}

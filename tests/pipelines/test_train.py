@@ -32,7 +32,7 @@ def labels():
 def test_without_heads_and_outputs_layers_are_tried_beside_the_usual_output(train, project):
     metrics = train(heads=None)
     assert metrics["extract"]["recipes"][0]["outputs"] == ["layer3.mean", "layer0.mean", "layer1.mean", "layer2.mean"]
-    assert metrics["trials"] == 11 + 7
+    assert metrics["trials"] == 11 + 3 * 4
     tried = {trial["output"] for trial in trials(project)}
     assert tried == {"layer3.mean", "layer3.mean+layer0.mean+layer1.mean+layer2.mean"}
     assert labels() == ["good", "bad"]
@@ -58,6 +58,19 @@ def test_a_run_on_several_outputs_predicts(train):
     assert "comparison" not in metrics
     assert labels() == ["good", "bad"]
     assert "more features (up to 128) than there are samples to train on (96)" in metrics["notes"][-1]
+
+
+def test_heads_that_choose_among_outputs_are_told_how_wide_each_is(train, project):
+    heads = [
+        {"kind": "group_lasso", "per": ["feature", "output"], "keep": [0.5]},
+        {"kind": "greedy", "most": 2},
+        {"kind": "layer_mix", "max_epochs": 20},
+    ]
+    metrics = train(heads=heads, outputs=[{"layer": "all"}])
+    assert metrics["trials"] == 4
+    assert {trial["output"] for trial in trials(project)} == {"+".join(LAYERS)}
+    assert all(trial["error"] is None for trial in trials(project))
+    assert labels() == ["good", "bad"]
 
 
 def test_an_output_that_does_not_exist_is_one_line_with_its_place(train):
