@@ -31,6 +31,7 @@ from heads import Decision, load_head, save_head
 from pipelines.config import Config
 from pipelines.environment import environment
 from pipelines.errors import RunError, UsageError
+from pipelines.evaluation import look_closer, stand_trials
 from pipelines.extract import Extraction, spec_of
 from pipelines.task import Task
 from pipelines.train import Result
@@ -88,7 +89,7 @@ def write_run(
         _write_json(building / "environment.json", environment())
         extraction.write_skipped(building / "skipped.jsonl")
         _write_tables(building, extraction, result)
-        metrics = {**summarize(folder, extraction, task, result, seconds), "metric": config.metric}
+        metrics = {**summarize(folder, config.metric, extraction, task, result, seconds), "metric": config.metric}
         _write_json(building / "metrics.json", metrics)
         _write_heads(building, config, extraction, result)
         write_report(building, metrics)
@@ -102,7 +103,9 @@ def write_run(
     return metrics
 
 
-def summarize(folder: Path, extraction: Extraction, task: Task, result: Result, seconds: dict[str, float]) -> dict[str, Any]:
+def summarize(
+    folder: Path, metric: str, extraction: Extraction, task: Task, result: Result, seconds: dict[str, float]
+) -> dict[str, Any]:
     """Return a run's outcome: the fields of `headstart train --json`, and what the report needs besides."""
     summary = {
         "run": str(folder),
@@ -120,6 +123,10 @@ def summarize(folder: Path, extraction: Extraction, task: Task, result: Result, 
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
     outcome, comparison = result.outcome, result.comparison
+    groups = extraction.samples.groups
+    tested = None if groups is None else [groups[row] for row in outcome.rows.tolist()]
+    summary |= look_closer(task.kind, outcome, result.classes, tested)
+    summary["standings"] = stand_trials(result.trials, result.selected, metric, task) if len(result.members) == 1 else []
     if result.nested is not None:
         summary["nested"] = {name: score._asdict() for name, score in result.nested.items()}
     if outcome.coverage is not None:
