@@ -64,7 +64,7 @@ def write_run(
     result: Result,
     store: str,
     seconds: dict[str, float],
-    write_report: Callable[[Path, dict[str, Any]], None],
+    write_report: Callable[[Path], None],
 ) -> dict[str, Any]:
     """Write a run folder, in the place of a former one; return what `metrics.json` holds.
 
@@ -79,7 +79,7 @@ def write_run(
     seconds
         Wall time of the stages.
     write_report
-        Called with the folder and the metrics to add figures and report.
+        Called with the folder, which holds everything else, to add figures and report.
     """
     building = folder.parent / f".{folder.name}.building-{os.getpid()}"
     try:
@@ -92,7 +92,7 @@ def write_run(
         metrics = {**summarize(folder, config.metric, extraction, task, result, seconds), "metric": config.metric}
         _write_json(building / "metrics.json", metrics)
         _write_heads(building, config, extraction, result)
-        write_report(building, metrics)
+        write_report(building)
         if folder.exists():
             shutil.rmtree(folder)
         building.rename(folder)
