@@ -97,13 +97,15 @@ def _columns(record: Record, subject: Subject, inspection: Inspection | None, ch
     """Return what points can be coloured by."""
     rows, samples = subject.rows[chosen].tolist(), subject.samples
     labels = [_NONE if samples.labels is None else samples.labels[row] or _NONE for row in rows]
+    if record.kind == "multilabel" and subject.task is not None:
+        labels = [_listed(subject.task.labels[position], subject.task.names) for position in chosen]
     answers, sure = _answers(record, subject, inspection, chosen)
     if record.kind == "regression":
         columns = [_numbers("label", "label", _floats(labels)), _numbers("predicted", "prediction", _floats(answers))]
         errors = np.abs(_floats(labels) - _floats(answers))
         columns.append(_numbers("error", "error", errors))
     else:
-        right = [_NONE if said == _NONE else "right" if said == _as_told(label, record) else "wrong"
+        right = [_NONE if said == _NONE else "right" if said == label else "wrong"
                  for said, label in zip(answers, labels, strict=True)]  # fmt: skip
         columns = [_categories("label", "label", labels), _categories("predicted", "prediction", answers),
                    _categories("answer", "right or wrong", right)]  # fmt: skip
@@ -142,14 +144,6 @@ def _answers(
             said[position] = ", ".join(answer) or _NONE if isinstance(answer, list) else str(answer)
             sure[position] = np.nan if sureness is None else sureness[number]
     return [str(answer) for answer in said[chosen]], sure[chosen]
-
-
-def _as_told(label: str, record: Record) -> str:
-    """Return a label as answers are told: of several labels, their names in the order of the classes."""
-    if record.kind != "multilabel":
-        return label
-    parts = set(label.replace(";", "\x1f").split("\x1f"))
-    return ", ".join(name for name in record.metrics.get("classes", []) if name in parts) or _NONE
 
 
 def _listed(row: np.ndarray, names: Sequence[str]) -> str:

@@ -61,13 +61,18 @@ def test_images_have_small_pictures(tmp_path):
 @pytest.mark.parametrize("kind", ["regression", "multilabel"])
 def test_numbers_are_coloured_by_a_ramp_and_several_labels_by_their_names(kind):
     subject = make_subject([f"text {n}" for n in range(30)])
-    several = ["x;y" if n % 2 else "x" for n in range(30)]
-    labels = [str(n) for n in range(30)] if kind == "regression" else several
-    subject = dataclasses.replace(subject, samples=dataclasses.replace(subject.samples, labels=labels), task=None)
+    if kind == "regression":
+        samples = dataclasses.replace(subject.samples, labels=[str(n) for n in range(30)])
+        subject = dataclasses.replace(subject, samples=samples, task=None)
+    else:
+        table = np.stack([np.ones(30, int), np.arange(30) % 2], axis=1)
+        subject = dataclasses.replace(
+            subject, task=dataclasses.replace(subject.task, kind=kind, labels=table, names=("x", "y"))
+        )
     record = dataclasses.replace(make_record(make_subject([""] * 30)), kind=kind)
     predicted = [float(n) for n in range(0, 30, 3)] if kind == "regression" else [["x"]] * 10
     answers = dataclasses.replace(record.predictions, predicted=predicted, probabilities=None)
-    record = dataclasses.replace(record, predictions=answers, metrics=record.metrics | {"classes": ["x", "y"]})
+    record = dataclasses.replace(record, predictions=answers)
     data = data_of(make_map(record, subject, None, QUICK))
     if kind == "regression":
         assert [entry["kind"] for entry in data["columns"]][:3] == ["number"] * 3
@@ -75,4 +80,5 @@ def test_numbers_are_coloured_by_a_ramp_and_several_labels_by_their_names(kind):
     else:
         tested = column(data, "split") == "test"
         right = column(data, "answer")[tested] == "right"
+        assert set(column(data, "label")) == {"x", "x, y"}
         assert (right == (column(data, "label")[tested] == "x")).all()
