@@ -40,10 +40,12 @@ def pack_codes(codes: np.ndarray) -> str:
 
 
 def shown_text(samples: Samples, row: int, longest: int) -> str:
-    """Return a sample as text of a bounded length, without control characters; empty for a picture without a name."""
+    """Return a sample as text of a bounded length, without control characters; of a picture its id, not its path."""
     sample = samples.inputs[row]
     if isinstance(sample, ImageText):
         return cut(sample.text, longest)
+    if is_image(sample):
+        return cut(samples.ids[row], longest)
     text = show(sample, samples.ids[row])
     return cut(" / ".join(map(str, text)) if isinstance(text, tuple | list) else str(text), longest)
 

@@ -31,7 +31,7 @@ HEADLINE = (
     "r2", "mean_absolute_error", "root_mean_squared_error", "spearman",
 )  # fmt: skip
 _WORDS = {
-    "roc_auc": "area under ROC", "roc_auc_ovr": "area under ROC, one against rest", "r2": "R²",
+    "roc_auc": "area under ROC", "roc_auc_ovr": "area under ROC, ovr", "r2": "R²",
     "matthews_corrcoef": "Matthews correlation",
 }  # fmt: skip
 

@@ -76,7 +76,7 @@ def make_map(record: Record, subject: Subject, inspection: Inspection | None, ef
         else f"{len(chosen):,} of {len(subject.rows):,} samples"
     )
     lead = f"{whole}, near each other where the backbone finds them alike."
-    caption = f"Texts are cut to {longest} characters."
+    caption = "" if subject.samples.kind == "image" else f"Texts are cut to {longest} characters."
     if inspection is not None and inspection.answers is not None:
         caption += " Answers for samples that are not test are those of a linear head trained without them."
     if pictures:

@@ -55,6 +55,7 @@ def test_images_have_small_pictures(tmp_path):
     subject = make_subject(inputs)
     made = make_map(make_record(subject), subject, None, QUICK)
     assert len(data_of(made)["pictures"]) == 12
+    assert str(tmp_path) not in made.json
     assert made.caption.startswith("12 samples have a picture")
 
 
