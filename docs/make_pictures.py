@@ -37,7 +37,7 @@ def main() -> None:
 def _screenshot(browser: str, page: Path, profile: Path) -> None:
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking"]
     places = [f"--user-data-dir={profile / 'browser'}", f"--screenshot={IMAGES / 'report.png'}"]
-    subprocess.run([browser, *options, *places, "--window-size=1040,1400", page.as_uri()], check=True, capture_output=True)  # noqa: S603
+    subprocess.run([browser, *options, *places, "--window-size=1280,1500", page.as_uri()], check=True, capture_output=True)  # noqa: S603
 
 
 if __name__ == "__main__":

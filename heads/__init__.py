@@ -6,10 +6,11 @@ from heads.attention_pool import AttentionPoolClassifier, AttentionPoolHead, Att
 from heads.calibration import apply_temperature, apply_temperature_to_labels, calibration_error, fit_temperature, tune_threshold
 from heads.callbacks import Callback, History, TrainingState
 from heads.catalog import HEADS, REGRESSORS, head_class, make_head
-from heads.comparison import McNemar, PairedDifference, bootstrap_difference, corrected_resampled_t, mcnemar
+from heads.comparison import McNemar, PairedDifference, adjust_p_values, bootstrap_difference, corrected_resampled_t, mcnemar
 from heads.conformal import ConformalIntervals, ConformalSets, conformal_intervals, conformal_sets
 from heads.decision import Decision, fit_decision
 from heads.ensemble import greedy_weights, mean_prediction, top_weights
+from heads.estimates import Estimate
 from heads.few_shot import FewShotCurve, few_shot_curve
 from heads.gradients import GradientMonitor, GradientReport
 from heads.greedy import GreedyHead
@@ -19,19 +20,21 @@ from heads.inputs import Tokens
 from heads.layer_mix import LayerMixClassifier, LayerMixHead, LayerMixRegressor
 from heads.lda import LDAHead
 from heads.linear import LinearClassifier, LinearHead
-from heads.metrics import Estimate, classification_metrics, confusion_matrix, per_class
+from heads.metrics import class_estimates, classification_metrics, confusion_matrix, per_class
 from heads.mlp import MLPClassifier, MLPHead, MLPRegressor
-from heads.multilabel_metrics import multilabel_metrics, per_label
+from heads.multilabel_metrics import label_estimates, multilabel_metrics, per_label
 from heads.nearest_mean import NearestMeanHead
 from heads.neighbours import KNNHead, KNNRegressor
 from heads.onnx import export_onnx
 from heads.optuna_search import OptunaSweepCV
 from heads.predictions import class_probabilities, gives_probabilities, label_probabilities, score_predictions
+from heads.probabilities import Reliability, area_estimates, probability_metrics, reliability
 from heads.regression_metrics import regression_metrics
 from heads.ridge import RidgeHead, RidgeRegressor
 from heads.saving import SavedHead, load_head, save_head
 from heads.search import RandomSweepCV
 from heads.selection import choose_splitter, hold_out, one_standard_error
+from heads.slices import GroupScore, score_groups
 from heads.sweep import SweepCV
 from heads.sweep_results import TrialReport
 from heads.targets import Targets, encode_targets, plain_labels
@@ -61,6 +64,7 @@ __all__ = [
     "GradientReport",
     "GreedyHead",
     "GroupLassoHead",
+    "GroupScore",
     "HalvingRandomSweepCV",
     "HalvingSweepCV",
     "History",
@@ -80,6 +84,7 @@ __all__ = [
     "OptunaSweepCV",
     "PairedDifference",
     "RandomSweepCV",
+    "Reliability",
     "RidgeHead",
     "RidgeRegressor",
     "SavedHead",
@@ -91,11 +96,14 @@ __all__ = [
     "TrainingState",
     "TrialReport",
     "ZeroShotHead",
+    "adjust_p_values",
     "apply_temperature",
     "apply_temperature_to_labels",
+    "area_estimates",
     "bootstrap_difference",
     "calibration_error",
     "choose_splitter",
+    "class_estimates",
     "class_probabilities",
     "classification_metrics",
     "conformal_intervals",
@@ -113,6 +121,7 @@ __all__ = [
     "head_class",
     "hold_out",
     "knn_accuracy",
+    "label_estimates",
     "label_probabilities",
     "load_head",
     "logme",
@@ -124,8 +133,11 @@ __all__ = [
     "per_class",
     "per_label",
     "plain_labels",
+    "probability_metrics",
     "regression_metrics",
+    "reliability",
     "save_head",
+    "score_groups",
     "score_predictions",
     "top_weights",
     "tune_threshold",

@@ -109,3 +109,19 @@ def bootstrap_difference(
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     p = min(1.0, 2 * min(float((means <= 0).mean()), float((means >= 0).mean())))
     return PairedDifference(float(values.mean()), float(low), float(high), max(p, 1 / resamples))
+
+
+def adjust_p_values(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Adjust the p of several comparisons made at once (Holm 1979): the more there are, the smaller one of them is by luck.
+
+    Parameters
+    ----------
+    values
+        `[k]`.
+    """
+    p = np.asarray(values, dtype=float)
+    order = np.argsort(p)
+    raised = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    adjusted = np.empty(len(p))
+    adjusted[order] = raised
+    return adjusted

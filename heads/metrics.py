@@ -1,26 +1,14 @@
 """Metrics of a classifier on held-out samples, with bootstrap intervals. Names are scikit-learn's scorers'."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from heads.calibration import calibration_error
+from heads.estimates import Estimate, estimate
+from heads.probabilities import area_estimates, probability_metrics
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """A metric's value and the ends of its interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-def estimate(value: float, drawn: np.ndarray, confidence: float) -> Estimate:
-    """Return a value with the percentile interval of its resampled values."""
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(float(value), float(low), float(high))
+_WORK, _BLOCK = 200_000_000, 4_000_000
+"""Counts that are drawn at most, and at once."""
 
 
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -37,10 +25,11 @@ def classification_metrics(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Compute accuracy, F1, precision, recall, log loss, calibration error and more, with percentile bootstrap intervals.
+    """Compute accuracy, F1, precision, recall, Matthews' coefficient and more, with percentile bootstrap intervals.
 
-    All but the last two are functions of the confusion matrix. Drawing `n` (true, predicted) pairs with replacement is
-    drawing a confusion matrix from a multinomial, so the bootstrap (Efron 1979) costs nothing per sample.
+    All but those that need probabilities (see `probability_metrics`) are functions of the confusion matrix. Drawing `n` (true,
+    predicted) pairs with replacement is drawing a confusion matrix from a multinomial, so the bootstrap (Efron 1979) costs
+    nothing per sample.
 
     Parameters
     ----------
@@ -57,15 +46,13 @@ def classification_metrics(
     counts = confusion_matrix(true, predicted, classes)
     present = (counts.sum(axis=0) + counts.sum(axis=1)) > 0
     counts = counts[np.ix_(present, present)]
-    drawn = rng.multinomial(len(true), (counts / len(true)).ravel(), size=resamples).reshape(resamples, *counts.shape)
-    estimates = {name: estimate(metric(counts[None])[0], metric(drawn), confidence) for name, metric in _METRICS.items()}
+    drawn = [{name: metric(block) for name, metric in _METRICS.items()} for block in _draw(counts, resamples, rng)]
+    estimates = {
+        name: estimate(metric(counts[None])[0], np.concatenate([part[name] for part in drawn]), confidence)
+        for name, metric in _METRICS.items()
+    }
     if probabilities is not None:
-        losses = -np.log(np.clip(probabilities[np.arange(len(true)), true], 1e-15, 1))
-        means = [losses[rng.integers(len(losses), size=len(losses))].mean() for _ in range(min(resamples, 500))]
-        estimates["log_loss"] = estimate(float(losses.mean()), np.array(means), confidence)
-        draws = (rng.integers(len(true), size=len(true)) for _ in range(min(resamples, 500)))
-        errors = [calibration_error(probabilities[rows], true[rows]) for rows in draws]
-        estimates["calibration_error"] = estimate(calibration_error(probabilities, true), np.array(errors), confidence)
+        estimates |= probability_metrics(true, probabilities, min(resamples, 500), confidence, seed)
     return estimates
 
 
@@ -77,6 +64,43 @@ def per_class(counts: np.ndarray) -> list[dict[str, float]]:
         {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
         for p, r, f, s in zip(precision, recall, f1, support, strict=True)
     ]
+
+
+def class_estimates(
+    true: np.ndarray,
+    predicted: np.ndarray,
+    probabilities: np.ndarray | None,
+    classes: int,
+    resamples: int = 500,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[dict[str, Estimate | None]]:
+    """Compute every class's precision, recall and F1, and with probabilities its area under the ROC curve, with intervals.
+
+    Parameters are those of `classification_metrics`. A class without an area (no sample has it, or all have) has None there.
+    """
+    counts = confusion_matrix(true, predicted, classes)
+    blocks = [_precision_recall_f1(block) for block in _draw(counts, resamples, np.random.default_rng(seed))]
+    parts = zip(_precision_recall_f1(counts[None]), (np.concatenate(part) for part in zip(*blocks, strict=True)), strict=True)
+    columns: dict[str, list[Estimate | None]] = {
+        name: [estimate(value[0, code], resampled[:, code], confidence) for code in range(classes)]
+        for name, (value, resampled) in zip(("precision", "recall", "f1"), parts, strict=True)
+    }
+    if probabilities is not None:
+        positive = true[:, None] == np.arange(classes)
+        columns["roc_auc"] = area_estimates(positive, probabilities, resamples, confidence, seed).columns
+    return [{name: column[code] for name, column in columns.items()} for code in range(classes)]
+
+
+def _draw(counts: np.ndarray, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield blocks `[b, c, c]` of resampled confusion matrices; of many classes fewer, 50 at least."""
+    samples, held = int(counts.sum()), np.flatnonzero(counts)
+    resamples = min(resamples, max(50, _WORK // counts.size))
+    step = max(1, _BLOCK // counts.size)
+    for start in range(0, resamples, step):
+        block = np.zeros((min(step, resamples - start), counts.size), np.int64)
+        block[:, held] = rng.multinomial(samples, counts.ravel()[held] / samples, size=len(block))
+        yield block.reshape(-1, *counts.shape)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -106,18 +130,34 @@ def _macro(part: int) -> Callable[[np.ndarray], np.ndarray]:
     return metric
 
 
-def _f1_weighted(counts: np.ndarray) -> np.ndarray:
-    support = counts.sum(axis=2)
-    return _ratio((_precision_recall_f1(counts)[2] * support).sum(axis=1), support.sum(axis=1))
+def _weighted(part: int) -> Callable[[np.ndarray], np.ndarray]:
+    def metric(counts: np.ndarray) -> np.ndarray:
+        support = counts.sum(axis=2)
+        return _ratio((_precision_recall_f1(counts)[part] * support).sum(axis=1), support.sum(axis=1))
+
+    return metric
+
+
+def _matthews(counts: np.ndarray) -> np.ndarray:
+    """Return the correlation of truth and answer (Matthews 1975; Gorodkin 2004); 0 where either is constant."""
+    counts = counts.astype(float)
+    predicted, true, whole = counts.sum(axis=1), counts.sum(axis=2), counts.sum(axis=(1, 2))
+    shared = np.trace(counts, axis1=1, axis2=2) * whole - (predicted * true).sum(axis=1)
+    spread = (whole**2 - (predicted**2).sum(axis=1)) * (whole**2 - (true**2).sum(axis=1))
+    return _ratio(shared, np.sqrt(np.maximum(spread, 0)))
 
 
 _METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "f1_macro": _macro(2),
-    "f1_weighted": _f1_weighted,
+    "f1_weighted": _weighted(2),
     "precision_macro": _macro(0),
     "recall_macro": _macro(1),
+    "f1_micro": _accuracy,
+    "precision_weighted": _weighted(0),
+    "recall_weighted": _weighted(1),
+    "matthews_corrcoef": _matthews,
 }
 
 CONFUSION_METRICS = frozenset(_METRICS)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from heads.metrics import Estimate, estimate
+from heads.estimates import Estimate, estimate
+from heads.probabilities import area_estimates
 
 
 def multilabel_metrics(
@@ -13,14 +14,15 @@ def multilabel_metrics(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Compute macro and micro F1, precision, recall, subset accuracy and average precision with percentile bootstrap intervals.
+    """Compute F1, precision, recall, subset accuracy and, with probabilities, average precision, area under the ROC curve and
+    log loss, with percentile bootstrap intervals.
 
     Parameters
     ----------
     true, predicted
         Which labels hold: `[n, k]` of 0 and 1.
     probabilities
-        `[n, k]`, or None where the head has none; average precision needs them, and is the mean over labels that occur.
+        `[n, k]`, or None where the head has none; average precision is the mean over labels that occur.
     resamples, confidence, seed
         Of the bootstrap, which draws samples with all their labels.
     """
@@ -34,10 +36,52 @@ def multilabel_metrics(
         "precision_macro": _ratio(hits, taken).mean(axis=1),
         "recall_macro": _ratio(hits, held).mean(axis=1),
         "accuracy": draws @ (true == predicted).all(axis=1) / len(true),
+        "f1_weighted": _ratio((_ratio(2 * hits, taken + held) * held).sum(axis=1), held.sum(axis=1)),
+        "precision_micro": _ratio(hits.sum(axis=1), taken.sum(axis=1)),
+        "recall_micro": _ratio(hits.sum(axis=1), held.sum(axis=1)),
+        "hamming_loss": draws @ (true != predicted).mean(axis=1) / len(true),
     }
     if probabilities is not None and true.any():
         values["average_precision"] = _average_precision(true, probabilities, draws)
-    return {name: estimate(float(drawn[0]), drawn[1:], confidence) for name, drawn in values.items()}
+    if probabilities is not None:
+        own = np.where(true > 0, probabilities, 1 - probabilities)
+        values["log_loss"] = draws @ -np.log(np.clip(own, 1e-15, 1)).mean(axis=1) / len(true)
+    found = {name: estimate(float(drawn[0]), drawn[1:], confidence) for name, drawn in values.items()}
+    if probabilities is not None:
+        areas = area_estimates(true > 0, probabilities, resamples, confidence, seed)
+        found |= {} if areas.mean is None else {"roc_auc": areas.mean}
+    return found
+
+
+def label_estimates(
+    true: np.ndarray,
+    predicted: np.ndarray,
+    probabilities: np.ndarray | None,
+    resamples: int = 300,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[dict[str, Estimate | None]]:
+    """Compute every label's precision, recall and F1, and with probabilities its area under the ROC curve, with intervals.
+
+    Parameters are those of `multilabel_metrics`. A label without an area (no sample has it, or all have) has None there.
+    """
+    rng = np.random.default_rng(seed)
+    samples, labels = true.shape
+    columns: list[dict[str, Estimate | None]] = []
+    for label in range(labels):
+        kinds = np.bincount(2 * true[:, label] + predicted[:, label], minlength=4)
+        drawn = np.concatenate([kinds[None], rng.multinomial(samples, kinds / samples, size=resamples)])
+        alarms, missed, hits = drawn[:, 1], drawn[:, 2], drawn[:, 3]
+        parts = {
+            "precision": _ratio(hits, hits + alarms),
+            "recall": _ratio(hits, hits + missed),
+            "f1": _ratio(2 * hits, 2 * hits + alarms + missed),
+        }
+        columns.append({name: estimate(values[0], values[1:], confidence) for name, values in parts.items()})
+    if probabilities is not None:
+        areas = area_estimates(true > 0, probabilities, resamples, confidence, seed).columns
+        columns = [column | {"roc_auc": area} for column, area in zip(columns, areas, strict=True)]
+    return columns
 
 
 def per_label(true: np.ndarray, predicted: np.ndarray) -> list[dict[str, float]]:

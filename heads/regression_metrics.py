@@ -3,13 +3,13 @@
 import numpy as np
 from scipy.stats import rankdata
 
-from heads.metrics import Estimate, estimate
+from heads.estimates import Estimate, estimate
 
 
 def regression_metrics(
     true: np.ndarray, predicted: np.ndarray, resamples: int = 500, confidence: float = 0.95, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Compute R2, mean absolute and root mean squared error, and both correlations, with percentile intervals.
+    """Compute R2, explained variance, mean, median and root mean squared errors, and both correlations, with intervals.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ def _metrics(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
         "mean_absolute_error": float(np.abs(errors).mean()),
         "root_mean_squared_error": float(np.sqrt((errors**2).mean())),
         "pearson": _correlation(true, predicted),
+        "explained_variance": 1 - float(((errors - errors.mean()) ** 2).sum()) / spread if spread > 0 else 0.0,
+        "median_absolute_error": float(np.median(np.abs(errors))),
         "spearman": _correlation(rankdata(true), rankdata(predicted)),
     }
 

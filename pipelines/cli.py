@@ -221,6 +221,52 @@ def init(
 
 
 @app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    store: Store = None,
+    points: Annotated[int, typer.Option("--points", min=1, help="Samples on the map at most.")] = 100_000,
+    quick: Annotated[bool, typer.Option("--quick", help="Without UMAP, and t-SNE of fewer samples.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a run's report.html anew, with everything its folder, data and store still hold; runs no backbone."""
+    import dataclasses
+
+    from pipelines import console
+    from pipelines.report import Effort, rebuild_report
+    from pipelines.report.sample_map import QUICK
+
+    effort = dataclasses.replace(QUICK if quick else Effort(), points=points)
+    missing = rebuild_report(run, store, effort)
+    page = run / "report.html"
+    if json:
+        console.print_json({"report": str(page), "bytes": page.stat().st_size, "missing": missing})
+    else:
+        for line in missing:
+            console.note(line)
+        console.out.print(f"report: {page}", soft_wrap=True)
+
+
+@app.command()
+def inspect(
+    subject: Annotated[Path, typer.Argument(metavar="CONFIG|RUN", help="The experiment's YAML file, or a run's folder.")],
+    store: Store = None,
+    table: Annotated[
+        Path | None, typer.Option("--table", metavar="FILE", help="Where to write the issues: .csv or .parquet.")
+    ] = None,
+    similarity: Annotated[
+        float, typer.Option("--similarity", help="Cosine similarity from which on samples are near duplicates.")
+    ] = 0.97,
+    json: Json = False,
+) -> None:
+    """Look for likely label errors, duplicates, leaks between splits and outliers, and write them as a table."""
+    from pipelines import console
+    from pipelines.inspect import inspect as look
+
+    found = look(subject, store, table, similarity, console.Bars())
+    console.print_json(found) if json else console.show_inspection(found)
+
+
+@app.command()
 def backbones(
     search: Annotated[
         str | None, typer.Option("--search", metavar="WORDS", help="Look among all of timm's and open_clip's as well.")

@@ -219,6 +219,23 @@ def _show_choice(metrics: dict[str, Any]) -> None:
         out.print(Text(f"prediction sets hold the truth for {held['value']:.4f} of the test samples; mean size {size:.2f}"))
 
 
+def show_inspection(found: dict[str, Any], most: int = 5) -> None:
+    """Show what an inspection found: how many of each kind, and the gravest of them."""
+    from pipelines.quality import KINDS
+
+    rows = [(KINDS[kind], f"{count:,}") for kind, count in found["counts"].items()]
+    out.print(table(("what", "found"), rows, f"{found['samples']:,} samples", (1,)))
+    for kind, count in found["counts"].items():
+        shown = [issue for issue in found["issues"] if issue["kind"] == kind][:most]
+        if shown:
+            told = [(issue["id"], issue["split"], issue["label"], issue["reason"]) for issue in shown]
+            title = f"{KINDS[kind]}, {len(shown)} of {count:,}"
+            out.print(table(("sample", "split", "label", "why"), told, title))
+    for line in found["notes"]:
+        note(line)
+    out.print(Text.assemble("all of them: ", (found["table"], "bold")), soft_wrap=True)
+
+
 def describe(params: dict[str, Any]) -> str:
     """Put parameters in one line."""
     return ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())

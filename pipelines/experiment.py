@@ -54,6 +54,7 @@ def run_experiment(
         raise UsageError(f"{config.where('data')}: training needs a label column; name it as `data.label`")
     # scikit-learn and torch are imported from here on
     from pipelines.report import write_report
+    from pipelines.report.figures import write_figures
     from pipelines.run import choose_run_folder, write_run
     from pipelines.task import make_task
     from pipelines.train import train
@@ -75,8 +76,10 @@ def run_experiment(
     for line in result.notes:
         note(line)
     seconds = {"extract": extraction.seconds, "sweep": result.seconds, "total": time.monotonic() - began}
-    metrics = write_run(
-        folder, config, extraction, task, result, store or config.store, seconds,
-        lambda place, metrics: write_report(place, config, extraction.samples, result, metrics),
-    )  # fmt: skip
+
+    def report(place: Path) -> None:
+        write_figures(place, config, result)
+        write_report(place, config, extraction, task, result.selected.recipe, result.selected.outputs)
+
+    metrics = write_run(folder, config, extraction, task, result, store or config.store, seconds, report)
     return Experiment(config, result, metrics)

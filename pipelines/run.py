@@ -31,6 +31,7 @@ from heads import Decision, load_head, save_head
 from pipelines.config import Config
 from pipelines.environment import environment
 from pipelines.errors import RunError, UsageError
+from pipelines.evaluation import look_closer, stand_trials
 from pipelines.extract import Extraction, spec_of
 from pipelines.task import Task
 from pipelines.train import Result
@@ -63,7 +64,7 @@ def write_run(
     result: Result,
     store: str,
     seconds: dict[str, float],
-    write_report: Callable[[Path, dict[str, Any]], None],
+    write_report: Callable[[Path], None],
 ) -> dict[str, Any]:
     """Write a run folder, in the place of a former one; return what `metrics.json` holds.
 
@@ -78,7 +79,7 @@ def write_run(
     seconds
         Wall time of the stages.
     write_report
-        Called with the folder and the metrics to add figures and report.
+        Called with the folder, which holds everything else, to add figures and report.
     """
     building = folder.parent / f".{folder.name}.building-{os.getpid()}"
     try:
@@ -88,10 +89,10 @@ def write_run(
         _write_json(building / "environment.json", environment())
         extraction.write_skipped(building / "skipped.jsonl")
         _write_tables(building, extraction, result)
-        metrics = {**summarize(folder, extraction, task, result, seconds), "metric": config.metric}
+        metrics = {**summarize(folder, config.metric, extraction, task, result, seconds), "metric": config.metric}
         _write_json(building / "metrics.json", metrics)
         _write_heads(building, config, extraction, result)
-        write_report(building, metrics)
+        write_report(building)
         if folder.exists():
             shutil.rmtree(folder)
         building.rename(folder)
@@ -102,7 +103,9 @@ def write_run(
     return metrics
 
 
-def summarize(folder: Path, extraction: Extraction, task: Task, result: Result, seconds: dict[str, float]) -> dict[str, Any]:
+def summarize(
+    folder: Path, metric: str, extraction: Extraction, task: Task, result: Result, seconds: dict[str, float]
+) -> dict[str, Any]:
     """Return a run's outcome: the fields of `headstart train --json`, and what the report needs besides."""
     summary = {
         "run": str(folder),
@@ -120,6 +123,10 @@ def summarize(folder: Path, extraction: Extraction, task: Task, result: Result, 
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
     outcome, comparison = result.outcome, result.comparison
+    groups = extraction.samples.groups
+    tested = None if groups is None else [groups[row] for row in outcome.rows.tolist()]
+    summary |= look_closer(task.kind, outcome, result.classes, tested)
+    summary["standings"] = stand_trials(result.trials, result.selected, metric, task) if len(result.members) == 1 else []
     if result.nested is not None:
         summary["nested"] = {name: score._asdict() for name, score in result.nested.items()}
     if outcome.coverage is not None:

@@ -1,5 +1,6 @@
 """Reports: figures, and one page that shows a run to a person."""
 
-from pipelines.report.page import write_report
+from pipelines.report.sample_map import Effort
+from pipelines.report.writing import make_subject, rebuild_report, write_report
 
-__all__ = ["write_report"]
+__all__ = ["Effort", "make_subject", "rebuild_report", "write_report"]

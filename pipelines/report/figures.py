@@ -1,12 +1,14 @@
 """Pictures of a run, drawn by matplotlib without a display."""
 
-import base64
-import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from heads.trained import TrainedHead
+from pipelines.config import Config
+from pipelines.train import Result
 from pipelines.trials import Trial
 
 _INK, _ACCENT = "#1f2430", "#2f6fdb"
@@ -72,22 +74,27 @@ def learning_figure(train_loss: Sequence[float], validation_loss: Sequence[float
     if validation_loss:
         axes.plot(range(1, len(validation_loss) + 1), validation_loss, label="held out")
         axes.axvline(best_epoch + 1, color=_ACCENT, lw=1, ls=":", label="weights kept")
-    axes.set(xlabel="epoch", ylabel="cross-entropy")
+    axes.set(xlabel="epoch", ylabel="loss")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     return figure
 
 
-def as_png(figure: Figure) -> bytes:
-    """Return a figure as PNG."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=144, facecolor="white", bbox_inches="tight", pad_inches=0.15)
-    return file.getvalue()
-
-
-def as_data_uri(png: bytes) -> str:
-    """Return a PNG as a URI that can stand in a page."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def write_figures(folder: Path, config: Config, result: Result) -> None:
+    """Write `figures/*.png` of a run."""
+    outcome = result.outcome
+    drawn = {"trials": trials_figure(result.trials, config.metric)}
+    if config.kind == "classification":
+        drawn["confusion_matrix"] = confusion_figure(result.confusion, result.classes)
+    elif config.kind == "regression":
+        drawn["predictions"] = predictions_figure(outcome.true, outcome.predicted)
+    if isinstance(result.head, TrainedHead):
+        history = result.head.history_
+        drawn["learning_curve"] = learning_figure(history.train_loss, history.validation_loss, history.best_epoch)
+    (folder / "figures").mkdir()
+    for name, figure in drawn.items():
+        place = folder / "figures" / f"{name}.png"
+        figure.savefig(place, dpi=144, facecolor="white", bbox_inches="tight", pad_inches=0.15)
 
 
 def _short(name: str) -> str:

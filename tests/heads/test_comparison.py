@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, ttest_1samp
 
-from heads.comparison import bootstrap_difference, corrected_resampled_t, mcnemar
+from heads.comparison import adjust_p_values, bootstrap_difference, corrected_resampled_t, mcnemar
 
 
 def test_mcnemar_is_the_binomial_test_of_the_samples_that_differ():
@@ -56,3 +56,8 @@ def test_a_bootstrap_interval_covers_a_difference_of_losses():
     assert difference.low < 0.5 < difference.high
     assert difference.high - difference.low < 0.05
     assert difference.p < 0.01
+
+
+def test_p_values_of_comparisons_made_at_once_are_those_of_holm():
+    assert adjust_p_values([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert adjust_p_values([0.9, 0.8]).tolist() == [1.0, 1.0]

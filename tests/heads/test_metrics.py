@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from heads import classification_metrics, confusion_matrix, per_class
+from heads import class_estimates, classification_metrics, confusion_matrix, per_class
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
@@ -21,16 +21,30 @@ def test_values_are_scikit_learn_s(pairs):
         "f1_weighted": sklearn_metrics.f1_score(true, predicted, average="weighted", zero_division=0),
         "precision_macro": sklearn_metrics.precision_score(true, predicted, average="macro", zero_division=0),
         "recall_macro": sklearn_metrics.recall_score(true, predicted, average="macro", zero_division=0),
+        "f1_micro": sklearn_metrics.f1_score(true, predicted, average="micro", zero_division=0),
+        "precision_weighted": sklearn_metrics.precision_score(true, predicted, average="weighted", zero_division=0),
+        "recall_weighted": sklearn_metrics.recall_score(true, predicted, average="weighted", zero_division=0),
+        "matthews_corrcoef": sklearn_metrics.matthews_corrcoef(true, predicted),
     }
     assert found == pytest.approx(expected)
 
 
-def test_log_loss_is_scikit_learn_s_and_comes_only_with_probabilities():
+def test_what_needs_probabilities_comes_only_with_them():
+    true = np.arange(6) % 3
+    assert classification_metrics(true, true, np.eye(3)[true], 3).keys() - classification_metrics(true, true, None, 3).keys() == {
+        "log_loss", "calibration_error", "top_2_accuracy", "roc_auc_ovr",
+    }  # fmt: skip
+
+
+def test_every_class_has_its_intervals_and_one_without_samples_no_area():
     rng = np.random.default_rng(0)
-    true, probabilities = rng.integers(3, size=200), rng.dirichlet(np.ones(3), size=200)
-    found = classification_metrics(true, probabilities.argmax(1), probabilities, 3)
-    assert found["log_loss"].value == pytest.approx(sklearn_metrics.log_loss(true, probabilities))
-    assert "log_loss" not in classification_metrics(true, true, None, 3)
+    true, probabilities = rng.integers(3, size=300), rng.dirichlet(np.ones(4), size=300)
+    found = class_estimates(true, probabilities.argmax(1), probabilities, 4)
+    expected = sklearn_metrics.recall_score(true, probabilities.argmax(1), average=None, labels=range(4), zero_division=0)
+    assert [row["recall"].value for row in found] == pytest.approx(expected)
+    assert all(row["f1"].low < row["f1"].value < row["f1"].high for row in found[:3])
+    assert found[3]["roc_auc"] is None
+    assert found[1]["roc_auc"].value == pytest.approx(sklearn_metrics.roc_auc_score(true == 1, probabilities[:, 1]))
 
 
 def test_intervals_are_those_of_the_ordinary_bootstrap():

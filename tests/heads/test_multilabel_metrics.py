@@ -1,8 +1,17 @@
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, average_precision_score, f1_score, precision_score, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    hamming_loss,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
-from heads.multilabel_metrics import multilabel_metrics, per_label
+from heads.multilabel_metrics import label_estimates, multilabel_metrics, per_label
 
 
 @pytest.fixture
@@ -23,6 +32,12 @@ def test_values_are_scikit_learn_s(predictions):
         "recall_macro": recall_score(true, predicted, average="macro"),
         "accuracy": accuracy_score(true, predicted),
         "average_precision": average_precision_score(true, p, average="macro"),
+        "f1_weighted": f1_score(true, predicted, average="weighted"),
+        "precision_micro": precision_score(true, predicted, average="micro"),
+        "recall_micro": recall_score(true, predicted, average="micro"),
+        "hamming_loss": hamming_loss(true, predicted),
+        "roc_auc": roc_auc_score(true, p, average="macro"),
+        "log_loss": np.mean([log_loss(true[:, label], np.clip(p[:, label], 1e-15, 1)) for label in range(3)]),
     }
     assert found.keys() == expected.keys()
     for name, value in expected.items():
@@ -37,3 +52,12 @@ def test_a_label_that_nobody_has_and_a_head_without_probabilities_do_no_harm(pre
     found = multilabel_metrics(true, predicted, p)
     assert found["average_precision"].value == pytest.approx(average_precision_score(true[:, :2], p[:, :2], average="macro"))
     assert "average_precision" not in multilabel_metrics(true, predicted, None)
+
+
+def test_every_label_has_its_intervals(predictions):
+    true, predicted, p = predictions
+    for label, row in enumerate(label_estimates(true, predicted, p)):
+        for name, metric in (("precision", precision_score), ("recall", recall_score), ("f1", f1_score)):
+            assert row[name].value == pytest.approx(metric(true[:, label], predicted[:, label]))
+            assert row[name].low < row[name].value < row[name].high
+        assert row["roc_auc"].value == pytest.approx(roc_auc_score(true[:, label], p[:, label]))

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.metrics import (
+    explained_variance_score,
+    mean_absolute_error,
+    median_absolute_error,
+    r2_score,
+    root_mean_squared_error,
+)
 
 from heads.regression_metrics import regression_metrics
 
@@ -17,6 +23,8 @@ def test_values_are_those_of_scikit_learn_and_scipy():
         "root_mean_squared_error": root_mean_squared_error(true, predicted),
         "pearson": pearsonr(true, predicted).statistic,
         "spearman": spearmanr(true, predicted).statistic,
+        "explained_variance": explained_variance_score(true, predicted),
+        "median_absolute_error": median_absolute_error(true, predicted),
     }
     assert found.keys() == expected.keys()
     for name, value in expected.items():

@@ -143,7 +143,7 @@ def test_numbers_are_predicted_with_intervals(train, project):
     metrics = train(data=data, heads=None, task="regression", conformal=0.8)
     assert metrics["task"] == "regression"
     assert metrics["test"]["r2"]["value"] > 0.5
-    assert metrics["test"].keys() == {"r2", "mean_absolute_error", "root_mean_squared_error", "pearson", "spearman"}
+    assert metrics["test"].keys() >= {"r2", "mean_absolute_error", "root_mean_squared_error", "pearson", "spearman"}
     assert 0.5 < metrics["prediction_sets"]["coverage"]["value"] <= 1
     good, bad = predict(Path("run"), TEXTS, progress=Bars(quiet=True))
     assert good["label"] > bad["label"]

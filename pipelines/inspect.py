@@ -1,0 +1,91 @@
+"""`headstart inspect`: look for label errors, duplicates, leaks and outliers in a config's data or a run's."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import load_config
+from pipelines.errors import UsageError
+from pipelines.quality import Inspection
+
+SHOWN = 20
+"""Issues that are told; all are in the table."""
+
+
+def inspect(
+    subject: Path, store: str | None = None, table: Path | None = None, similarity: float = 0.97, progress: Any = None
+) -> dict[str, Any]:
+    """Inspect the data of a config or of a run, and write what was found as a table.
+
+    Parameters
+    ----------
+    subject
+        A config's file, whose missing features are extracted; or a run's folder, of which nothing is.
+    store
+        Feature store to use instead of the one named there.
+    table
+        Where to write; by default `inspection.csv` in the run's folder, or `NAME-inspection.csv` here. Parquet by its ending.
+    similarity
+        From which cosine similarity on samples are near duplicates.
+    progress
+        Told how extraction goes.
+
+    Returns
+    -------
+    dict
+        What `headstart inspect --json` prints: `samples`, `counts` (kind -> issues), `issues` (the gravest of each kind first,
+        20 of them), `table`, `notes`, `seconds`.
+    """
+    began = time.monotonic()
+    if not 0 < similarity <= 1:
+        raise UsageError(f"--similarity {similarity:g}: a cosine similarity is above 0 and at most 1")
+    if subject.is_dir():
+        inspection, place = _inspect_run(subject, store, similarity), subject / "inspection.csv"
+    else:
+        inspection, place = _inspect_config(subject, store, similarity, progress)
+    place = table or place
+    inspection.write(place)
+    shown = [vars(issue) for kind in inspection.counts for issue in [i for i in inspection.issues if i.kind == kind][:SHOWN]]
+    return {
+        "samples": inspection.samples,
+        "counts": inspection.counts,
+        "issues": shown,
+        "table": str(place),
+        "notes": inspection.notes,
+        "seconds": round(time.monotonic() - began, 3),
+    }
+
+
+def _inspect_run(run: Path, store: str | None, similarity: float) -> Inspection:
+    from pipelines.quality import inspect_subject
+    from pipelines.recall import recall
+    from pipelines.report import make_subject
+
+    found = recall(run, store)
+    subject = make_subject(found.extraction.samples, found.extraction.features[0], found.outputs, found.task)
+    return inspect_subject(subject, similarity, seed=found.config.selection.seed)
+
+
+def _inspect_config(file: Path, store: str | None, similarity: float, progress: Any) -> tuple[Inspection, Path]:
+    import numpy as np
+
+    from pipelines.extract import extract_config
+    from pipelines.quality import Subject, inspect_subject
+    from pipelines.recall import plain_features
+    from pipelines.report import make_subject
+    from pipelines.task import make_task
+
+    config = load_config(file)
+    extraction = extract_config(config, store, False, progress)
+    features, samples = extraction.features[0], extraction.samples
+    outputs = features.outputs[:1]
+    if samples.labels is not None and any(label is not None for label in samples.labels):
+        subject = make_subject(samples, features, outputs, make_task(extraction, config))
+    else:
+        splits = samples.splits
+        parts = np.array(["train" if splits is None else splits[row] or "" for row in features.rows.tolist()], dtype="<U10")
+        X = plain_features(features, outputs, features.rows)
+        subject = Subject(samples, features.rows, features.keys, X, parts, None)
+    if not len(subject.rows):
+        raise UsageError(f"{config.where('data')}: no sample can be used, so there is nothing to inspect")
+    return inspect_subject(subject, similarity, seed=config.selection.seed), Path(f"{config.name}-inspection.csv")

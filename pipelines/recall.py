@@ -1,0 +1,106 @@
+"""A run's samples and features once more, from its data and its store: nothing is extracted, and no backbone is loaded."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache import FeatureStore, Ragged
+from extract import Features, Samples
+from pipelines.columns import read_columns
+from pipelines.config import Config, load_config
+from pipelines.errors import RunError, UsageError
+from pipelines.extract import Extraction, load_data
+from pipelines.task import Task, make_task
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """A run's config, its samples and features, and the task they make."""
+
+    config: Config
+    extraction: Extraction
+    task: Task
+    outputs: tuple[str, ...]
+
+
+def read_config(run: Path) -> Config:
+    """Read a run's config.
+
+    Raises
+    ------
+    UsageError
+        If the folder is no run.
+    """
+    if not (run / "metrics.json").is_file():
+        raise UsageError(f"{run}: is not a run folder (it has no metrics.json); `headstart train` makes one")
+    return load_config(run / "config.yaml")
+
+
+def recall(run: Path, store: str | None = None) -> Recalled:
+    """Find what a run's winner was trained on.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    store
+        Feature store to use instead of the run's.
+
+    Raises
+    ------
+    HeadstartError
+        If the data cannot be read any more, or the store lacks their features; in one line.
+    """
+    config = read_config(run)
+    recipe, outputs = _used(run)
+    samples = load_data(config.data)
+    place = FeatureStore(store or config.store)
+    features = recall_features(samples, place, recipe, outputs)
+    extraction = Extraction(samples, [features], 0.0)
+    return Recalled(config, extraction, make_task(extraction, config), outputs)
+
+
+def recall_features(samples: Samples, store: FeatureStore, recipe: str, outputs: tuple[str, ...]) -> Features:
+    """Return the features of those samples of which the store holds all of some outputs.
+
+    Raises
+    ------
+    RunError
+        If it holds them of none.
+    """
+    found = store.find_recipe(recipe)
+    for candidate in (samples, samples.as_files()):  # texts are the paths of images for a backbone that takes these alone
+        admitted = candidate.admit(candidate.kind or "text")
+        missing = store.missing(found, admitted.keys, outputs)
+        if len(missing) and not missing.all():
+            held = int((~missing).sum())
+            return Features(
+                store, found, outputs, admitted.keys[~missing], admitted.rows[~missing], [], len(samples), held, 0, False, 0.0
+            )
+    raise RunError(
+        f"{store.path}: holds no features of {samples.name} under recipe {recipe[:12]}; `headstart extract` makes them"
+    )
+
+
+def plain_features(features: Features, outputs: tuple[str, ...], rows: np.ndarray) -> np.ndarray:
+    """Read features `[n, d]` of samples by their positions in the source; of tokens their means."""
+    X = read_columns(features, outputs, rows).X
+    if isinstance(X, Ragged):
+        return np.stack([np.asarray(X[number]).mean(axis=0) for number in range(len(X))])
+    return np.asarray(X)
+
+
+def _used(run: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the recipe and outputs of a run's first head."""
+    for folder in (run / "head", run / "head-1"):
+        try:
+            expects = json.loads((folder / "head.json").read_text(encoding="utf-8"))["expects"]
+            outputs = expects.get("outputs") or [expects["output"]]
+            return str(expects["recipe"]), tuple(str(name) for name in outputs)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{folder}: does not say what its head was trained on") from error
+    raise RunError(f"{run}: holds no head")
