@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pipelines.trials import Trial
@@ -83,6 +84,13 @@ def as_png(figure: Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=144, facecolor="white", bbox_inches="tight", pad_inches=0.15)
     return file.getvalue()
+
+
+def as_pixels(figure: Figure) -> np.ndarray:
+    """Return a figure's pixels `[h, w, 3]` uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def as_data_uri(png: bytes) -> str:
