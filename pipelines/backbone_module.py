@@ -8,11 +8,13 @@ import torch
 from PIL import Image
 from torch import nn
 
+from cache import Recipe
 from extract import BackboneSpec, Output, Samples, UnusableSampleError, find_backbone
 from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.code_identity import digest_state
 from extract.backbones.registry import adapter_of
 from extract.devices import choose_device, choose_precision
+from extract.extractor import make_recipe
 from extract.images import ImageFile, ImageText
 from extract.outputs import parse_outputs
 from extract.pooling import Tokens
@@ -78,6 +80,11 @@ class BackboneModule(nn.Module):
     def kind(self) -> str:
         """The kind of samples it takes."""
         return self.checkpoint.offer.takes
+
+    @property
+    def recipe(self) -> Recipe:
+        """All that determines its features, as long as it is as it was loaded."""
+        return make_recipe(self.checkpoint, self.spec, self.spec.precision)
 
     @property
     def device(self) -> torch.device:

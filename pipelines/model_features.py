@@ -73,7 +73,7 @@ def features_of(
                 device=str(backbone.device),
                 keep_table=keep,
                 progress=progress,
-                loaded=backbone.adapter,
+                loaded={backbone.recipe.id: backbone.adapter},
             )
         if not len(found.rows):
             raise TrainingError(
