@@ -102,7 +102,7 @@ def distribution_figure(features: np.ndarray, labels: Sequence[Any] | None, most
     figure = Figure(figsize=(9, 2.3 * rows + 0.5), layout="constrained")
     panels = np.atleast_1d(figure.subplots(rows, across)).ravel()
     for axes, (name, values) in zip(panels, columns, strict=False):
-        bins = np.histogram_bin_edges(values, bins=30)
+        bins = _bins(values)
         groups = [("", values)] if told is None else [(cls, values[told == cls]) for cls in names[:_MANY]]
         for (cls, part), colour in zip(groups, _colours(len(groups)), strict=True):
             axes.hist(part, bins, density=True, histtype="stepfilled", alpha=0.35, color=colour, label=_short(cls))
@@ -146,6 +146,15 @@ def save_figure(figure: Figure, path: str | Path | None) -> Figure:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=144, facecolor="white", bbox_inches="tight", pad_inches=0.15)
     return figure
+
+
+def _bins(values: np.ndarray) -> np.ndarray:
+    """Return the edges of 30 bins; values that are all but equal, as norms may be, fill the middle one."""
+    low, high = float(values.min()), float(values.max())
+    if high - low <= 1e-4 * max(abs(low), abs(high)):
+        margin = 0.1 * max(abs(low), abs(high)) or 1.0
+        low, high = low - margin, high + margin
+    return np.linspace(low, high, 31)
 
 
 def _importance(features: np.ndarray, labels: np.ndarray | None) -> np.ndarray:

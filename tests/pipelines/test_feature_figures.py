@@ -53,7 +53,12 @@ def test_the_features_that_tell_classes_apart_come_first():
     titles = [axes.get_title(loc="left") for axes in distribution_figure(features, LABELS, most=2).axes]
     assert titles[0] == "feature 3"
     assert "norm" in titles
-    assert distribution_figure(np.ones((4, 2)), None).axes
+
+
+def test_features_of_one_length_have_a_picture():
+    unit = TWO / np.linalg.norm(TWO, axis=1, keepdims=True)
+    assert distribution_figure(unit.astype(np.float32), LABELS).axes
+    assert distribution_figure(np.zeros((4, 2)), None).axes
 
 
 def test_accuracies_have_a_panel_of_their_own():
