@@ -1,6 +1,7 @@
 """Frozen features, a partly unfrozen backbone, or full fine-tuning: what each reaches on the same data, and what it costs.
 
-The three models learn from the same samples and answer for the same test samples. Writes `comparison.png`.
+The three models learn from the same samples and answer for the same test samples. The first one's training time includes the
+extraction of features, which the second one finds in the store. Writes `comparison.png`.
 
 `python experiments/comparison_study.py` takes one to two minutes on two processors. `--samples 5000 --epochs 3` and a GPU make
 it a fair fight for fine-tuning, which needs more of both.
