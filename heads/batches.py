@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,6 +16,38 @@ BYTES_AT_ONCE = 32 << 20
 SAMPLES_TO_MEASURE = 64
 
 Inputs = tuple[torch.Tensor, ...]
+
+
+class Part(Protocol):
+    """Some samples on their way into a model."""
+
+    def __len__(self) -> int:
+        """Count them."""
+        ...
+
+    def take(self, rows: torch.Tensor | slice) -> "Part":
+        """Return some of them."""
+        ...
+
+    def inputs(self) -> tuple[Any, ...]:
+        """Return what a model is called with."""
+        ...
+
+
+class Batches(Protocol):
+    """What the training loop asks of the samples: `FeatureBlocks`, or anything else that gives them in such ways."""
+
+    def __len__(self) -> int:
+        """Count them."""
+        ...
+
+    def in_order(self) -> Iterator[Part]:
+        """Give every sample once, in order, a part at a time."""
+        ...
+
+    def shuffled(self, batch: int, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, Part]]:
+        """Give every sample once in drawn batches, with their places `[b]` among the samples."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Optimizers and learning-rate schedules by name; all of them torch's own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ BY_EPOCH = ("plateau", "step")
 
 
 def make_optimizer(
-    name: str, parameters: Iterable[torch.nn.Parameter], lr: float, weight_decay: float, momentum: float
+    name: str, parameters: Iterable[torch.nn.Parameter | Mapping[str, Any]], lr: float, weight_decay: float, momentum: float
 ) -> torch.optim.Optimizer:
     """Return AdamW (Loshchilov and Hutter 2019), SGD with Nesterov's momentum, or L-BFGS with a strong Wolfe line search."""
     if name == "adamw":

@@ -193,7 +193,7 @@ accumulate, mixup, ema, checkpoint
         settings = {name: value for name, value in self.get_params().items() if name not in NOT_IN_MARK}
         parts = [data, watched] if watched is not None else [data]
         tensors = [*self.module_.state_dict().values(), *(tensor for part in parts for tensor in (part.y, part.weight))]
-        rows = [part.features.rows for part in parts]
+        rows = [part.features.rows for part in parts if isinstance(part.features, FeatureBlocks)]
         arrays = [self.mean_, self.scale_, *rows, *(tensor.cpu().numpy() for tensor in tensors)]
         return fingerprint(f"{type(self).__name__} {settings} {seed}", arrays)
 

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,23 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from heads.batches import FeatureBlocks, Rows, TokenRows
+from heads.batches import Batches, Part, Rows
 from heads.callbacks import Callback, History, TrainingState
 from heads.checkpoints import load_checkpoint, save_checkpoint
 from heads.losses import Loss, mixed
 from heads.plan import TrainingPlan
 from heads.schedules import BY_EPOCH, make_optimizer, make_schedule
 
-Batch = tuple[torch.Tensor, Rows | TokenRows]
+Batch = tuple[torch.Tensor, Part]
+Groups = Sequence[Mapping[str, Any]]
+"""Parameters with settings of their own, as torch's optimizers take them: `{"params": [...], "lr": 1e-5}`."""
 
 
 @dataclass(frozen=True)
 class Data:
     """Features, targets `[n]` or `[n, c]`, and weights `[n]`; the last two on the features' device."""
 
-    features: FeatureBlocks
+    features: Batches
     y: torch.Tensor
     weight: torch.Tensor
 
@@ -44,6 +46,7 @@ def train(
     score: Callable[[torch.Tensor], float] | None = None,
     callbacks: Sequence[Callback] = (),
     fingerprint: str = "",
+    groups: Groups | None = None,
 ) -> History:
     """Train a model in place and leave it with its best weights.
 
@@ -66,13 +69,15 @@ def train(
         Told what happens.
     fingerprint
         Tells this training from others, for its checkpoint.
+    groups
+        Learning rates of parts of the model; by default every parameter that takes a gradient learns at the plan's.
 
     Raises
     ------
     FloatingPointError
         If the loss is no number any more.
     """
-    return _Training(model, data, validation, plan, loss, seed, score, callbacks, fingerprint).run()
+    return _Training(model, data, validation, plan, loss, seed, score, callbacks, fingerprint, groups).run()
 
 
 def lost_training(loss: float, epoch: int) -> FloatingPointError:
@@ -80,14 +85,14 @@ def lost_training(loss: float, epoch: int) -> FloatingPointError:
     return FloatingPointError(f"the loss is {loss} in epoch {epoch}; lower `lr` or set `clip_norm`")
 
 
-def outputs(model: nn.Module, features: FeatureBlocks) -> torch.Tensor:
+def outputs(model: nn.Module, features: Batches) -> torch.Tensor:
     """Return a model's outputs `[n, c]`; those of a sample's views are averaged."""
     model.eval()
     with torch.inference_mode():
         return torch.cat([_all_views(model, part) for part in features.in_order()])
 
 
-def _all_views(model: nn.Module, part: Rows | TokenRows) -> torch.Tensor:
+def _all_views(model: nn.Module, part: Part) -> torch.Tensor:
     if isinstance(part, Rows) and part.X.ndim == 3:
         views = part.X.shape[1]
         averaged: torch.Tensor = model(part.X.flatten(0, 1)).unflatten(0, (-1, views)).mean(dim=1)
@@ -108,12 +113,13 @@ class _Training:
         score: Callable[[torch.Tensor], float] | None,
         callbacks: Sequence[Callback],
         fingerprint: str,
+        groups: Groups | None,
     ) -> None:
         self.model, self.data, self.validation, self.plan, self.loss = model, data, validation, plan, loss
         self.score, self.callbacks, self.fingerprint = score, callbacks, fingerprint
         self.plain_loss = loss.plain()
         self.trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = make_optimizer(plan.optimizer, self.trainable, plan.lr, plan.weight_decay, plan.momentum)
+        optimizer = make_optimizer(plan.optimizer, groups or self.trainable, plan.lr, plan.weight_decay, plan.momentum)
         samples_a_step = len(data) if plan.optimizer == "lbfgs" else plan.batch_size * plan.accumulate
         steps = math.ceil(len(data) / samples_a_step) * plan.max_epochs
         self.schedule = make_schedule(plan.schedule, optimizer, steps, plan.warmup, plan.factor, plan.every)
@@ -209,7 +215,7 @@ class _Training:
         self.state.step += 1
         return first[0]
 
-    def _batch_loss(self, places: torch.Tensor, part: Rows | TokenRows) -> torch.Tensor:
+    def _batch_loss(self, places: torch.Tensor, part: Part) -> torch.Tensor:
         places = places.to(self.data.weight.device)
         y, weight = self.data.y[places], self.data.weight[places]
         inputs = part.inputs()

@@ -9,14 +9,16 @@ from typing import Any
 from extract.ranks import Rank
 from pipelines.config import Config, load_config
 from pipelines.errors import UsageError
-from pipelines.extract import extract_config
+from pipelines.extract import Extraction, extract_config
+from pipelines.trackers import check_trackers
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What an experiment gave: the config it was, the result, and what `metrics.json` holds."""
+    """What an experiment gave: the config it was, the features, the result, and what `metrics.json` holds."""
 
     config: Config
+    extraction: Extraction
     result: Any
     metrics: dict[str, Any]
 
@@ -52,6 +54,7 @@ def run_experiment(
     by_folder = config.data.path is not None and Path(config.data.path).is_dir()  # its folders are the classes
     if config.data.label is None and not by_folder:
         raise UsageError(f"{config.where('data')}: training needs a label column; name it as `data.label`")
+    check_trackers(config.trackers)
     # scikit-learn and torch are imported from here on
     from pipelines.report import write_report
     from pipelines.report.figures import write_figures
@@ -82,4 +85,9 @@ def run_experiment(
         write_report(place, config, extraction, task, result.selected.recipe, result.selected.outputs)
 
     metrics = write_run(folder, config, extraction, task, result, store or config.store, seconds, report)
-    return Experiment(config, result, metrics)
+    experiment = Experiment(config, extraction, result, metrics)
+    if config.trackers:
+        from pipelines.tracking import track_experiment
+
+        track_experiment(experiment, config.trackers)
+    return experiment

@@ -9,7 +9,7 @@ from torch.utils.data import default_collate
 
 from extract.backbones.base import Backbone, Batch, Prepared, freeze
 from extract.backbones.checkpoint import Checkpoint
-from extract.backbones.loading import autocast
+from extract.backbones.loading import autocast, without_graph
 from extract.backbones.spec import BackboneSpec
 from extract.backbones.vision import fetch, picture_of
 from extract.errors import BackboneError, UnusableSampleError
@@ -55,7 +55,7 @@ class ModuleAdapter(Backbone):
         return dict(batch) if isinstance(batch, Mapping) else {_ALONE: batch}
 
     def forward(self, batch: Batch, outputs: Sequence[Output]) -> Mapping[str, torch.Tensor]:
-        with torch.inference_mode(), autocast(self.device, self.precision):
+        with without_graph(self.model), autocast(self.device, self.precision):
             result = self.model(batch[_ALONE]) if _ALONE in batch else self.model(**batch)
         return _named(result, self.own, outputs)
 

@@ -1,8 +1,8 @@
-"""Loading: one line for whatever a library says when it fails; autocast for the forward pass."""
+"""Loading: one line for whatever a library says when it fails; the contexts of the forward pass."""
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -35,6 +35,11 @@ def loading(checkpoint: Checkpoint) -> Iterator[None]:
             transformers.utils.logging.set_verbosity(verbosity)
         if hidden:
             transformers.utils.logging.enable_progress_bar()
+
+
+def without_graph(model: torch.nn.Module) -> AbstractContextManager[Any]:
+    """Return the context of a forward pass: inference mode, unless somebody has unfrozen a part of the model to train it."""
+    return nullcontext() if any(parameter.requires_grad for parameter in model.parameters()) else torch.inference_mode()
 
 
 def autocast(device: str, precision: str) -> torch.autocast:

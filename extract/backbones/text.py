@@ -12,7 +12,7 @@ import torch
 from extract.backbones.base import Backbone, Batch, Prepared, freeze
 from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.find_tokenizer import find_tokenizer
-from extract.backbones.loading import autocast, loading
+from extract.backbones.loading import autocast, loading, without_graph
 from extract.backbones.spec import BackboneSpec
 from extract.backbones.tokens import PLACES, REAL, Cutting, make_cutting
 from extract.errors import BackboneError, NoSuchBackboneError
@@ -76,7 +76,7 @@ class TextBackbone(Backbone):
     def forward(self, batch: Batch, outputs: Sequence[Output]) -> Mapping[str, torch.Tensor | Tokens]:
         deep = any(output.layer not in (None, self.layers) for output in outputs)
         inputs = {name: tensor for name, tensor in batch.items() if name in self._accepted}
-        with torch.inference_mode():
+        with without_graph(self.model):
             if PLACES in batch:
                 states, mask = self._run_windows(inputs, batch[PLACES], deep), batch[REAL]
             else:

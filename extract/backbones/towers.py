@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 
 from extract.backbones.base import Backbone, Batch, Prepared, freeze
-from extract.backbones.loading import autocast
+from extract.backbones.loading import autocast, without_graph
 from extract.backbones.vision import DecodeImage, Seen, fetch, pick
 from extract.images import ImageText
 from extract.outputs import Output
@@ -57,7 +57,7 @@ class TextTower(Backbone):
 
     def forward(self, batch: Batch, outputs: Sequence[Output]) -> Mapping[str, torch.Tensor | Tokens]:
         layers = {output.layer for output in outputs if output.layer is not None}
-        with torch.inference_mode():
+        with without_graph(self.model):
             with autocast(self.device, self.precision):
                 seen = self.read(batch["ids"], batch["mask"], layers)
             return {output.name: pick(seen, output) for output in outputs}
@@ -111,7 +111,7 @@ class ImageTextBackbone(Backbone):
 
     def forward(self, batch: Batch, outputs: Sequence[Output]) -> Mapping[str, torch.Tensor | Tokens]:
         layers = {output.layer for output in outputs if output.layer is not None}
-        with torch.inference_mode():
+        with without_graph(self.model):
             with autocast(self.device, self.precision):
                 seen = self.take_in(batch["pixels"], batch["ids"], batch["mask"], layers)
             return {output.name: pick(seen, output) for output in outputs}

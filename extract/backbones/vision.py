@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from extract.backbones.base import Backbone, Batch, Prepared, freeze
-from extract.backbones.loading import autocast
+from extract.backbones.loading import autocast, without_graph
 from extract.decoding import decode
 from extract.errors import BackboneError, UnusableSampleError
 from extract.images import DatasetItem, ImageCell
@@ -89,7 +89,7 @@ class ImageBackbone(Backbone):
 
     def forward(self, batch: Batch, outputs: Sequence[Output]) -> Mapping[str, torch.Tensor | Tokens]:
         layers = {output.layer for output in outputs if output.layer is not None}
-        with torch.inference_mode():
+        with without_graph(self.model):
             with autocast(self.device, self.precision):
                 seen = self.look(batch["pixels"], layers)
             return {output.name: pick(seen, output) for output in outputs}

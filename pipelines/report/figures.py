@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from heads.trained import TrainedHead
@@ -95,6 +96,13 @@ def write_figures(folder: Path, config: Config, result: Result) -> None:
     for name, figure in drawn.items():
         place = folder / "figures" / f"{name}.png"
         figure.savefig(place, dpi=144, facecolor="white", bbox_inches="tight", pad_inches=0.15)
+
+
+def as_pixels(figure: Figure) -> np.ndarray:
+    """Return a figure's pixels `[h, w, 3]` uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _short(name: str) -> str:

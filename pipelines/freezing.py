@@ -1,0 +1,120 @@
+"""Which parts of a module learn: its blocks, parts by name, frozen parts kept in evaluation mode, learning rates by depth."""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import nn
+
+from pipelines.errors import UsageError
+
+LAYER_DECAY = 0.9
+"""What a block's learning rate is to that of the block above it (Howard and Ruder 2018; Sun et al. 2019)."""
+
+_NUMBERED = re.compile(r"(?P<series>.*?)(?P<number>\d+)")
+
+
+def find_blocks(module: nn.Module) -> list[str]:
+    """Return the names of a module's blocks, from the input upwards.
+
+    They are the list or sequence of modules that holds the most parameters (`encoder.layer.0`, ...), or children whose
+    names go on by a number (`layer1`, ...). Empty where there is nothing of the kind.
+    """
+    best: list[str] = []
+    most = 0
+    for name, part in module.named_modules():
+        for series in _series(part):
+            size = sum(parameter.numel() for child in series for parameter in part.get_submodule(child).parameters())
+            if size > most:
+                best, most = [f"{name}.{child}" if name else child for child in series], size
+    return best
+
+
+def find_parts(module: nn.Module, name: str | int) -> list[nn.Parameter]:
+    """Return the parameters of the parts of a module that a name means.
+
+    Parameters
+    ----------
+    module
+        A backbone.
+    name
+        A part's name as in `named_modules` or `named_parameters`, or the end of it (`layer.11`, `encoder.layer.11.output`),
+        which may fit several; or a block's number, from 0 at the input, or from -1 at the top.
+
+    Raises
+    ------
+    UsageError
+        If there is no such part, with the nearest names.
+    """
+    blocks = find_blocks(module)
+    if isinstance(name, int) or re.fullmatch(r"-?\d+", name):
+        number = int(name)
+        if not -len(blocks) <= number < len(blocks):
+            raise UsageError(f"there is no block {number}; {_blocks_are(blocks)}")
+        name = blocks[number]
+    parts = dict(module.named_modules())
+    found = [part for full, part in parts.items() if full and f".{full}".endswith(f".{name}")]
+    parameters = [parameter for part in found for parameter in part.parameters()]
+    parameters += [parameter for full, parameter in module.named_parameters() if f".{full}".endswith(f".{name}")]
+    if not parameters:
+        ends = {end for full in parts for end in _ends(full)}
+        near = difflib.get_close_matches(name, ends, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(f'`{end}`' for end in near)}? " if near else ""
+        raise UsageError(f"the backbone has no part `{name}`; {hint}{_blocks_are(blocks)}")
+    return list(dict.fromkeys(parameters))
+
+
+def set_training(module: nn.Module, mode: bool, inherited: bool = False) -> None:
+    """Put the parts of a module that learn in training mode if `mode`, and all others in evaluation mode.
+
+    A part learns if all parameters in it take gradients; one without parameters is as the part around it.
+    """
+    parameters = list(module.parameters())
+    learns = all(parameter.requires_grad for parameter in parameters) if parameters else inherited
+    module.training = mode and learns
+    for child in module.children():
+        set_training(child, mode, learns)
+
+
+def rates_by_depth(module: nn.Module, lr: float, decay: float = LAYER_DECAY) -> list[dict[str, Any]]:
+    """Return what learns in a module as an optimizer's groups: the top block at `lr`, every block below at `decay` of the next.
+
+    What stands below the blocks learns as the lowest would below them, what stands above them as the top one.
+    """
+    blocks = [module.get_submodule(name) for name in find_blocks(module)]
+    height = {id(p): number for number, block in enumerate(blocks) for p in block.parameters()}
+    groups: dict[int, list[nn.Parameter]] = {}
+    level = -1
+    for parameter in module.parameters():
+        level = max(level, height.get(id(parameter), -1))
+        if parameter.requires_grad:
+            groups.setdefault(height.get(id(parameter), -1 if level < 0 else len(blocks) - 1), []).append(parameter)
+    top = max(len(blocks) - 1, 0)
+    return [{"params": found, "lr": lr * decay ** (top - at)} for at, found in sorted(groups.items(), reverse=True)]
+
+
+def _series(module: nn.Module) -> Iterator[Sequence[str]]:
+    """Yield the names of children that follow on one another, two at least, each with parameters."""
+    children = [name for name, child in module.named_children() if next(child.parameters(), None) is not None]
+    if isinstance(module, nn.ModuleList | nn.Sequential):
+        if len(children) > 1:
+            yield children
+        return
+    series: dict[str, list[str]] = {}
+    for name in children:
+        match = _NUMBERED.fullmatch(name)
+        if match is not None:
+            series.setdefault(match["series"], []).append(name)
+    yield from (names for names in series.values() if len(names) > 1)
+
+
+def _ends(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    yield from (".".join(parts[start:]) for start in range(len(parts)))
+
+
+def _blocks_are(blocks: Sequence[str]) -> str:
+    if not blocks:
+        return "it has no blocks; `named_modules()` lists its parts"
+    return f"blocks are {blocks[0]} to {blocks[-1]}, or 0 to {len(blocks) - 1}"

@@ -1,0 +1,171 @@
+"""Samples with labels, from whatever a user has: splits, pairs, columns, files, data frames, data sets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from extract import Columns, Samples, load_samples
+from pipelines.errors import TrainingError, UsageError
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Samples, and a label for each (None where it has none); no labels at all where the source has none."""
+
+    samples: Samples
+    labels: Sequence[Any] | None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def take(self, rows: np.ndarray) -> "Labelled":
+        """Return some of them, by their positions `[m]`."""
+        chosen = rows.tolist()
+
+        def of(column: Sequence[Any] | None) -> list[Any] | None:
+            return None if column is None else [column[row] for row in chosen]
+
+        samples = replace(
+            self.samples,
+            inputs=[self.samples.inputs[row] for row in chosen],
+            ids=[self.samples.ids[row] for row in chosen],
+            labels=of(self.samples.labels),
+            splits=of(self.samples.splits),
+            groups=of(self.samples.groups),
+            faults={new: self.samples.faults[old] for new, old in enumerate(chosen) if old in self.samples.faults},
+        )
+        return Labelled(samples, of(self.labels))
+
+
+def read_labelled(data: Any, label: str = "label") -> Labelled:
+    """Read samples, with labels where there are any.
+
+    Parameters
+    ----------
+    data
+        A split of `DatasetLoader.load_dataset`; a file or folder; a mapping of columns, a data frame or a
+        `datasets.Dataset` with the column `label`; `(samples, labels)`; a list of samples, of `(sample, label)` or of mappings;
+        or a torch data set of `(sample, label)`. A tuple of two in a list is a sample with its label, never a text with its
+        pair.
+    label
+        Name of the labels' column.
+
+    Raises
+    ------
+    UsageError
+        If it is nothing of these.
+    """
+    if isinstance(data, Labelled):
+        return data
+    if isinstance(data, Samples):
+        return Labelled(data, data.labels)
+    if isinstance(data, tuple) and len(data) == 2 and _are_columns(*data):
+        return _of_lists(data[0], data[1])
+    if isinstance(data, torch.utils.data.Dataset) and hasattr(data, "__len__"):
+        return _of_dataset(data)
+    if isinstance(data, Sequence) and not isinstance(data, str) and len(data):
+        return _of_items(data, label)
+    if isinstance(data, np.ndarray | torch.Tensor):
+        return Labelled(Samples.of(list(data)), None)
+    columns = Columns(label=label) if isinstance(data, str | Path) or label in _columns_of(data) else Columns()
+    samples = load_samples(data, columns)
+    return Labelled(samples, samples.labels)
+
+
+def with_labels(data: Labelled, what: str) -> Labelled:
+    """Return the samples that have a label.
+
+    Raises
+    ------
+    TrainingError
+        If there is none.
+    """
+    rows = np.flatnonzero([label is not None for label in data.labels or ()])
+    if not len(rows):
+        raise TrainingError(f"{what}: no sample has a label; give (sample, label) pairs, or a column `label`")
+    return data if len(rows) == len(data) else data.take(rows)
+
+
+def find_classes(labels: Sequence[Any], width: int) -> list[Any]:
+    """Return what a model's outputs stand for: the labels, sorted; or 0, 1, ... where the labels are such numbers.
+
+    Raises
+    ------
+    TrainingError
+        If there are more classes than outputs.
+    """
+    found = set(labels)
+    numbers = [_as_number(label) for label in found]
+    if all(number is not None and 0 <= number < width for number in numbers):
+        text = isinstance(next(iter(found)), str)
+        return [str(number) if text else number for number in range(width)]
+    classes = sorted(found, key=str)
+    if len(classes) > width:
+        raise TrainingError(f"the labels hold {len(classes)} classes and the model has {width} outputs; set num_classes")
+    return classes
+
+
+def encode(labels: Sequence[Any], classes: Sequence[Any]) -> np.ndarray:
+    """Return the labels' places `[n]` among the classes; raises `TrainingError` for one that is not there."""
+    places = {name: code for code, name in enumerate(classes)}
+    strange = next((label for label in labels if label not in places), None)
+    if strange is not None:
+        raise TrainingError(f"{strange!r} is no class of this model, which knows {', '.join(map(str, classes))}")
+    return np.array([places[label] for label in labels], dtype=np.int64)
+
+
+def _are_columns(first: Any, second: Any) -> bool:
+    """Tell whether two values are samples and their labels, column beside column."""
+    sized = hasattr(first, "__len__") and hasattr(second, "__len__")
+    return sized and not isinstance(first, str | bytes) and not isinstance(second, str | bytes) and len(first) == len(second)
+
+
+def _of_lists(inputs: Any, labels: Any) -> Labelled:
+    samples = inputs if isinstance(inputs, Samples) else Samples.of(list(inputs))
+    return Labelled(samples, [_plain(label) for label in labels])
+
+
+def _of_items(items: Sequence[Any], label: str) -> Labelled:
+    if all(isinstance(item, Mapping) for item in items):
+        names = list(items[0])
+        return read_labelled({name: [item.get(name) for item in items] for name in names}, label)
+    if all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
+        return _of_lists([item[0] for item in items], [item[1] for item in items])
+    return Labelled(Samples.of(items), None)
+
+
+def _of_dataset(data: Any) -> Labelled:
+    first = data[0] if len(data) else None
+    if isinstance(first, tuple | list) and len(first) == 2 and isinstance(first[0], str | torch.Tensor):
+        return _of_items([data[row] for row in range(len(data))], "label")
+    samples = load_samples(data)
+    return Labelled(samples, samples.labels)
+
+
+def _columns_of(data: Any) -> Sequence[str]:
+    if isinstance(data, Mapping) and not hasattr(data, "column_names"):
+        return list(data)
+    names = getattr(data, "column_names", None)  # of `datasets`, by split where there are several
+    if isinstance(names, Mapping):
+        return [name for part in names.values() for name in part]
+    found = names if names is not None else getattr(data, "columns", None)
+    if found is None:
+        raise UsageError(
+            f"samples cannot come from {type(data).__name__}; give texts or images with labels, a file or a data set"
+        )
+    return [str(name) for name in found]
+
+
+def _plain(label: Any) -> Any:
+    value = label.item() if hasattr(label, "item") else label
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def _as_number(label: Any) -> int | None:
+    if isinstance(label, str):
+        return int(label) if label.isascii() and label.isdigit() and str(int(label)) == label else None
+    return label if isinstance(label, int) and not isinstance(label, bool) else None

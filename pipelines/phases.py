@@ -1,0 +1,126 @@
+"""The two ways in which a trainer trains: a classifier on features that stay the same, or the whole model in the loop."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from heads import Targets
+from heads.batches import FeatureBlocks
+from heads.scaling import Scaling, no_scaling
+from heads.targets import class_weights
+from heads.training import Data
+from pipelines.labelled import Labelled, encode
+from pipelines.model import FeatureBasedModel
+from pipelines.model_features import features_of, usable_rows
+from pipelines.sample_batches import Augment, SampleBatches, collate_for
+
+Say = Callable[[str], None]
+
+
+class Phase(Protocol):
+    """What is trained, and on what.
+
+    Attributes
+    ----------
+    module
+        What the training loop is given.
+    line
+        What is done, for people.
+    """
+
+    module: nn.Module
+    line: str
+
+    def data(self, given: Labelled, class_weight: Any) -> Data:
+        """Return samples and targets as the loop takes them, without those that cannot be used."""
+        ...
+
+
+class ThroughCache:
+    """A phase in which the classifier learns from features that stay the same.
+
+    Parameters
+    ----------
+    model
+        Whose backbone is frozen.
+    train_data
+        What it learns from.
+    batch_size
+        Samples at a time where features are computed here.
+    say
+        Told which samples cannot be used.
+    """
+
+    def __init__(self, model: FeatureBasedModel, train_data: Labelled, batch_size: int, say: Say) -> None:
+        self.model, self.batch_size, self.say = model, batch_size, say
+        self.module = model.classifier
+        self._train_data = train_data
+        self._found = features_of(model, train_data, batch_size, keep=True)
+        self.line = f"the backbone is frozen: training on features that are computed once ({self._found.note})"
+
+    def data(self, given: Labelled, class_weight: Any) -> Data:
+        """Return features, standardised, and targets."""
+        model = self.model
+        found = self._found if given is self._train_data else features_of(model, given, self.batch_size, keep=True)
+        tell_skipped(given, found.skipped, self.say)
+        y, weight = make_targets(model, given, found.rows, class_weight)
+        scaling = no_scaling(found.values, found.values.shape[-1])
+        if model.feature_mean is not None and model.feature_scale is not None:
+            scaling = Scaling(model.feature_mean.cpu().numpy(), model.feature_scale.cpu().numpy())
+        return Data(FeatureBlocks(found.values, np.arange(len(y)), scaling, y.device, len(y)), y, weight)
+
+
+class InTheLoop:
+    """A phase in which every batch goes through the whole model.
+
+    Parameters
+    ----------
+    model
+        What learns.
+    train_data
+        Whose samples are augmented, and no others.
+    batch_size
+        Samples at a time where nothing is learnt.
+    augment
+        Changes a sample when it is drawn, or None.
+    say
+        Told which samples cannot be used.
+    """
+
+    def __init__(
+        self, model: FeatureBasedModel, train_data: Labelled, batch_size: int, augment: Augment | None, say: Say
+    ) -> None:
+        self.model, self.batch_size, self.augment, self.say = model, batch_size, augment, say
+        self.module = model
+        self._train_data = train_data
+        why = "samples are augmented" if model.is_frozen else "parts of the backbone learn"
+        self.line = f"{why}: training with the whole model in the loop"
+
+    def data(self, given: Labelled, class_weight: Any) -> Data:
+        """Return raw samples and targets."""
+        usable = usable_rows(self.model, given)
+        tell_skipped(given, usable.skipped, self.say)
+        y, weight = make_targets(self.model, given, usable.rows, class_weight)
+        augment = self.augment if given is self._train_data else None
+        return Data(SampleBatches(collate_for(self.model.backbone), usable.samples, self.batch_size, augment), y, weight)
+
+
+def make_targets(
+    model: FeatureBasedModel, given: Labelled, rows: np.ndarray, class_weight: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the class codes `[m]` and weights `[m]` of some samples, on the model's device."""
+    device = next(model.classifier.parameters()).device
+    labels, classes = given.labels or (), model.classes or []
+    codes = encode([labels[row] for row in rows.tolist()], classes)
+    weight = class_weights(class_weight, Targets(np.array(classes), codes))
+    return torch.as_tensor(codes, device=device), torch.as_tensor(weight, dtype=torch.float32, device=device)
+
+
+def tell_skipped(given: Labelled, skipped: dict[int, str], say: Say) -> None:
+    """Say in a line how many samples are left out, with the first one's place and reason."""
+    if skipped:
+        row, reason = next(iter(sorted(skipped.items())))
+        say(f"{len(skipped)} of {len(given)} samples cannot be used, the first at {given.samples.ids[row]}: {reason}")
