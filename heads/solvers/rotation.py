@@ -167,7 +167,8 @@ def rotate(
     gram = rows.gram(dtype).to(dtype)
     variances, vectors = torch.linalg.eigh(gram[chosen])
     kept = variances > variances[-1].clamp(min=0) * NOISE * len(chosen) ** 0.5 * torch.finfo(dtype).eps
-    turn = vectors[:, kept] / variances[kept].sqrt()
+    kept[-1] = True  # one axis stays where all samples are the same, and says nothing
+    turn = vectors[:, kept] / variances[kept].clamp(min=torch.finfo(dtype).tiny).sqrt()
     mean = shift if scaling is None else (shift - torch.as_tensor(scaling.mean, device=device).double()) * factor
     rotation = Rotation(mean, turn, rows, torch.ones_like(turn[0]))
     return RotatedFeatures(torch.cat([product(gram, turn), ones], dim=1), rotation)

@@ -5,7 +5,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from heads import LinearHead
+from heads import LinearHead, SweepCV
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
@@ -80,3 +80,12 @@ def test_with_more_features_than_samples_the_minimum_is_the_same(blobs, standard
     head = LinearHead(standardize=standardize).fit(X[few], y[few])
     assert head.coef_.shape == (3, 300)
     np.testing.assert_allclose(head.predict_proba(X[rest]), reference.predict_proba(X[rest]), atol=1e-5)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_features_that_are_the_same_for_all_samples_leave_the_share_of_the_classes(standardize):
+    X, y = np.full((20, 64), 0.3, np.float32), ["a"] * 15 + ["b"] * 5
+    head = LinearHead(standardize=standardize).fit(X, y)
+    np.testing.assert_allclose(head.predict_proba(X), [[0.75, 0.25]] * 20, atol=1e-3)
+    sweep = SweepCV(LinearHead(standardize=standardize), {"C": [0.1, 1.0]}, cv=5, error_score="raise").fit(X, y)
+    assert sweep.cv_results_["mean_test_score"].tolist() == [0.75, 0.75]
