@@ -27,6 +27,11 @@ from pipelines.combinations import shorten
 out = Console(soft_wrap=False, highlight=False)
 err = Console(stderr=True, highlight=False)
 
+LEFT_TO_THE_REPORT = {f"{name}_{mean}" for name in ("precision", "recall") for mean in ("micro", "macro", "weighted")} | {
+    "f1_micro"
+}
+"""Metrics of classes that follow from the others well enough; the report and `metrics.json` have them all."""
+
 
 class Bars:
     """Progress bars for extraction and for trials.
@@ -187,8 +192,11 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
             (0, 4),
         )
     )
+    left = LEFT_TO_THE_REPORT if metrics["task"] == "classification" else set()
     tested = [
-        (name, Text(f"{e['value']:.4f}", "bold"), f"{e['low']:.4f} to {e['high']:.4f}") for name, e in metrics["test"].items()
+        (name, Text(f"{e['value']:.4f}", "bold"), f"{e['low']:.4f} to {e['high']:.4f}")
+        for name, e in metrics["test"].items()
+        if name not in left
     ]
     _show_choice(metrics)
     samples = metrics["samples"]["test"]
