@@ -10,6 +10,7 @@ from pipelines.combinations import shorten
 from pipelines.console import note, out, seconds, table
 from pipelines.runs import RunEntry
 
+_HEADINGS = ("run", "head", "features", "validation", "test")
 ESTIMATES = {"logme": "LogME", "h_score": "H-score", "knn": "k-NN"}
 
 
@@ -40,10 +41,8 @@ def show_ranking(ranking: Mapping[str, Any]) -> None:
 
 def show_runs(found: Sequence[RunEntry], folder: Path) -> None:
     """List runs, newest first."""
-    rows = [(Path(entry.run).name, (entry.time or "")[:16].replace("T", " "), *_outcome(entry)) for entry in found]
-    if rows:
-        headings = ("run", "made", "head", "backbone", "output", "validation", "test", "95% interval")
-        out.print(table(headings, rows, f"Runs in {folder}", (5, 6)))
+    if found:
+        out.print(table(_HEADINGS, [_line(entry) for entry in found], f"Runs in {folder}, newest first", (3,)))
     else:
         out.print(f"no runs in {folder}; `headstart train` makes one")
 
@@ -51,8 +50,7 @@ def show_runs(found: Sequence[RunEntry], folder: Path) -> None:
 def show_run_comparison(compared: Mapping[str, Any]) -> None:
     """Show runs, and each against the first."""
     entries = [RunEntry(**entry) for entry in compared["runs"]]
-    rows = [(Path(entry.run).name, *_outcome(entry)) for entry in entries]
-    out.print(table(("run", "head", "backbone", "output", "validation", "test", "95% interval"), rows, "Runs", (4, 5)))
+    out.print(table(_HEADINGS, [_line(entry) for entry in entries], "Runs", (3,)))
     shared = [name for name in entries[0].test if all(name in entry.test for entry in entries)]
     values = [(name, *(f"{entry.test[name]['value']:.4f}" for entry in entries)) for name in shared]
     out.print(table(("metric", *(Path(entry.run).name for entry in entries)), values, "On test", range(1, 1 + len(entries))))
@@ -88,16 +86,14 @@ def show_config(written: Mapping[str, Any]) -> None:
     out.print(Text.assemble("config: ", (written["config"], "bold"), f"  (then: headstart train {written['config']})"))
 
 
-def _outcome(entry: RunEntry) -> tuple[str, ...]:
-    best = next(iter(entry.test), None)
-    tested = entry.test[best] if best is not None else None
+def _line(entry: RunEntry) -> tuple[str, ...]:
+    tested = next(iter(entry.test.values()), None)
     return (
+        Path(entry.run).name,
         entry.head.rpartition(".")[2],
-        entry.backbone.rpartition(":")[2],
-        shorten(tuple(entry.output.split("+"))),
-        "" if entry.validation is None else f"{entry.validation:.4f}",
-        "" if tested is None else f"{tested['value']:.4f}",
-        "" if tested is None else f"{tested['low']:.4f} to {tested['high']:.4f}",
+        f"{entry.backbone.rpartition(':')[2]} {shorten(tuple(entry.output.split('+')))}",
+        "" if entry.validation is None else f"{entry.validation:.3f}",
+        "" if tested is None else f"{tested['value']:.3f} ({tested['low']:.3f} to {tested['high']:.3f})",
     )
 
 
