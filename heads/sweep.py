@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
 from sklearn.utils import _safe_indexing
@@ -117,7 +117,7 @@ class SweepCV(GridSearchCV):
         self, trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, folds: Sequence[Any]
     ) -> Iterator[tuple[int, list[FoldScore]]]:
         engine = find_engine(self.estimator)
-        task = None if engine is None else read_task(X, y, weight, folds)
+        task = None if engine is None else read_task(X, y, weight, folds, is_regressor(self.estimator))
         if engine is None or task is None:
             return
         heads = {number: head for number, params in enumerate(trials) if (head := _make(self.estimator, params)) is not None}

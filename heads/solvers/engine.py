@@ -13,7 +13,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, check_array
 
 from heads.metrics import CONFUSION_METRICS, confusion_metric
-from heads.targets import encode_labels
+from heads.targets import Targets, encode_labels, encode_targets
 
 Split = tuple[np.ndarray, np.ndarray]
 
@@ -29,7 +29,8 @@ class FoldTask:
     features
         `[n, d]`, the same as plain numbers.
     classes, codes
-        `[c]`, sorted, and `[n]`.
+        `[c]`, sorted, and `[n]`; an indicator `[n, c]` (bool) where samples may have several classes. No classes, and an
+        indicator `[n, 0]`, where y are numbers.
     weight
         `[n]`, or None.
     folds
@@ -44,6 +45,11 @@ class FoldTask:
     weight: np.ndarray | None
     folds: Sequence[Split]
 
+    @property
+    def single(self) -> bool:
+        """Whether every sample has one class."""
+        return self.codes.ndim == 1
+
     @cached_property
     def fold_weights(self) -> np.ndarray:
         """Weights `[f, n]`: how often a fold trains on a sample, times the sample's own weight."""
@@ -52,7 +58,9 @@ class FoldTask:
 
     @cached_property
     def fold_classes(self) -> list[tuple[int, ...]]:
-        """The codes that each fold trains on."""
+        """The codes that each fold trains on; of several labels a sample, all."""
+        if not self.single:
+            return [tuple(range(len(self.classes)))] * len(self.folds)
         return [tuple(np.unique(self.codes[train]).tolist()) for train, _ in self.folds]
 
 
@@ -63,14 +71,14 @@ class Solved:
     Attributes
     ----------
     predicted
-        Codes `[t]` of the classes predicted for the fold's test samples.
+        Codes `[t]` of the classes predicted for the fold's test samples, or None: then the head predicts.
     head
         Gives the fitted head.
     error
         What fitting it alone would have raised, or None.
     """
 
-    predicted: np.ndarray
+    predicted: np.ndarray | None
     head: Callable[[], BaseEstimator]
     error: Exception | None = None
 
@@ -87,18 +95,30 @@ class Engine(Protocol):
         ...
 
 
-def read_task(X: Any, y: Any, weight: np.ndarray | None, folds: Sequence[tuple[Any, Any]]) -> FoldTask | None:
-    """Prepare data for an engine; None where they are not plain features with one class a sample: those go one by one."""
+def read_task(
+    X: Any, y: Any, weight: np.ndarray | None, folds: Sequence[tuple[Any, Any]], numbers: bool = False
+) -> FoldTask | None:
+    """Prepare data for an engine; None where they are not plain features with labels or, if `numbers`, with numbers.
+
+    Then all trials go one by one, and so they do where a fold has nothing to learn or nothing to be judged on.
+    """
     try:
         features = check_array(X, dtype=(np.float64, np.float32))
-        classes, codes = encode_labels(np.asarray(y))
+        classes, codes = (np.zeros(0), np.zeros((len(features), 0), bool)) if numbers else _read_labels(np.asarray(y))
         weight = None if weight is None else _check_sample_weight(weight, features, ensure_non_negative=True)
     except (TypeError, ValueError):
         return None
     splits = [(_positions(train, len(codes)), _positions(test, len(codes))) for train, test in folds]
     task = FoldTask(X, y, features, classes, codes, weight, splits)
-    learnable = all(len(found) > 1 for found in task.fold_classes) and (task.fold_weights.sum(axis=1) > 0).all()
-    return task if learnable and all(len(test) for _, test in splits) else None
+    learnable = not task.single or all(len(found) > 1 for found in task.fold_classes)
+    weighty = (task.fold_weights.sum(axis=1) > 0).all()
+    return task if learnable and weighty and all(len(test) for _, test in splits) else None
+
+
+def _read_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return classes and codes; sets of labels are refused, since what classes there are differs between folds."""
+    targets = encode_targets(y) if y.ndim == 2 and y.shape[1] > 1 else Targets(*encode_labels(y))
+    return targets.classes, targets.values
 
 
 def known_scores(scoring: Any) -> Mapping[str, str] | None:
@@ -110,12 +130,12 @@ def known_scores(scoring: Any) -> Mapping[str, str] | None:
 
 
 def score_solved(solved: Solved, fold: int, task: FoldTask, scorer: Any, known: Mapping[str, str] | None) -> dict[str, float]:
-    """Score a trial on one fold: by its confusion matrix where that is enough, else by scikit-learn's scorer."""
+    """Score a trial on one fold: by its predictions' confusion matrix where that is enough, else by scikit-learn's scorer."""
     if solved.error is not None:
         raise solved.error
     test = task.folds[fold][1]
     weight = None if task.weight is None else task.weight[test]
-    if known is None:
+    if known is None or solved.predicted is None:
         weighted = {} if weight is None else {"sample_weight": weight}
         found = scorer(solved.head(), _safe_indexing(task.X, test), task.y[test], **weighted)
         return found if isinstance(found, dict) else {"score": found}

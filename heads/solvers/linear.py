@@ -2,24 +2,23 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import compute_class_weight
-from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from heads.linear import LinearHead
 from heads.solvers.engine import FoldTask, Solved
+from heads.solvers.found import Found
+from heads.solvers.labels import are_solvable, solve_labels
 from heads.solvers.logistic import Solution, solve_logistic
 from heads.solvers.losses import BinaryLoss, SoftmaxLoss
 from heads.solvers.products import product
-from heads.solvers.rotation import RotatedFeatures, Rotation, rotate
+from heads.solvers.rotation import RotatedFeatures, rotate
 from heads.solvers.stack import Problems
 
 PARAMETERS = {"C", "standardize", "whiten", "class_weight", "tol", "max_iter"}
@@ -31,7 +30,8 @@ class LinearEngine:
     """Solves `LinearHead` trials together.
 
     A trial's objective is within 1e-3 of the minimum, relative; the classes predicted are those of a head fitted alone but
-    for samples on a border between classes (about one in ten thousand). The arithmetic is float32.
+    for samples on a border between classes (about one in ten thousand). The arithmetic is float32. Where samples may have
+    several labels, each label of each trial is a problem of its own in the same stack (`labels`).
     """
 
     def takes(self, head: LinearHead, task: FoldTask) -> bool:
@@ -39,6 +39,7 @@ class LinearEngine:
         named = set(head.class_weight) if isinstance(head.class_weight, dict) else set()
         return (
             set(head.get_params()) == PARAMETERS
+            and (task.single or are_solvable(head, task))
             and not head.standardize
             and head.whiten is None
             and (head.class_weight is None or head.class_weight == "balanced" or isinstance(head.class_weight, dict))
@@ -63,16 +64,6 @@ class LinearEngine:
             yield number, [solved[number, fold] for fold in range(len(task.folds))]
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A solved problem in its features' axes; the weights on features, which may be many, are made when they are asked for."""
-
-    classes: np.ndarray
-    rotated: torch.Tensor
-    rotation: Rotation
-    iterations: int
-
-
 def solve_stack(
     heads: Sequence[LinearHead],
     numbers: Sequence[int],
@@ -81,7 +72,9 @@ def solve_stack(
     features: RotatedFeatures,
     task: FoldTask,
 ) -> dict[tuple[int, int], Solved]:
-    """Fit heads on folds that hold the same classes (codes `[c]`): all in one stack."""
+    """Fit heads with one `max_iter` on folds that hold the same classes (codes `[c]`): all in one stack."""
+    if not task.single:
+        return solve_labels(heads, numbers, folds, features, task)
     place = np.zeros(len(task.classes), int)
     place[classes] = np.arange(len(classes))
     codes = torch.as_tensor(place[task.codes])
@@ -120,19 +113,8 @@ def _read_solution(
         scores = flat.view(len(values), len(heads), -1).cpu().numpy()
         best = (scores[..., 0] > 0).astype(int) if len(classes) == 2 else scores.argmax(axis=2)
         for row, (number, head) in enumerate(zip(numbers, heads, strict=True)):
-            found = _Found(task.classes[classes], points[row, at], features.rotation, int(iterations[row, at]))
-            yield (number, fold), Solved(classes[best[:, row]], partial(_fitted, head, found, task.X))
-
-
-def _fitted(head: LinearHead, found: _Found, X: Any) -> LinearHead:
-    """Build the head that `fit` would leave behind."""
-    head = clone(head)
-    _check_feature_names(head, X, reset=True)
-    _check_n_features(head, X, reset=True)
-    head.coef_, head.intercept_ = found.rotation.to_weights(found.rotated)
-    head.classes_, head.n_iter_ = found.classes, found.iterations
-    head.multilabel_ = False
-    return head
+            found = Found(task.classes[classes], points[row, at], features.rotation, int(iterations[row, at]))
+            yield (number, fold), Solved(classes[best[:, row]], partial(found.fitted, head, task.X))
 
 
 def _weights(class_weight: Any, fold: int, classes: np.ndarray, task: FoldTask) -> np.ndarray:

@@ -35,7 +35,8 @@ class MLPEngine:
         """Whether all parameters are ones that a stack knows, and their values usable."""
         named = set(head.class_weight) if isinstance(head.class_weight, dict) else set()
         return (
-            _others_are_default(head)
+            task.single
+            and _others_are_default(head)
             and all(isinstance(width, int | np.integer) and width > 0 for width in _widths(head.hidden))
             and _between(head.dropout, 0, 1)
             and all(_between(value, 0, np.inf) for value in (head.lr, head.weight_decay))

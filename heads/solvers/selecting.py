@@ -24,7 +24,7 @@ class SelectingEngine:
             head.check(task.features.shape[1])
         except (TypeError, ValueError):
             return False
-        return PreparedEngine().takes(head.linear(), task)
+        return task.single and PreparedEngine().takes(head.linear(), task)
 
     def solve(self, heads: Sequence[Any], task: FoldTask) -> Iterator[tuple[int, list[Solved]]]:
         """Fit every head on every fold."""
