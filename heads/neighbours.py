@@ -17,6 +17,13 @@ VOTES = ("uniform", "distance", "softmax")
 UNDECIDED = 1e-3  # this share of the votes is spread evenly: what no neighbour has is unlikely, not impossible
 
 
+def find_nearest(samples: np.ndarray, X: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distances and numbers of the `k` samples nearest to each row, `[n, k]` both, or of all if there are fewer."""
+    search = NearestNeighbors(n_neighbors=min(k, len(samples)), algorithm="brute").fit(samples)
+    distance, rows = search.kneighbors(X)
+    return distance, rows
+
+
 class _Neighbours:
     """What both heads share: the training samples, and how much each of the nearest counts."""
 
@@ -31,15 +38,22 @@ class _Neighbours:
                 raise ValueError(f"`{name}` is {value!r}; it may be {', '.join(known)}")
         self.samples_ = normalize(X) if self.metric == "cosine" else X
 
+    def compared(self, X: np.ndarray) -> np.ndarray:
+        """Return features `[n, d]` as they are compared with the training samples."""
+        X = X.astype(self.samples_.dtype, copy=False)
+        return normalize(X) if self.metric == "cosine" else X
+
     def _nearest(self, X: Any) -> sparse.csr_array:
         """Return what each training sample counts `[n, m]`: nothing but for the nearest `k`."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False).astype(self.samples_.dtype, copy=False)
-        X = normalize(X) if self.metric == "cosine" else X
-        search = NearestNeighbors(n_neighbors=min(self.k, len(self.samples_)), algorithm="brute").fit(self.samples_)
-        distance, rows = search.kneighbors(X)
+        X = self.compared(validate_data(self, X, dtype=FLOATS, reset=False))
+        distance, rows = self._search(X)
         starts = np.arange(0, rows.size + 1, rows.shape[1])
         return sparse.csr_array((self._counts(distance).ravel(), rows.ravel(), starts), (len(rows), len(self.samples_)))
+
+    def _search(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the distances and numbers of each row's nearest samples, `[n, k]` both, nearest first."""
+        return find_nearest(self.samples_, X, self.k)
 
     def _counts(self, distance: np.ndarray) -> np.ndarray:
         if self.weights == "uniform":

@@ -6,14 +6,18 @@ from heads.greedy import GreedyHead
 from heads.group_lasso import GroupLassoHead
 from heads.linear import LinearHead
 from heads.mlp import MLPHead
+from heads.neighbours import KNNHead, KNNRegressor
 from heads.solvers.engine import Engine
 from heads.solvers.mlp import MLPEngine
+from heads.solvers.neighbours import NeighboursEngine
 from heads.solvers.prepared import PreparedEngine
 from heads.solvers.selecting import SelectingEngine
 
 ENGINES: dict[type, type[Engine]] = {
     LinearHead: PreparedEngine,
     MLPHead: MLPEngine,
+    KNNHead: NeighboursEngine,
+    KNNRegressor: NeighboursEngine,
     GroupLassoHead: SelectingEngine,
     GreedyHead: SelectingEngine,
 }
