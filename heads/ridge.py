@@ -1,5 +1,6 @@
 """The ridge heads: least squares with an L2 penalty that leave-one-out errors choose, in closed form."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,41 @@ PENALTIES = np.logspace(-5, 1, 25)
 ROWS_AT_ONCE = 2048
 
 
-class RidgeHead(LinearScores, ClassifierHead):
+@dataclass(frozen=True)
+class _Problem:
+    """Features `[n, d]`, values to fit `[n, m]`, and samples' weights `[n]`."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+
+
+class _Ridge:
+    """What both heads share."""
+
+    alphas: Sequence[float] | float | None
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Fit to features `[n, d]` and targets (labels `[n]`, an indicator or sets; or values), with weights `[n]` if given."""
+        (solution,) = _solve(self._problem(X, y, sample_weight), [self.alphas])
+        return self._keep(solution)
+
+    def fit_each(self, choices: Sequence[Any], X: Any, y: Any, sample_weight: Any = None) -> list[Any]:
+        """Return a fitted head for each of several values of `alphas`, all from one decomposition."""
+        solutions = _solve(self._problem(X, y, sample_weight), choices)
+        return [copy.copy(self)._keep(one, alphas=given) for given, one in zip(choices, solutions, strict=True)]
+
+    def _problem(self, X: Any, y: Any, sample_weight: Any) -> _Problem:
+        raise NotImplementedError
+
+    def _keep(self, solution: "_Solution", **params: Any) -> Any:
+        for name, value in params.items():
+            setattr(self, name, value)
+        self.alpha_, self.coef_, self.intercept_ = solution.alpha, solution.coef, solution.intercept
+        return self
+
+
+class RidgeHead(_Ridge, LinearScores, ClassifierHead):
     """Least squares on +1 and -1 for every class, with the penalty of the smallest leave-one-out error.
 
     One decomposition of the features gives all penalties and all leave-one-out errors (Golub, Heath and Wahba 1979), so that
@@ -44,8 +79,7 @@ class RidgeHead(LinearScores, ClassifierHead):
         self.alphas = alphas
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "RidgeHead":
-        """Fit to features `[n, d]` and labels `[n]` (or an indicator `[n, c]`, or sets), with weights `[n]` if given."""
+    def _problem(self, X: Any, y: Any, sample_weight: Any) -> _Problem:
         X, targets = self._read(X, y)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         if targets.multilabel:
@@ -56,12 +90,10 @@ class RidgeHead(LinearScores, ClassifierHead):
             weight = weight * class_weights(self.class_weight, targets)
             signs = 2.0 * (targets.values[:, None] == np.arange(len(targets.classes))) - 1
             signs = signs[:, 1:] if len(targets.classes) == 2 else signs
-        solution = _solve(X, signs, weight, self.alphas)
-        self.alpha_, self.coef_, self.intercept_ = solution.alpha, solution.coef, solution.intercept
-        return self
+        return _Problem(X, signs, weight)
 
 
-class RidgeRegressor(RegressorMixin, BaseEstimator):
+class RidgeRegressor(_Ridge, RegressorMixin, BaseEstimator):
     """Least squares with the penalty of the smallest leave-one-out error; parameters as in `RidgeHead`.
 
     Attributes
@@ -76,15 +108,12 @@ class RidgeRegressor(RegressorMixin, BaseEstimator):
     def __init__(self, alphas: Sequence[float] | float | None = None) -> None:
         self.alphas = alphas
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "RidgeRegressor":
-        """Fit to features `[n, d]` and values `[n]` or `[n, m]`, with weights `[n]` if given."""
+    def _problem(self, X: Any, y: Any, sample_weight: Any) -> _Problem:
         X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, ensure_min_samples=2)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         y = np.asarray(y, np.float64)
-        solution = _solve(X, y.reshape(len(y), -1), weight, self.alphas)
         self.single_ = y.ndim == 1
-        self.alpha_, self.coef_, self.intercept_ = solution.alpha, solution.coef, solution.intercept
-        return self
+        return _Problem(X, y.reshape(len(y), -1), weight)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the values `[n]` or `[n, m]`."""
@@ -108,17 +137,31 @@ class _Solution:
     intercept: np.ndarray
 
 
-def _solve(X: np.ndarray, y: np.ndarray, weight: np.ndarray, alphas: Sequence[float] | float | None) -> _Solution:
-    """Choose the penalty by leave-one-out errors and solve for `y` `[n, m]`.
+def read_shares(alphas: Sequence[float] | float | None) -> np.ndarray:
+    """Return the penalties to choose from, as shares `[p]`.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one is not above 0.
+    """
+    shares = np.atleast_1d(np.asarray(PENALTIES if alphas is None else alphas, float))
+    if not (shares.size and (shares > 0).all()):
+        raise ValueError(f"`alphas` are {alphas!r}; penalties must be above 0")
+    return shares
+
+
+def _solve(problem: _Problem, choices: Sequence[Any]) -> list[_Solution]:
+    """Choose, among each of several ranges, the penalty by leave-one-out errors, and solve for it.
 
     In the eigenvectors of the weighted Gram matrix every penalty's solution is a division, and a sample's leave-one-out error
     is its residual over one minus its leverage. A weight of two is two samples, of which one at a time is left out.
     """
+    X, y, weight = problem.X, problem.y, problem.weight
+    ranges = [read_shares(alphas) for alphas in choices]
     mean_x, mean_y = np.average(X, axis=0, weights=weight), np.average(y, axis=0, weights=weight)
     powers, directions = _directions(X - mean_x.astype(X.dtype), weight)
-    shares = np.atleast_1d(np.asarray(PENALTIES if alphas is None else alphas, float))
-    if not (shares.size and (shares > 0).all()):
-        raise ValueError(f"`alphas` are {alphas!r}; penalties must be above 0")
+    shares = np.unique(np.concatenate(ranges))
     penalties = shares * (powers.sum() / X.shape[1] or 1.0)
     inverse = 1 / (powers[:, None] + penalties)
     blocks = [slice(start, start + ROWS_AT_ONCE) for start in range(0, len(X), ROWS_AT_ONCE)]
@@ -133,9 +176,13 @@ def _solve(X: np.ndarray, y: np.ndarray, weight: np.ndarray, alphas: Sequence[fl
         fitted = (Z @ solutions.reshape(len(powers), -1)).reshape(len(Z), len(penalties), -1)
         left_out = (fitted - (y[rows] - mean_y)[:, None]) / np.maximum(1 - leverage, 1e-12)[:, :, None]
         errors += np.einsum("n,npm->p", weight[rows], left_out**2)
-    best = int(errors.argmin())
-    coef = (directions @ solutions[:, best]).T
-    return _Solution(float(penalties[best]), coef.astype(X.dtype), (mean_y - coef @ mean_x).astype(X.dtype))
+    found = []
+    for own in ranges:
+        among = np.searchsorted(shares, own)
+        best = int(among[errors[among].argmin()])
+        coef = (directions @ solutions[:, best]).T
+        found.append(_Solution(float(penalties[best]), coef.astype(X.dtype), (mean_y - coef @ mean_x).astype(X.dtype)))
+    return found
 
 
 def _directions(X: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,10 +7,12 @@ from heads.group_lasso import GroupLassoHead
 from heads.linear import LinearHead
 from heads.mlp import MLPHead
 from heads.neighbours import KNNHead, KNNRegressor
+from heads.ridge import RidgeHead, RidgeRegressor
 from heads.solvers.engine import Engine
 from heads.solvers.mlp import MLPEngine
 from heads.solvers.neighbours import NeighboursEngine
 from heads.solvers.prepared import PreparedEngine
+from heads.solvers.ridge import RidgeEngine
 from heads.solvers.selecting import SelectingEngine
 
 ENGINES: dict[type, type[Engine]] = {
@@ -18,6 +20,8 @@ ENGINES: dict[type, type[Engine]] = {
     MLPHead: MLPEngine,
     KNNHead: NeighboursEngine,
     KNNRegressor: NeighboursEngine,
+    RidgeHead: RidgeEngine,
+    RidgeRegressor: RidgeEngine,
     GroupLassoHead: SelectingEngine,
     GreedyHead: SelectingEngine,
 }

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV, KFold
+
+from heads import RidgeHead, RidgeRegressor, SweepCV, ridge
+from heads.solvers.engine import read_task
+from heads.solvers.ridge import RidgeEngine
+
+ALPHAS = [1e-4, 0.1, 10.0, [0.5, 1e-3], None]
+
+
+def assert_same(head, grid, X, y, **options):
+    ours, theirs = (search(head, grid, refit=False, cv=KFold(3), **options).fit(X, y) for search in (SweepCV, GridSearchCV))
+    assert not any(ours.cv_results_["error"])
+    for name, values in theirs.cv_results_.items():
+        if name.startswith("split"):
+            np.testing.assert_allclose(ours.cv_results_[name], values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("labels", ["two", "three", "several"])
+def test_scores_are_those_of_heads_fitted_one_by_one(blobs, labels):
+    X, y = blobs
+    if labels == "two":
+        X, y = X[y != "neu"], y[y != "neu"]
+    elif labels == "several":
+        y = np.stack([y == "pos", y != "neg"], axis=1).astype(int)
+    grid = {"alphas": ALPHAS} | ({} if labels == "several" else {"class_weight": [None, "balanced"]})
+    assert_same(RidgeHead(), grid, X, y, scoring=["accuracy", "f1_macro"])
+
+
+@pytest.mark.parametrize("width", [20, 500])
+@pytest.mark.parametrize("targets", [1, 2])
+def test_values_are_scored_as_one_by_one(width, targets):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, width))
+    y = X @ rng.normal(size=(width, targets)) + rng.normal(size=(200, targets))
+    assert_same(RidgeRegressor(), {"alphas": ALPHAS}, X, y[:, 0] if targets == 1 else y)
+
+
+def test_a_fold_is_decomposed_once_for_all_penalties(blobs, monkeypatch):
+    asked = []
+    plain = ridge._directions
+    monkeypatch.setattr(ridge, "_directions", lambda X, weight: asked.append(len(X)) or plain(X, weight))
+    SweepCV(RidgeHead(), {"alphas": ALPHAS}, cv=4, refit=False).fit(*blobs)
+    assert asked == [450] * 4
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_fitted_heads_are_those_fitted_alone(blobs, weighted):
+    X, y = blobs
+    weight = np.random.default_rng(0).uniform(0, 2, size=len(y)) if weighted else None
+    trials = [RidgeHead(alphas=alphas, class_weight="balanced") for alphas in ALPHAS]
+    task = read_task(X, y, weight, [(np.arange(400), np.arange(400, 600))])
+    for number, (solved,) in RidgeEngine().solve(trials, task):
+        alone = trials[number].fit(X[:400], y[:400], None if weight is None else weight[:400])
+        found = solved.head()
+        assert found.alphas == trials[number].alphas
+        assert found.alpha_ == pytest.approx(alone.alpha_, rel=1e-12)
+        np.testing.assert_allclose(found.coef_, alone.coef_, rtol=1e-5, atol=1e-7)
+        assert found.predict(X[400:]).tolist() == alone.predict(X[400:]).tolist()
+
+
+def test_trials_that_fitting_would_refuse_fail_alone(blobs):
+    grid = {"alphas": [-1.0, 1.0, "some"], "class_weight": [None, "some"]}
+    errors = SweepCV(RidgeHead(), grid, cv=3).fit(*blobs).cv_results_["error"]
+    assert [error is None for error in errors] == [False, False, True, False, False, False]
+    assert "penalties must be above 0" in errors[0]
+    with pytest.raises(ValueError) as alone:
+        RidgeHead(class_weight="some").fit(*blobs)
+    assert str(alone.value).splitlines()[0] in errors[3]
