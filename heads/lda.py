@@ -1,11 +1,16 @@
 """The LDA head: linear discriminant analysis with a shrunk covariance."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from heads.scores import ClassifierHead, LinearProbabilities
+
+SMALLEST_POWER = 1e-9
+"""The smallest eigenvalue of a covariance, relative to its largest, that is divided by."""
 
 
 class LDAHead(LinearProbabilities, ClassifierHead):
@@ -39,6 +44,33 @@ class LDAHead(LinearProbabilities, ClassifierHead):
         solver.fit(X, targets.values)
         self.coef_, self.intercept_ = solver.coef_.astype(X.dtype), solver.intercept_.astype(X.dtype)
         return self
+
+    def fit_each(self, shrinkages: Sequence[float], X: Any, y: Any) -> list["LDAHead"]:
+        """Return a fitted head for each of several numbers for `shrinkage`, from one eigendecomposition.
+
+        Shrinking moves the covariance's eigenvalues and keeps its eigenvectors. Where an eigenvalue is so small that what it
+        is divided by is rounding, the head is fitted alone.
+        """
+        read, targets = self._read(X, y)
+        plain = LinearDiscriminantAnalysis(solver="lsqr", priors=self.priors).fit(read, targets.values)
+        powers, directions = np.linalg.eigh(plain.covariance_)
+        means, log_priors = plain.means_, np.log(plain.priors_)
+        along = means @ directions
+        found = []
+        for shrinkage in shrinkages:
+            head = copy.copy(self)
+            head.shrinkage = shrinkage
+            shrunk = (1 - shrinkage) * powers + shrinkage * powers.mean()
+            if shrunk.min() <= SMALLEST_POWER * shrunk.max():
+                found.append(head.fit(X, y))
+                continue
+            coef = (along / shrunk) @ directions.T
+            intercept = -0.5 * (means * coef).sum(axis=1) + log_priors
+            if len(coef) == 2:
+                coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+            head.coef_, head.intercept_ = coef.astype(read.dtype), intercept.astype(read.dtype)
+            found.append(head)
+        return found
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

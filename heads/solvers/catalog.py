@@ -4,15 +4,16 @@ from typing import Any
 
 from heads.greedy import GreedyHead
 from heads.group_lasso import GroupLassoHead
+from heads.lda import LDAHead
 from heads.linear import LinearHead
 from heads.mlp import MLPHead
 from heads.neighbours import KNNHead, KNNRegressor
 from heads.ridge import RidgeHead, RidgeRegressor
+from heads.solvers.decomposed import LDAEngine, RidgeEngine
 from heads.solvers.engine import Engine
 from heads.solvers.mlp import MLPEngine
 from heads.solvers.neighbours import NeighboursEngine
 from heads.solvers.prepared import PreparedEngine
-from heads.solvers.ridge import RidgeEngine
 from heads.solvers.selecting import SelectingEngine
 
 ENGINES: dict[type, type[Engine]] = {
@@ -22,6 +23,7 @@ ENGINES: dict[type, type[Engine]] = {
     KNNRegressor: NeighboursEngine,
     RidgeHead: RidgeEngine,
     RidgeRegressor: RidgeEngine,
+    LDAHead: LDAEngine,
     GroupLassoHead: SelectingEngine,
     GreedyHead: SelectingEngine,
 }

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV, KFold
 
-from heads import RidgeHead, RidgeRegressor, SweepCV, ridge
+from heads import LDAHead, RidgeHead, RidgeRegressor, SweepCV, ridge
+from heads.solvers.decomposed import LDAEngine, RidgeEngine
 from heads.solvers.engine import read_task
-from heads.solvers.ridge import RidgeEngine
 
 ALPHAS = [1e-4, 0.1, 10.0, [0.5, 1e-3], None]
 
@@ -68,3 +68,38 @@ def test_trials_that_fitting_would_refuse_fail_alone(blobs):
     with pytest.raises(ValueError) as alone:
         RidgeHead(class_weight="some").fit(*blobs)
     assert str(alone.value).splitlines()[0] in errors[3]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("width", [20, 900])
+def test_every_shrinkage_and_prior_gives_the_coefficients_of_a_head_fitted_alone(blobs, classes, width):
+    X, y = blobs
+    X, y = (X[y != "neu"], y[y != "neu"]) if classes == 2 else (X, y)
+    X = X if width == 20 else (X @ np.random.default_rng(0).normal(size=(20, width))).astype(np.float32)
+    shares = [0.0, 1e-3, 0.1, 1.0, 1]
+    trials = [LDAHead(share, priors) for share in shares for priors in (None, [0.9, *[0.1 / (classes - 1)] * (classes - 1)])]
+    train, test = np.arange(300), np.arange(300, len(y))
+    task = read_task(X, y, None, [(train, test)])
+    assert all(LDAEngine().takes(head, task) for head in trials)
+    for number, (solved,) in LDAEngine().solve(trials, task):
+        alone, found = trials[number].fit(X[train], y[train]), solved.head()
+        assert found.get_params() == alone.get_params()
+        np.testing.assert_allclose(found.coef_, alone.coef_, rtol=1e-4, atol=1e-5 * np.abs(alone.coef_).max())
+        np.testing.assert_allclose(found.predict_proba(X[test]), alone.predict_proba(X[test]), atol=1e-4)
+
+
+def test_sweeps_of_shrinkages_score_as_one_by_one_with_the_automatic_one_among_them(blobs):
+    assert_same(LDAHead(), {"shrinkage": ["auto", 0.0, 0.1, 0.5]}, *blobs, scoring=["accuracy", "neg_log_loss"])
+
+
+def test_a_shrinkage_or_priors_that_are_none_fail_alone(blobs):
+    grid = {"shrinkage": [2.0, 0.5], "priors": [None, [0.5, -0.5, 1.0]]}
+    errors = SweepCV(LDAHead(), grid, cv=3).fit(*blobs).cv_results_["error"]
+    assert [error is None for error in errors] == [False, True, False, False]
+    assert "priors must be non-negative" in errors[3]
+
+
+@pytest.mark.parametrize("shrinkage", ["auto", True, -0.1, 1.1, None])
+def test_what_is_no_share_goes_one_by_one(blobs, shrinkage):
+    task = read_task(*blobs, None, [(np.arange(400), np.arange(400, 600))])
+    assert not LDAEngine().takes(LDAHead(shrinkage), task)
