@@ -147,16 +147,23 @@ def score_solved(solved: Solved, fold: int, task: FoldTask, scorer: Any, known: 
 
 @contextlib.contextmanager
 def threads(jobs: int | None) -> Iterator[None]:
-    """Let torch use as many threads as `n_jobs` says: None leaves it as it is, negative counts from the machine's."""
-    from joblib import cpu_count
+    """Let torch, BLAS and scikit-learn use as many threads as `n_jobs` says.
 
-    before = torch.get_num_threads()
-    if jobs is not None:
-        torch.set_num_threads(max(1, jobs if jobs > 0 else cpu_count() + 1 + jobs))
-    try:
+    None leaves them as they are; negative ones count from the machine's.
+    """
+    from joblib import cpu_count
+    from threadpoolctl import threadpool_limits
+
+    if jobs is None:
         yield
-    finally:
-        torch.set_num_threads(before)
+        return
+    wanted, before = max(1, jobs if jobs > 0 else cpu_count() + 1 + jobs), torch.get_num_threads()
+    with threadpool_limits(wanted):
+        torch.set_num_threads(wanted)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def _positions(rows: Any, count: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -11,8 +12,10 @@ from sklearn.model_selection import (
     StratifiedGroupKFold,
     StratifiedKFold,
 )
+from threadpoolctl import threadpool_info
 
 from heads import ABMILHead, LinearHead, MLPHead, SweepCV, Tokens
+from heads.solvers.engine import threads
 
 GRID = {"C": [0.01, 1.0, 100.0], "class_weight": [None, "balanced"]}
 
@@ -146,3 +149,11 @@ def test_tokens_of_any_number_a_sample_are_swept(bags):
     same = SweepCV(ABMILHead(max_epochs=4), grid, cv=3).fit(Tokens(values, offsets), y)
     assert sweep.best_params_ == {"lr": 1e-2}
     assert same.cv_results_["mean_test_score"].tolist() == sweep.cv_results_["mean_test_score"].tolist()
+
+
+def test_n_jobs_is_the_number_of_threads_and_is_put_back():
+    before = torch.get_num_threads(), [pool["num_threads"] for pool in threadpool_info()]
+    with threads(1):
+        assert torch.get_num_threads() == 1
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+    assert (torch.get_num_threads(), [pool["num_threads"] for pool in threadpool_info()]) == before
