@@ -5,6 +5,7 @@ Every part times all its ways in one run. Data: Reuters R8 and TREC through all-
 """
 
 import argparse
+import multiprocessing
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,7 +20,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from benchmarks import tables
-from heads import LinearHead, SweepCV, few_shot_curve
+from heads import KNNHead, LDAHead, LinearHead, RidgeHead, SweepCV, few_shot_curve
+from heads.solvers import logistic
 from heads.solvers.engine import read_task
 from heads.solvers.linear import LinearEngine
 from heads.solvers.products import product
@@ -27,6 +29,9 @@ from heads.solvers.stack import Stack
 
 ROOT = Path(__file__).parents[1]
 PENALTIES = np.logspace(-3, 3, 20)
+MIDDLE = {"samples": 16_000, "width": 256, "classes": 16, "trials": 20}
+LOW_LIMIT = 64 * 2**20
+"""Bytes for a stack in growth: low enough that most sizes are split."""
 LINEAR_HEADINGS = (
     "data",
     "SweepCV",
@@ -53,7 +58,13 @@ class Sample:
 def main() -> None:
     """Measure and print a table per part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts: dict[str, Callable[[str], None]] = {"linear": linear, "large": large, "few-shot": few_shot, "growth": growth}
+    parts: dict[str, Callable[[str], None]] = {
+        "linear": linear,
+        "large": large,
+        "few-shot": few_shot,
+        "engines": engines,
+        "growth": growth,
+    }
     parser.add_argument("--part", choices=list(parts), help="one part only")
     parser.add_argument("--store", default="features", help="where features are kept")
     options = parser.parse_args()
@@ -167,26 +178,79 @@ def few_shot(store: str) -> None:
     print(tables.markdown(("samples a class", "accuracy", "deviation over draws"), rows))
 
 
+def engines(store: str) -> None:
+    """Sweeps of heads with an engine against the same head in GridSearchCV, both on one thread: processor time."""
+    sample = synthetic(5485, 384, 8)
+    several = (sample.y[:, None] < np.arange(1, 8)).astype(int)
+    votes = {"k": [1, 3, 5, 10, 20, 50], "weights": ["uniform", "distance", "softmax"]}
+    sweeps: list[tuple[str, Any, dict[str, Any], np.ndarray]] = [
+        ("k-NN, 6 k x 3 votes", KNNHead(), votes, sample.y),
+        ("ridge, 10 penalties", RidgeHead(), {"alphas": np.logspace(-4, 1, 10).tolist()}, sample.y),
+        ("LDA, 10 shrinkages", LDAHead(), {"shrinkage": np.linspace(0.05, 0.95, 10).tolist()}, sample.y),
+        ("linear, 7 labels a sample, 5 penalties", LinearHead(), {"C": np.logspace(-2, 2, 5)}, several),
+        (
+            "linear, 7 labels a sample, 5 penalties, balanced",
+            LinearHead(class_weight="balanced"),
+            {"C": np.logspace(-2, 2, 5)},
+            several,
+        ),
+    ]
+    rows = []
+    for name, head, grid, y in sweeps:
+        found, spent = [], []
+        for search in (SweepCV, GridSearchCV):
+            began = time.process_time()
+            found.append(search(head, grid, cv=3, refit=False, n_jobs=1).fit(sample.X, y).cv_results_["mean_test_score"])
+            spent.append(time.process_time() - began)
+        off = np.abs(found[0] - found[1]).max()
+        rows.append((name, f"{spent[0]:.1f} s", f"{spent[1]:.1f} s", f"{spent[1] / spent[0]:.1f}x", f"{100 * off:.3f}"))
+    print("\nSweeps on synthetic 5,485 x 384 in 8 classes, 3 folds, processor time\n")
+    print(tables.markdown(("sweep", "SweepCV", "GridSearchCV", "ratio", "accuracy off by at most (points)"), rows))
+
+
 def growth(store: str) -> None:
-    """Time against samples, width, classes and trials, each doubled from the same middle; a plot into docs/images."""
+    """Time and peak memory against samples, width, classes and trials, each from the same middle; a plot into docs/images."""
     import matplotlib.pyplot as plt
 
-    middle = {"samples": 4000, "width": 128, "classes": 8, "trials": 10}
-    figure, axes = plt.subplots(1, 4, figsize=(13, 3), sharey=True)
-    for axis, name in zip(axes, middle, strict=True):
-        values = [middle[name] // 4, middle[name] // 2, middle[name], 2 * middle[name], 4 * middle[name]]
-        seconds = []
-        for value in values:
-            size = middle | {name: value}
-            sample = synthetic(size["samples"], size["width"], size["classes"])
-            grid = {"C": np.logspace(-2, 2, size["trials"])}
-            seconds.append(timed(lambda s=sample, g=grid: SweepCV(LinearHead(), g, cv=5, refit=False).fit(s.X, s.y))[1])
-        axis.plot(values, seconds, "o-")
-        axis.set(xlabel=name, xscale="log", yscale="log")
-        print(f"{name}: " + ", ".join(f"{value:,} {took:.2f} s" for value, took in zip(values, seconds, strict=True)))
-    axes[0].set_ylabel("seconds, 5 folds")
+    figure, axes = plt.subplots(2, 4, figsize=(13, 5.5), sharex="col", sharey="row")
+    rows = []
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:  # a new process for every point
+        for column, name in zip(axes.T, MIDDLE, strict=True):
+            values = [int(MIDDLE[name] * factor) for factor in ((0.25, 1, 4, 16) if name == "trials" else (0.25, 0.5, 1, 2, 4))]
+            for limit in (None, LOW_LIMIT) if name == "trials" else (None,):
+                label = "together" if limit is None else f"split: at most {limit >> 20} MiB"
+                found = [pool.apply(measure_point, (MIDDLE | {name: value}, limit)) for value in values]
+                for axis, series in zip(column, zip(*found, strict=True), strict=True):
+                    axis.plot(values, series, "o-", label=label)
+                cells = [f"{value:,}: {took:.2f} s, {held:.0f} MiB" for value, (took, held) in zip(values, found, strict=True)]
+                rows.append((name if limit is None else f"{name}, {label}", "; ".join(cells)))
+            column[1].set(xlabel=name, xscale="log", yscale="log")
+    axes[0, 0].set(ylabel="seconds, 5 folds", yscale="log")
+    axes[1, 0].set_ylabel("peak memory, MiB")
+    axes[0, 3].legend()
     figure.tight_layout()
     figure.savefig(ROOT / "docs/images/sweep-growth.svg")
+    print("\nGrowth from " + ", ".join(f"{value:,} {name}" for name, value in MIDDLE.items()) + "; 5 folds\n")
+    print(tables.markdown(("against", "time and peak memory over the features"), rows))
+
+
+def measure_point(size: dict[str, int], limit: int | None) -> tuple[float, float]:
+    """Return the seconds of a sweep, and by how many MiB the process grows at most during it (Linux)."""
+    warnings.simplefilter("ignore")
+    small, sample = synthetic(200, 16, 3), synthetic(size["samples"], size["width"], size["classes"])
+    SweepCV(LinearHead(), {"C": [1.0]}, cv=2, refit=False).fit(small.X, small.y)  # loads what is loaded when first used
+    sweep = SweepCV(LinearHead(), {"C": np.logspace(-2, 2, size["trials"])}, cv=5, refit=False)
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    with patch.object(logistic, "MEMORY_LIMIT", limit or logistic.MEMORY_LIMIT):
+        _, seconds = timed(lambda: sweep.fit(sample.X, sample.y))
+    return seconds, resident("VmHWM") - before
+
+
+def resident(name: str) -> float:
+    """Return the process's memory (`VmRSS`) or its peak (`VmHWM`) in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
 def timed(run: Callable[[], Any]) -> tuple[Any, float]:
