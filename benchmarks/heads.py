@@ -225,6 +225,8 @@ def growth(store: str) -> None:
                 cells = [f"{value:,}: {took:.2f} s, {held:.0f} MiB" for value, (took, held) in zip(values, found, strict=True)]
                 rows.append((name if limit is None else f"{name}, {label}", "; ".join(cells)))
             column[1].set(xlabel=name, xscale="log", yscale="log")
+            column[1].set_xticks(values, [f"{value:,}" for value in values])
+            column[1].xaxis.set_tick_params(which="minor", bottom=False, labelbottom=False)
     axes[0, 0].set(ylabel="seconds, 5 folds", yscale="log")
     axes[1, 0].set_ylabel("peak memory, MiB")
     axes[0, 3].legend()
