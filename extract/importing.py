@@ -47,7 +47,7 @@ def import_features(
         If there is not one row for every sample, or a value is not finite.
     """
     samples = samples if isinstance(samples, Samples) else Samples.of(samples)
-    if features.ndim != 2 or len(features) != len(samples):
+    if features.ndim != 2 or len(features) != len(samples) or not features.shape[1]:
         raise SourceError(
             f"{name}: the features are {list(features.shape)}, and there are {len(samples):,} samples; "
             "one row for every sample is expected, in the same order"
@@ -58,7 +58,8 @@ def import_features(
     admitted = samples.admit(kind)
     digest = xxhash.xxh3_64(f"{kind} {dtype} {features.shape[1]}".encode())
     for rows in _parts(admitted.rows):
-        part = np.ascontiguousarray(features[rows], dtype=dtype)
+        with np.errstate(over="ignore"):  # what is too large is told as not finite
+            part = np.ascontiguousarray(features[rows], dtype=dtype)
         if not np.isfinite(part).all():
             row = rows[~np.isfinite(part).all(axis=1)][0]
             raise SourceError(f"{name}: the features of {samples.ids[row]} (row {row}) are not finite numbers")

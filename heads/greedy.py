@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class GreedyHead(SelectingHead):
     """
 
     ranked_by = ("most", "folds", "random_state", "blocks")
+    validates_inside: ClassVar[bool] = True
 
     def __init__(
         self,

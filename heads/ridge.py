@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -28,6 +28,7 @@ class _Problem:
 class _Ridge:
     """What both heads share."""
 
+    validates_inside: ClassVar[bool] = True
     alphas: Sequence[float] | float | None
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:

@@ -24,9 +24,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cache import HeadstartError
-from extract import ImageText, Samples, find_backbone
+from extract import ImageText, Samples
 from extract.samples import kind_of
-from pipelines.predict import Predictor
+from pipelines.predict import Predictor, kinds_answered
 
 
 @dataclass(frozen=True)
@@ -121,14 +121,26 @@ class Batcher:
                 try:
                     answers = await loop.run_in_executor(thread, self._by_kind, samples)
                 except Exception as error:
-                    for waiting in batch:
-                        if not waiting.answer.done():
-                            waiting.answer.set_exception(error)
+                    if len(batch) > 1:  # one caller's samples must not cost the others their answers
+                        for waiting in batch:
+                            await self._answer_alone(thread, waiting)
+                    elif not batch[0].answer.done():
+                        batch[0].answer.set_exception(error)
                     continue
                 for waiting in batch:
                     own, answers = answers[: len(waiting.samples)], answers[len(waiting.samples) :]
                     if not waiting.answer.done():  # its caller may have given up
                         waiting.answer.set_result(own)
+
+    async def _answer_alone(self, thread: ThreadPoolExecutor, waiting: _Waiting) -> None:
+        try:
+            answers = await asyncio.get_running_loop().run_in_executor(thread, self._by_kind, waiting.samples)
+        except Exception as error:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)
+        else:
+            if not waiting.answer.done():
+                waiting.answer.set_result(answers)
 
     async def _gather(self) -> list[_Waiting]:
         batch = [await self._queue.get()]
@@ -153,27 +165,34 @@ class Batcher:
 
 
 class _BodyLimit:
-    """Refuses a request whose body is too large, whatever its headers say."""
+    """Refuses a request whose body is too large, whatever its headers say, or takes too long to arrive."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    def __init__(self, app: ASGIApp, most: int, seconds: float) -> None:
         self.app = app
         self.most = most
+        self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body, more = bytearray(), True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self.most:
-                refusal = JSONResponse({"detail": f"the request is larger than {self.most:,} bytes"}, 413)
-                await refusal(scope, receive, send)
-                return
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self.seconds):
+                more = True
+                while more and len(body) <= self.most:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        return
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            await JSONResponse({"detail": f"the request did not arrive within {self.seconds:g} s"}, 408)(scope, receive, send)
+            return
+        if len(body) > self.most:
+            refusal = JSONResponse({"detail": f"the request is larger than {self.most:,} bytes"}, 413)
+            await refusal(scope, receive, send)
+            return
         told = False
 
         async def replay() -> Message:
@@ -200,8 +219,7 @@ def make_app(predictor: Predictor, name: str, limits: Limits | None = None) -> F
     """
     limits = limits or Limits()
     saved = predictor.saved
-    offer = find_backbone(saved.members[0].backbone.backbone).offer
-    takes = [kind for kind in ("text", "image", "image and text") if offer.to(kind) is not None]
+    takes = kinds_answered(saved)
 
     def answer(samples: list[Any]) -> list[dict[str, Any]]:
         answers = predictor.answer(Samples.of(samples, "request"))
@@ -215,7 +233,7 @@ def make_app(predictor: Predictor, name: str, limits: Limits | None = None) -> F
         running.cancel()
 
     app = FastAPI(title="headstart", docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.add_middleware(_BodyLimit, most=limits.body)
+    app.add_middleware(_BodyLimit, most=limits.body, seconds=limits.seconds)
 
     async def health() -> dict[str, Any]:
         return {"status": "ok", "run": name, "task": saved.task, "classes": saved.names, "takes": takes}
@@ -264,10 +282,8 @@ def warm_up(predictor: Predictor) -> None:
     """
     from PIL import Image
 
-    offer = find_backbone(predictor.saved.members[0].backbone.backbone).offer
     picture = io.BytesIO()
     Image.new("RGB", (64, 64), (90, 120, 150)).save(picture, "PNG")
-    columns = predictor.saved.columns
-    image = columns.image is not None or offer.to("text") is None
-    sample: Any = picture.getvalue() if image else "a text"
-    predictor.answer(Samples.of([ImageText(sample, "a text") if image and columns.text is not None else sample]))
+    content = picture.getvalue()
+    samples = {"text": "a text", "image": content, "image and text": ImageText(content, "a text")}
+    predictor.answer(Samples.of([samples[kinds_answered(predictor.saved)[0]]]))

@@ -1,6 +1,7 @@
 """Test a run's heads on labelled samples: new ones, or the run's own test samples once more."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ from extract import Samples, load_samples
 from heads import confusion_matrix, gives_probabilities
 from pipelines.config import Config, load_config
 from pipelines.errors import RunError, UsageError
-from pipelines.extract import columns_of_data, extract_config, load_data
+from pipelines.extract import columns_of_data, load_data
 from pipelines.outcome import Outcome, Truth, answer_test
 from pipelines.predict import Predictor, through_store
-from pipelines.run import SavedRun, read_run
-from pipelines.task import make_task, read_targets
+from pipelines.run import SavedRun, read_run, test_ids
+from pipelines.task import read_targets
 
 
 def evaluate(run: Path, file: Path | None, split: str | None, store: str | None, progress: Any) -> dict[str, Any]:
@@ -49,9 +50,8 @@ def evaluate(run: Path, file: Path | None, split: str | None, store: str | None,
     saved = read_run(run)
     config = load_config(run / "config.yaml")
     if file is None and split is None:
-        extraction = extract_config(config, store, progress=progress)
-        task = make_task(extraction, config)
-        samples, rows = extraction.samples, task.rows[task.test]
+        samples = load_data(config.data)
+        rows = rows_of(samples, test_ids(run), run)
     else:
         samples = load_data(config.data) if file is None else load_samples(file, columns_of_data(config.data))
         rows = _labelled(samples, split, str(file or config.data.path or config.data.hub))
@@ -60,14 +60,33 @@ def evaluate(run: Path, file: Path | None, split: str | None, store: str | None,
         raise RunError(f"{samples.name}: none of {len(rows):,} samples can be used; the first: {skipped[0].reason}")
     truth, notes = _truth(samples, rows[usable], saved, config), []
     sure = len(saved.members) > 1 or gives_probabilities(saved.members[0].head)
-    if raw.ndim == 2 and saved.task == "multilabel":
-        raw = np.pad(raw, ((0, 0), (0, len(truth.names) - raw.shape[1])))
-    classes, outcome = answer_test(raw, sure, saved.decision, truth, config.selection.seed)
+    decision = saved.decision
+    if saved.task == "multilabel" and (unknown := len(truth.names) - raw.shape[1]):  # labels that are never predicted
+        raw = np.pad(raw, ((0, 0), (0, unknown)))
+        known = decision.thresholds or (0.5,) * (raw.shape[1] - unknown)
+        decision = dataclasses.replace(decision, thresholds=(*known, *(np.inf,) * unknown))
+    classes, outcome = answer_test(raw, sure, decision, truth, config.selection.seed)
     if unseen := classes[len(saved.names) :]:
         notes.append(f"{len(unseen)} classes were not learnt and count as mistakes, such as `{unseen[0]}`")
     return {"run": str(run), "samples": len(usable), "skipped": [{"id": s.id, "reason": s.reason} for s in skipped]} | _told(
         classes, outcome, saved.task, notes
     )
+
+
+def rows_of(samples: Samples, ids: Sequence[str], run: Path) -> np.ndarray:
+    """Return where the samples of some ids are.
+
+    Raises
+    ------
+    RunError
+        If one is not there any more.
+    """
+    place = {name: row for row, name in enumerate(samples.ids)}
+    missing = [name for name in ids if name not in place]
+    if missing:
+        gone = f"{len(missing):,} of its {len(ids):,} test samples are not in {samples.name} any more, such as {missing[0]}"
+        raise RunError(f"{run}: {gone}; name labelled samples with --file")
+    return np.array([place[name] for name in ids])
 
 
 def _labelled(samples: Samples, split: str | None, name: str) -> np.ndarray:

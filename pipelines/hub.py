@@ -17,9 +17,10 @@ from typing import Any
 import yaml
 
 from pipelines.errors import RunError, UsageError
-from pipelines.run import read_run
+from pipelines.run import SavedRun, read_run
 
 _PARTS = ("answers.json", "metrics.json")
+_HEAD_FILES = ("head.json", "head.safetensors", "head.skops")
 HUB = "hub:"
 
 
@@ -60,7 +61,7 @@ def push(run: Path, to: str, private: bool = False) -> str:
             raise RunError(f"{to}: the hub cannot be reached: {type(error).__name__}; check the network") from error
 
 
-def pull(source: str, to: Path) -> Path:
+def pull(source: str, to: Path, trust: bool = False) -> Path:
     """Fetch a pushed head from a folder or the hub (`hub:user/name[@revision]`), and see that it can be used.
 
     Raises
@@ -68,19 +69,35 @@ def pull(source: str, to: Path) -> Path:
     UsageError
         If the folder exists, or there is nothing of the kind at the source.
     RunError
-        If it cannot be read.
+        If it cannot be read, or would run code that comes with it and `trust` is not given.
     """
     if to.exists():
         raise UsageError(f"{to}: exists already; name a new folder")
-    place = Path(source) if not source.startswith(HUB) else _fetch(source)
+    from_hub = source.startswith(HUB)
+    place = _fetch(source) if from_hub else Path(source)
     if not (place / "answers.json").is_file():
         raise UsageError(f"{source}: is no pushed head (it has no answers.json); `headstart push` writes one")
-    read_run(place)
-    _copy(place, to)
-    shutil.copyfile(place / "config.yaml", to / "config.yaml")
-    if (place / "README.md").is_file():
-        shutil.copyfile(place / "README.md", to / "README.md")
+    if not trust:
+        _refuse_code(source, read_run(place))
+    try:
+        _copy(place, to, place.parent.parent if from_hub else place)  # the hub's cache links to files two folders up
+        _write_config(place, to)
+        if (place / "README.md").is_file():
+            shutil.copyfile(place / "README.md", to / "README.md")
+        read_run(to)
+    except BaseException:
+        shutil.rmtree(to, ignore_errors=True)
+        raise
     return to
+
+
+def _refuse_code(source: str, saved: SavedRun) -> None:
+    for member in saved.members:
+        name = str(member.backbone.backbone)
+        if member.backbone.trust_remote_code or name.startswith("python:"):
+            raise RunError(
+                f"{source}: its backbone {name} runs code that comes with it; read that code, then pull with --trust"
+            )
 
 
 def _fetch(source: str) -> Path:
@@ -98,28 +115,35 @@ def _fetch(source: str) -> Path:
         ) from error
 
 
-def _copy(run: Path, folder: Path) -> None:
-    """Copy what predicting needs: named files and the heads' folders, and nothing that lies beside them."""
+def _copy(run: Path, folder: Path, within: Path) -> None:
+    """Copy what predicting needs, by name, and nothing that lies beside it; links count where they stay `within` a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in _PARTS:
         shutil.copyfile(run / name, folder / name)
     for entry in json.loads((run / "answers.json").read_text(encoding="utf-8"))["heads"]:
         head = Path(str(entry["folder"])).name
         (folder / head).mkdir(exist_ok=True)
-        for file in sorted((run / head).iterdir()):
-            if file.is_file() and not file.is_symlink():
-                shutil.copyfile(file, folder / head / file.name)
+        for name in _HEAD_FILES:
+            file = run / head / name
+            if file.is_file() and file.resolve().is_relative_to(within.resolve()):
+                shutil.copyfile(file, folder / head / name)
+
+
+def _write_config(run: Path, folder: Path) -> dict[str, Any]:
+    """Write a run's config without paths of the machine it comes from, and return it."""
+    content: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    content["store"] = "features"
+    if content["data"].get("path"):
+        content["data"]["path"] = Path(content["data"]["path"]).name
+    (folder / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return content
 
 
 def _write(run: Path, folder: Path, name: str) -> None:
     from huggingface_hub import ModelCard
 
-    _copy(run, folder)
-    content = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    content["store"] = "features"
-    if content["data"].get("path"):
-        content["data"]["path"] = Path(content["data"]["path"]).name
-    (folder / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    _copy(run, folder, run)
+    content = _write_config(run, folder)
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     metrics["run"] = name
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")

@@ -89,7 +89,9 @@ def write_config(
     samples = load_samples(data, guess.columns)
     kind = samples.kind or "text"
     count = len(samples)
-    classes = sorted({name for name in samples.labels or () if name is not None})
+    labels = [name for name in samples.labels or () if name is not None]
+    parts = labels if guess.separator is None else [part.strip() for name in labels for part in name.split(guess.separator)]
+    classes = sorted(set(parts) - {""})
     content = _compose(data, to, guess, kind, count, classes, samples.splits)
     to.write_text(content, encoding="utf-8")
     named = {name: value for name, value in dataclasses.asdict(guess.columns).items() if value is not None}
@@ -266,7 +268,7 @@ def _compose(
         f"# Written by `headstart init {data}` after a look at its {count:,} samples.",
         "# Change what was misunderstood, then:",
         f"#   headstart train {to}",
-        f"name: {_slug(data.stem)}",
+        f"name: {_quote(_slug(data.stem))}",
         "data:",
         f"  path: {_quote(os.path.relpath(data, to.parent))}",
     ]

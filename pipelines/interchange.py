@@ -33,7 +33,7 @@ def export_features(
     kind
         `parquet` (a file a backbone: `id`, `input`, `label`, `split`, `group`, and a list column an output; what Embedding
         Atlas and data frames read), `npy` (a file an output, and `samples.parquet`), `datasets` (a `Dataset` on disk a
-        backbone), or `projector` (`vectors.tsv` and `metadata.tsv` an output, and a `projector_config.pbtxt`).
+        backbone), or `projector` (`<output>.tsv` an output, `metadata.tsv`, and a `projector_config.pbtxt`).
     output
         Only this output.
 
@@ -146,6 +146,8 @@ def _write_projector(folder: Path, name: str, samples: Samples, features: Featur
             np.savetxt(place / f"{output}.tsv", array[:PROJECTOR_ROWS], fmt="%.6g", delimiter="\t")
             lines = (f'tensor_name: "{output}"', f'tensor_path: "{output}.tsv"', 'metadata_path: "metadata.tsv"')
             entries.append("embeddings {\n" + "".join(f"  {line}\n" for line in lines) + "}\n")
+    if not entries:
+        raise UsageError("tokens cannot be shown by the projector; name another --output")
     (place / "projector_config.pbtxt").write_text("".join(entries), encoding="utf-8")
 
 
@@ -202,6 +204,8 @@ def _read_npy(file: Path) -> np.ndarray:
         array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UsageError(f"{file}: cannot be read as .npy or .parquet: {error}") from error
+    if not isinstance(array, np.ndarray):
+        raise UsageError(f"{file}: is an archive of several arrays; save the one of features with numpy.save")
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise UsageError(f"{file}: holds {array.dtype} of shape {list(array.shape)}; numbers of shape [n, d] are expected")
     return array
@@ -224,6 +228,8 @@ def _read_parquet(file: Path, column: str | None, samples: Samples) -> np.ndarra
     except (OSError, pa.ArrowException) as error:
         raise UsageError(f"{file}: cannot be read as Parquet: {error}") from error
     cells = table[column].combine_chunks()
+    if not (pa.types.is_floating(cells.type.value_type) or pa.types.is_integer(cells.type.value_type)):
+        raise UsageError(f"{file}: the lists in `{column}` hold {cells.type.value_type}; numbers are expected")
     widths = set(np.unique(np.asarray(cells.value_lengths().fill_null(0))).tolist())
     if len(widths) != 1 or cells.null_count:
         raise UsageError(f"{file}: the lists in `{column}` have {len(widths)} different lengths; one vector a row is expected")
@@ -231,6 +237,8 @@ def _read_parquet(file: Path, column: str | None, samples: Samples) -> np.ndarra
     if "id" not in table.column_names:
         return array
     place = {str(value): row for row, value in enumerate(table["id"].to_pylist())}
+    if len(place) < len(table) or len(set(samples.ids)) < len(samples):
+        raise UsageError(f"{file}: an id stands there twice, or in the data; ids must be unique to go by")
     missing = [name for name in samples.ids if name not in place]
     if missing:
         raise UsageError(f"{file}: has no features of {missing[0]} ({len(missing):,} of {len(samples):,} samples are missing)")

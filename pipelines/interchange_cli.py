@@ -72,13 +72,14 @@ def push(
 def pull(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder, or hub:user/name[@revision].")],
     to: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder, which `predict` takes as a run.")],
+    trust: Annotated[bool, typer.Option("--trust", help="Also if its backbone runs code of its own.")] = False,
     json: Json = False,
 ) -> None:
     """Fetch a shared head; `predict`, `evaluate` and `serve` take its folder as a run."""
     from pipelines import console
     from pipelines.hub import pull as fetch
 
-    place = fetch(source, to)
+    place = fetch(source, to, trust)
     console.print_json({"run": str(place)}) if json else console.out.print(
         f"ready: headstart predict {place} ...", soft_wrap=True
     )

@@ -1,6 +1,7 @@
 """Lessons: what a head is trained on. Without augmented views that is the samples' features; with them one of three things.
 
-    average           the mean of a sample's views
+    average           the mean of a sample's views; always for heads that hold samples out inside `fit` (ridge, greedy), since
+                      rows of one sample would stand on both sides
     sample, in steps  `[n, v, d]`: a head that is trained step by step draws one view of a sample whenever it comes to it
     sample, at once   every view as a row of its own, with its sample's label, for all other heads
 
@@ -37,7 +38,7 @@ def lesson(columns: Columns, rows: np.ndarray, labels: np.ndarray, head: Any) ->
     if views is None:
         return columns.X[rows], labels
     places = _rows_of(views, rows)
-    if views.use == "average":
+    if views.use == "average" or getattr(head, "validates_inside", False):
         return mean_of_views(views.values[places], views.count), labels
     if _draws(head):
         return views.values[places].reshape(len(rows), views.count, -1), labels

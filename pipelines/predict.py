@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from extract import BackboneSpec, Encoder, Samples, Skipped, extract
+from extract import BackboneSpec, Encoder, Samples, Skipped, extract, find_backbone
+from extract.devices import choose_device
+from extract.extractor import make_recipe, settle_precision
 from pipelines.columns import put_together, read_answered
 from pipelines.errors import RunError
 from pipelines.given import read_given, show
@@ -74,6 +76,21 @@ def answered(member: SavedMember) -> BackboneSpec:
     if spec.views is None or member.averages:
         return spec
     return dataclasses.replace(spec, views=dataclasses.replace(spec.views, count=0))
+
+
+def kinds_answered(saved: SavedRun) -> list[str]:
+    """Return the kinds of samples that a run's first head can answer for: a backbone of several towers was used by one."""
+    member = saved.members[0]
+    spec, device = answered(member), choose_device(saved.device)
+    checkpoint = find_backbone(spec.backbone)
+    offered = [kind for kind in ("text", "image", "image and text") if checkpoint.offer.to(kind) is not None]
+    towers = {kind: checkpoint.for_samples(kind) for kind in offered}
+    fitting = [
+        kind
+        for kind, tower in towers.items()
+        if make_recipe(tower, spec, settle_precision(tower, spec, device)).id == member.recipe
+    ]
+    return fitting or offered
 
 
 def _check_recipe(run: Path, member: SavedMember, recipe: str) -> None:

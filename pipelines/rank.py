@@ -12,7 +12,7 @@ from scipy.stats import kendalltau
 
 from heads import h_score, hold_out, knn_accuracy, logme
 from pipelines.columns import read_columns
-from pipelines.config import Config, Head
+from pipelines.config import Config, Head, Search
 from pipelines.errors import RunError, UsageError
 from pipelines.extract import extract_config
 from pipelines.task import Task, make_task
@@ -114,13 +114,13 @@ def rank_outputs(config: Config, store: str | None, run: Path | None, check: boo
     if check:
         heads = [Head.model_validate(CHECK[task.kind] | {"outputs": [candidate.output]}) for candidate in found]
         unique = list({str(head.outputs): head for head in heads}.values())
+        checked = config.model_copy(update={"heads": unique, "search": Search.model_validate({})})
         trained = _best(
-            (trial.backbone, trial.output, trial.scores[config.metric].mean)
-            for trial in run_trials(config.model_copy(update={"heads": unique}), extraction, task)
+            (trial.recipe, trial.output, trial.scores[config.metric].mean) for trial in run_trials(checked, extraction, task)
         )
     elif run is not None:
         trained = _read_trials(run, config.metric)
-    found = [dataclasses.replace(c, trained=trained.get((c.backbone, c.output))) for c in found]
+    found = [dataclasses.replace(c, trained=trained.get((c.recipe, c.output))) for c in found]
     found.sort(key=lambda candidate: -candidate.logme)
     return Ranking(found, _agreement(found), len(rows), config.metric, time.monotonic() - began)
 
@@ -152,10 +152,14 @@ def _read_trials(run: Path, metric: str) -> dict[tuple[str, str], float]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(run / "trials.parquet", columns=["backbone", "output", metric]).to_pylist()
+        table = pq.read_table(run / "trials.parquet")
     except (OSError, pa.ArrowException) as error:
-        raise RunError(f"{run}: its trials cannot be read, or have no {metric}: {error}") from error
-    return _best((row["backbone"], row["output"], row[metric]) for row in table)
+        raise RunError(f"{run}: its trials cannot be read: {' '.join(str(error).split())}") from error
+    if absent := [name for name in ("recipe", metric) if name not in table.column_names]:
+        raise RunError(
+            f"{run}: its trials have no column `{absent[0]}`: another task's run, or an older one; use --check instead"
+        )
+    return _best((row["recipe"], row["output"], row[metric]) for row in table.to_pylist())
 
 
 def _agreement(found: Sequence[Candidate]) -> dict[str, Agreement]:
@@ -167,5 +171,7 @@ def _agreement(found: Sequence[Candidate]) -> dict[str, Agreement]:
         values = [getattr(candidate, name) for candidate in known]
         if None not in values:
             tau, p = kendalltau(values, [candidate.trained for candidate in known])
+            if not np.isfinite(tau):  # all heads, or all estimates, are equally good
+                continue
             agreement[name] = Agreement(float(tau), float(p), len(known))
     return agreement

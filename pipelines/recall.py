@@ -1,5 +1,7 @@
 """A run's samples and features once more, from its data and its store: nothing is extracted, and no backbone is loaded."""
 
+import contextlib
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from pipelines.columns import read_columns
 from pipelines.config import Config, load_config
 from pipelines.errors import RunError, UsageError
 from pipelines.extract import Extraction, load_data
+from pipelines.run import test_ids
 from pipelines.task import Task, make_task
 
 
@@ -59,7 +62,11 @@ def recall(run: Path, store: str | None = None) -> Recalled:
     place = FeatureStore(store or config.store)
     features = recall_features(samples, place, recipe, outputs)
     extraction = Extraction(samples, [features], 0.0)
-    return Recalled(config, extraction, make_task(extraction, config), outputs)
+    task = make_task(extraction, config)
+    with contextlib.suppress(RunError):  # a part that was held out is the one that the run was tested on, whatever came since
+        tested = np.isin([samples.ids[row] for row in task.rows.tolist()], test_ids(run))
+        task = dataclasses.replace(task, test=tested) if tested.any() else task
+    return Recalled(config, extraction, task, outputs)
 
 
 def recall_features(samples: Samples, store: FeatureStore, recipe: str, outputs: tuple[str, ...]) -> Features:

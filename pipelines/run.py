@@ -217,6 +217,24 @@ def read_run(folder: Path) -> SavedRun:
     return SavedRun(members, decision, config.kind, names, config.store, config.device, columns)
 
 
+def test_ids(run: Path) -> list[str]:
+    """Return the ids of the samples that a run was tested on.
+
+    Raises
+    ------
+    RunError
+        If the run does not say.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        ids: list[str] = pq.read_table(run / "test_predictions.parquet", columns=["id"])["id"].to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(f"{run}: does not say what it was tested on; name labelled samples with --file") from error
+    return ids
+
+
 def _read_member(folder: Path, entry: dict[str, Any]) -> SavedMember:
     name = str(entry["folder"])
     if Path(name).name != name:
@@ -257,6 +275,7 @@ def _write_tables(folder: Path, extraction: Extraction, result: Result) -> None:
             "head": trial.head,
             "params": json.dumps(trial.params, default=str),
             "backbone": trial.backbone,
+            "recipe": trial.recipe,
             "output": trial.output,
             **{name: score.mean for name, score in trial.scores.items()},
             **{f"{name}_std": score.deviation for name, score in trial.scores.items()},

@@ -18,7 +18,7 @@ from pipelines.endpoint import Batcher, Limits, make_app, warm_up
 from pipelines.experiment import run_experiment
 from pipelines.predict import Predictor, without_store
 from pipelines.run import read_run
-from tests.extract.backbones.checkpoints import save_timm
+from tests.extract.backbones.checkpoints import save_clip, save_timm
 from tests.images import encoded, picture, write_image_folder
 
 
@@ -134,6 +134,36 @@ def test_a_full_queue_and_a_slow_answer_are_refused_and_others_go_on():
         running.cancel()
 
     asyncio.run(scene())
+
+
+def test_one_callers_bad_sample_does_not_cost_the_others_their_answers():
+    def answer(samples):
+        if "wrong" in samples:
+            raise ValueError("no")
+        return [{"label": sample} for sample in samples]
+
+    async def scene():
+        batcher = Batcher(answer, Limits(gather=0.05))
+        running = asyncio.create_task(batcher.run())
+        answers = await asyncio.gather(batcher.ask(["good"]), batcher.ask(["wrong"]), return_exceptions=True)
+        running.cancel()
+        return answers
+
+    good, wrong = asyncio.run(scene())
+    assert good == [{"label": "good"}]
+    assert isinstance(wrong, ValueError)
+
+
+def test_a_backbone_of_several_towers_takes_what_the_head_was_trained_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_clip(tmp_path / "clip")
+    write_image_folder(tmp_path / "data", 40, splits=("train", "test"))
+    config = {"name": "p", "data": {"path": "data"}, "backbones": ["hf:clip"], "heads": [{"kind": "linear"}]}
+    (tmp_path / "c.yaml").write_text(json.dumps(config))
+    run_experiment(Path("c.yaml"), None, "run", (), False, Bars(quiet=True), lambda note: None)
+    with client_of(tmp_path / "run") as client:
+        assert client.get("/health").json()["takes"] == ["image"]
+        assert "send {" in ask(client, "hello").json()["detail"]
 
 
 @pytest.mark.slow

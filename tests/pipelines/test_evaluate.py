@@ -61,3 +61,29 @@ def test_what_cannot_be_evaluated_is_one_line(here, project):
     (project / "bare.csv").write_text("text,split\ngood,test\n")
     assert "there is no column `label`" in here("evaluate", "run", "--file", "bare.csv", status=2).err
     assert "is not a run folder" in here("evaluate", ".", status=2).err
+
+
+def test_the_tested_samples_stay_the_same_when_the_data_grow(here, project):
+    content = yaml.safe_load((project / "config.yaml").read_text())
+    content["data"] = {"path": "reviews.csv", "label": "label"}
+    (project / "no-split.yaml").write_text(yaml.safe_dump(content))
+    trained = here.json("train", "no-split.yaml", "--run", "run")
+    with open(project / "reviews.csv", "a") as file:
+        file.write("".join(f"good great {number},good,long,train\n" for number in range(60)))
+    again = here.json("evaluate", "run")
+    assert again["samples"] == trained["samples"]["test"]
+    assert again["test"]["accuracy"] == pytest.approx(trained["test"]["accuracy"])
+    lines = (project / "reviews.csv").read_text().splitlines()[:40]
+    (project / "reviews.csv").write_text("\n".join(lines) + "\n")
+    assert "test samples are not in" in here("evaluate", "run", status=1).err
+
+
+def test_a_label_that_was_not_learnt_is_missed_and_never_said_with_thresholds_too(here, project):
+    content = yaml.safe_load((project / "config.yaml").read_text())
+    rows = [("good great", "pos;loud"), ("bad awful", "neg"), ("loved it", "pos"), ("hated it", "neg;loud")] * 15
+    (project / "s.csv").write_text("text,label\n" + "".join(f"{text} {n},{label}\n" for n, (text, label) in enumerate(rows)))
+    content |= {"data": {"path": "s.csv", "label": "label", "multilabel": ";"}, "thresholds": "f1", "calibrate": "temperature"}
+    (project / "s.yaml").write_text(yaml.safe_dump(content))
+    here("train", "s.yaml", "--run", "run")
+    (project / "some.csv").write_text("text,label\ngood great,pos\nloved it,pos;new\n")
+    assert here.json("evaluate", "run", "--file", "some.csv")["classes"] == ["loud", "neg", "pos", "new"]

@@ -57,6 +57,36 @@ def test_only_what_belongs_to_a_head_is_copied(here, run, project):
         pull("shared", project / "other")
 
 
+def test_a_head_that_would_run_code_is_pulled_only_by_those_who_trust_it(here, run, project):
+    here("push", run, "shared")
+    saved = json.loads((project / "shared/head/head.json").read_text())
+    for change in ({"backbone": "python:shared/head/x.py:make"}, {"trust_remote_code": True}):
+        changed = saved | {"expects": saved["expects"] | {"backbone": saved["expects"]["backbone"] | change}}
+        (project / "shared/head/head.json").write_text(json.dumps(changed))
+        (project / "shared/head/x.py").write_text("boom")
+        assert "--trust" in here("pull", "shared", "mine", status=1).err
+        assert not (project / "mine").exists()
+    pull("shared", project / "mine", trust=True)
+    assert not (project / "mine/head/x.py").exists()
+
+
+def test_the_hubs_cache_of_links_is_pulled_and_another_machines_store_is_not(here, run, project, monkeypatch):
+    here("push", run, "shared")
+    content = yaml.safe_load((project / "shared/config.yaml").read_text()) | {"store": "/somewhere/else"}
+    (project / "shared/config.yaml").write_text(yaml.safe_dump(content))
+    snapshot, blobs = project / "cache/snapshots/abc", project / "cache/blobs"
+    blobs.mkdir(parents=True)
+    for number, file in enumerate(file for file in sorted((project / "shared").rglob("*")) if file.is_file()):
+        (blobs / str(number)).write_bytes(file.read_bytes())
+        link = snapshot / file.relative_to(project / "shared")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blobs / str(number))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, revision: str(snapshot))
+    here("pull", "hub:somebody/head", "mine")
+    assert here.json("predict", "mine", "good great")["predictions"][0]["label"] == "good"
+    assert yaml.safe_load((project / "mine/config.yaml").read_text())["store"] == "features"
+
+
 def test_what_is_no_head_and_a_hub_out_of_reach_are_one_line(run, project, monkeypatch):
     with pytest.raises(UsageError, match="is no pushed head"):
         pull(str(project), project / "mine")

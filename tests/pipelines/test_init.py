@@ -91,3 +91,16 @@ def test_a_config_that_is_there_is_not_replaced_unasked(here, project):
     assert told["config"] == "reviews.yaml"
     assert load_config(project / "reviews.yaml").data.label == "label"
     assert "there is no such file" in here("init", "nothing.csv", status=2).err
+
+
+@pytest.mark.parametrize("name", ["2024-01-02", "2024", "null", "yes"])
+def test_a_name_that_yaml_takes_for_something_else_is_quoted(tmp_path, name):
+    data = tmp_path / f"{name}.csv"
+    data.write_text("text,label\n" + "".join(f"{text},{'ab'[number % 2]}\n" for number, text in enumerate(TEXTS)))
+    write_config(data, tmp_path / "c.yaml", None, None, None)
+    assert load_config(tmp_path / "c.yaml").name == name
+
+
+def test_several_labels_are_counted_one_by_one(tmp_path):
+    (tmp_path / "t.csv").write_text("text,tags\n" + "".join(f"{t},{('a;b', 'b;c', 'a')[n % 3]}\n" for n, t in enumerate(TEXTS)))
+    assert write_config(tmp_path / "t.csv", tmp_path / "c.yaml", None, None, None)["classes"] == 3

@@ -81,6 +81,16 @@ def test_what_cannot_be_written_or_read_is_one_line(here, project):
     assert not (project / "new").exists()
     np.save(project / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     assert "cannot be read" in here("import", "config.yaml", "objects.npy", "--name", "x", status=2).err
+    np.savez(project / "several.npz", a=np.zeros((120, 2)))
+    (project / "several.npz").rename(project / "archive.npy")
+    assert "archive of several arrays" in here("import", "config.yaml", "archive.npy", "--name", "x", status=2).err
+    pq.write_table(pa.table({"e": [["a"]] * 120}), project / "texts.parquet")
+    assert "numbers are expected" in here("import", "config.yaml", "texts.parquet", "--name", "x", status=2).err
+    np.save(project / "none.npy", np.zeros((120, 0)))
+    assert "one row for every sample" in here("import", "config.yaml", "none.npy", "--name", "x", status=1).err
+    twice = {"id": ["reviews.csv:2"] * 120, "e": [[1.0]] * 120}
+    pq.write_table(pa.table(twice), project / "twice.parquet")
+    assert "ids must be unique" in here("import", "config.yaml", "twice.parquet", "--name", "x", status=2).err
     np.save(project / "flat.npy", np.zeros(3))
     assert "[n, d] are expected" in here("import", "config.yaml", "flat.npy", "--name", "x", status=2).err
     np.save(project / "few.npy", np.zeros((3, 2)))

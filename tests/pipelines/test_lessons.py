@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cache import Ragged
-from heads import AttentionHead, LinearHead, MLPHead
+from heads import AttentionHead, GreedyHead, LinearHead, MLPHead, RidgeHead
 from pipelines.columns import Columns, ViewColumns
 from pipelines.lessons import lesson, sweep_lesson
 
@@ -65,3 +65,10 @@ def test_views_of_tokens_are_samples_of_their_own():
     assert [tokens[0, 0] for tokens in X[taught]] == [0, 1, 2, 3, 4, 5]
     assert [tokens[0, 0] for tokens in X[tested]] == [103, 105]
     assert y[taught].tolist() == list("aaabbb")
+
+
+@pytest.mark.parametrize("head", [RidgeHead(), GreedyHead()])
+def test_heads_that_hold_samples_out_inside_get_one_row_a_sample(head):
+    X, y = lesson(columns("sample"), ROWS, LABELS, head)
+    np.testing.assert_allclose(X, VALUES.reshape(4, 3, 2).mean(1))
+    assert y is LABELS

@@ -53,3 +53,13 @@ def test_what_cannot_be_compared_is_one_line(config, project):
         rank(config, run=project, check=True)
     with pytest.raises(RunError, match="trials cannot be read"):
         rank(config, run=project)
+
+
+def test_the_check_is_a_whole_grid_and_one_backbone_used_in_two_ways_is_two(config, project):
+    content = yaml.safe_load((project / "layers.yaml").read_text())
+    content["backbones"] = [content["backbones"][0], {"name": content["backbones"][0], "max_length": 3}]
+    content |= {"outputs": ["mean"], "search": {"method": "halving", "resource": "max_epochs", "max_resources": 9}}
+    (project / "two.yaml").write_text(yaml.safe_dump(content))
+    ranking = rank(load_config(project / "two.yaml"), check=True)
+    assert len({candidate.recipe for candidate in ranking.candidates}) == 2
+    assert len({candidate.trained for candidate in ranking.candidates}) == 2
