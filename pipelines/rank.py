@@ -106,7 +106,7 @@ def rank_outputs(config: Config, store: str | None, run: Path | None, check: boo
     for features in extraction.features:
         for output in features.outputs:
             if "tokens" not in output.split("."):
-                X = read_columns(features, (output,), task.rows[rows]).X
+                X = read_columns(features, (output,), task.rows[rows], extraction.views.get(features.recipe.id)).X
                 found.append(_estimate(features.recipe.backbone, features.recipe.id, output, X, task, rows))
     if not found:
         raise UsageError(f"{config.where('outputs')}: tokens cannot be ranked; name an output with another pooling")

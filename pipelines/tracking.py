@@ -83,7 +83,7 @@ def _tested(experiment: "Experiment") -> tuple[Any, list[str]]:
 
     result, outcome = experiment.result, experiment.result.outcome
     found = next(features for features in experiment.extraction.features if features.recipe.id == result.selected.recipe)
-    X = read_columns(found, result.selected.outputs, outcome.rows).X
+    X = read_columns(found, result.selected.outputs, outcome.rows, experiment.extraction.views.get(found.recipe.id)).X
     if not result.classes:
         return X, [f"{value:g}" for value in outcome.true.tolist()]
     if outcome.true.ndim == 2:
