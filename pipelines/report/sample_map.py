@@ -14,7 +14,10 @@ from pipelines.report.record import Record
 
 MOST_CATEGORIES = 20_000
 _LENGTHS = ((5_000, 400), (30_000, 160), (np.inf, 100))
-_NONE = "none"
+_ABSENT = "—"
+"""Shown where something is not known; the page's script leaves it out."""
+
+_Answer = str | tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -96,44 +99,45 @@ def _choose(subject: Subject, most: int) -> np.ndarray:
 def _columns(record: Record, subject: Subject, inspection: Inspection | None, chosen: np.ndarray) -> list[dict[str, Any]]:
     """Return what points can be coloured by."""
     rows, samples = subject.rows[chosen].tolist(), subject.samples
-    labels = [_NONE if samples.labels is None else samples.labels[row] or _NONE for row in rows]
+    known: list[_Answer] = [None if samples.labels is None else samples.labels[row] or None for row in rows]
     if record.kind == "multilabel" and subject.task is not None:
-        labels = [_listed(subject.task.labels[position], subject.task.names) for position in chosen]
-    answers, sure = _answers(record, subject, inspection, chosen)
+        known = [_held(subject.task.labels[position], subject.task.names) for position in chosen]
+    said, sure = _answers(record, subject, inspection, chosen)
+    labels, answers = [_told(label) for label in known], [_told(answer) for answer in said]
     if record.kind == "regression":
         columns = [_numbers("label", "label", _floats(labels)), _numbers("predicted", "prediction", _floats(answers))]
         errors = np.abs(_floats(labels) - _floats(answers))
         columns.append(_numbers("error", "error", errors))
     else:
-        right = [_NONE if said == _NONE else "right" if said == label else "wrong"
-                 for said, label in zip(answers, labels, strict=True)]  # fmt: skip
+        right = [_ABSENT if answer is None or label is None else "right" if answer == label else "wrong"
+                 for answer, label in zip(said, known, strict=True)]  # fmt: skip
         columns = [_categories("label", "label", labels), _categories("predicted", "prediction", answers),
                    _categories("answer", "right or wrong", right)]  # fmt: skip
         if np.isfinite(sure).any():
             columns.append(_numbers("sure", "probability", sure))
     columns.append(_categories("split", "split", [str(part) for part in subject.parts[chosen]]))
     if samples.groups is not None:
-        columns.append(_categories("group", "group", [samples.groups[row] or _NONE for row in rows]))
+        columns.append(_categories("group", "group", [samples.groups[row] or _ABSENT for row in rows]))
     if inspection is not None and inspection.issues:
         first: dict[int, str] = {}
         for issue in inspection.issues:
             first.setdefault(issue.row, KINDS[issue.kind])
-        columns.append(_categories("quality", "data quality", [first.get(row, _NONE) for row in rows]))
+        columns.append(_categories("quality", "data quality", [first.get(row, _ABSENT) for row in rows]))
     return columns
 
 
 def _answers(
     record: Record, subject: Subject, inspection: Inspection | None, chosen: np.ndarray
-) -> tuple[list[str], np.ndarray]:
-    """Return what was said of every sample, and how sure: by the run of test samples, held out of the others."""
-    said = np.full(len(subject.rows), _NONE, dtype=object)
+) -> tuple[list[_Answer], np.ndarray]:
+    """Return what was said of every sample, and how sure: by the run of test samples, held out of others; None if nothing."""
+    said: list[_Answer] = [None] * len(subject.rows)
     sure = np.full(len(subject.rows), np.nan)
     if inspection is not None and inspection.answers is not None:
         values, classes = inspection.answers.values, inspection.answers.classes
         if classes:
-            said[:], sure[:] = np.array(classes, dtype=object)[values.argmax(axis=1)], values.max(axis=1)
+            said[:], sure[:] = [str(classes[code]) for code in values.argmax(axis=1).tolist()], values.max(axis=1)
         elif values.ndim == 2 and subject.task is not None:
-            said[:] = [_listed(row >= 0.5, subject.task.names) for row in values]
+            said[:] = [_held(row >= 0.5, subject.task.names) for row in values]
         else:
             said[:] = [f"{value:.6g}" for value in values]
     place = {subject.samples.ids[row]: position for position, row in enumerate(subject.rows.tolist())}
@@ -141,13 +145,19 @@ def _answers(
     for number, (name, answer) in enumerate(zip(record.predictions.ids, record.predictions.predicted, strict=True)):
         position = place.get(name)
         if position is not None:
-            said[position] = ", ".join(answer) or _NONE if isinstance(answer, list) else str(answer)
+            said[position] = tuple(answer) if isinstance(answer, list) else str(answer)
             sure[position] = np.nan if sureness is None else sureness[number]
-    return [str(answer) for answer in said[chosen]], sure[chosen]
+    return [said[position] for position in chosen.tolist()], sure[chosen]
 
 
-def _listed(row: np.ndarray, names: Sequence[str]) -> str:
-    return ", ".join(name for name, holds in zip(names, row, strict=True) if holds) or _NONE
+def _held(row: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name, holds in zip(names, row, strict=True) if holds)
+
+
+def _told(answer: _Answer) -> str:
+    if answer is None:
+        return _ABSENT
+    return answer if isinstance(answer, str) else ", ".join(answer) or "none"
 
 
 def _categories(key: str, title: str, values: Sequence[str]) -> dict[str, Any]:

@@ -197,7 +197,7 @@ class Explorer {
     });
     const line = make("span", { className: "facts" });
     for (const [title, value] of facts) {
-      if (value === "none" || value === "") continue;
+      if (value === "—" || value === "") continue;
       line.append(make("span", {}, make("small", {}, title), " ", make("b", { dir: "auto" }, value)));
     }
     line.append(make("span", {}, make("small", {}, "id"), " ", make("b", { dir: "auto" }, this.data.ids[i])));
@@ -207,7 +207,7 @@ class Explorer {
 
   number(column, i) {
     const value = Number(column.from) + column.values[i] * (Number(column.to) - Number(column.from));
-    return Number.isFinite(value) ? value.toFixed(3) : "none";
+    return Number.isFinite(value) ? value.toFixed(3) : "—";
   }
 
   hover(px, py) {

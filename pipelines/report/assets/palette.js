@@ -32,7 +32,7 @@ function categoryColours(column) {
   const order = column.names.map((_, code) => code).sort((a, b) => column.counts[b] - column.counts[a]);
   const colours = new Array(column.names.length).fill(REST);
   order.slice(0, CATEGORIES.length).forEach((code, number) => {
-    if (column.names[code] !== "none") colours[code] = CATEGORIES[number];
+    if (column.names[code] !== "—") colours[code] = CATEGORIES[number];
   });
   return colours;
 }

@@ -34,7 +34,7 @@ def test_test_samples_have_the_run_s_answers_and_others_those_that_were_held_out
 def test_without_an_inspection_only_test_samples_have_answers():
     subject = make_subject([f"text {n}" for n in range(60)])
     data = data_of(make_map(make_record(subject), subject, None, QUICK))
-    assert set(column(data, "answer")[column(data, "split") == "train"]) == {"none"}
+    assert set(column(data, "answer")[column(data, "split") == "train"]) == {"—"}
     assert "quality" not in {entry["key"] for entry in data["columns"]}
 
 
@@ -83,3 +83,48 @@ def test_numbers_are_coloured_by_a_ramp_and_several_labels_by_their_names(kind):
         right = column(data, "answer")[tested] == "right"
         assert set(column(data, "label")) == {"x", "x, y"}
         assert (right == (column(data, "label")[tested] == "x")).all()
+
+
+def test_a_class_may_be_named_none():
+    subject = make_subject([f"text {n}" for n in range(60)])
+    record = make_record(subject)
+
+    def rename(names):
+        return ["none" if name == "b & c" else name for name in names]
+
+    subject = dataclasses.replace(subject, samples=dataclasses.replace(subject.samples, labels=rename(subject.samples.labels)))
+    answers = record.predictions
+    answers = dataclasses.replace(
+        answers, labels=rename(answers.labels), predicted=rename(answers.predicted), classes=rename(answers.classes)
+    )
+    data = data_of(make_map(dataclasses.replace(record, predictions=answers), subject, None, QUICK))
+    tested, answer, predicted = column(data, "split") == "test", column(data, "answer"), column(data, "predicted")
+    assert (answer[tested] == "wrong").sum() == 5
+    assert (answer[tested] == "right").sum() == 15
+    assert "none" in predicted[tested]
+    assert set(answer[~tested]) == set(predicted[~tested]) == {"—"}
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("none", "y")])
+def test_an_answer_of_no_label_is_right_where_a_sample_has_none(names):
+    subject = make_subject([f"text {n}" for n in range(30)])
+    table = np.stack([np.arange(30) % 2, np.zeros(30, int)], axis=1)
+    subject = dataclasses.replace(subject, task=dataclasses.replace(subject.task, kind="multilabel", labels=table, names=names))
+    record = dataclasses.replace(make_record(make_subject([""] * 30)), kind="multilabel")
+    answers = dataclasses.replace(record.predictions, predicted=[[]] * 10, probabilities=None)
+    data = data_of(make_map(dataclasses.replace(record, predictions=answers), subject, None, QUICK))
+    ids = np.array([int(name.partition(":")[2]) for name in data["ids"]])
+    tested, answer = column(data, "split") == "test", column(data, "answer")
+    assert set(column(data, "predicted")[tested]) == {"none"}
+    assert (answer[tested] == np.where(ids[tested] % 2, "wrong", "right")).all()
+
+
+def test_a_sample_without_a_label_is_answered_neither_right_nor_wrong(hostile):
+    record, subject, inspection = hostile
+    labels = [None if n % 3 == 1 else label for n, label in enumerate(subject.samples.labels)]
+    subject = dataclasses.replace(subject, samples=dataclasses.replace(subject.samples, labels=labels))
+    data = data_of(make_map(record, subject, inspection, QUICK))
+    unlabelled = column(data, "label") == "—"
+    assert unlabelled.sum() == 16
+    assert set(column(data, "answer")[unlabelled]) == {"—"}
+    assert "—" not in column(data, "predicted")
