@@ -52,7 +52,7 @@ def classification_metrics(
         for name, metric in _METRICS.items()
     }
     if probabilities is not None:
-        estimates |= probability_metrics(true, probabilities, min(resamples, 500), confidence, seed)
+        estimates |= probability_metrics(true, probabilities, min(resamples, 500), confidence, seed, predicted)
     return estimates
 
 

@@ -58,7 +58,12 @@ def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> Re
 
 
 def probability_metrics(
-    true: np.ndarray, probabilities: np.ndarray, resamples: int = 500, confidence: float = 0.95, seed: int = 0
+    true: np.ndarray,
+    probabilities: np.ndarray,
+    resamples: int = 500,
+    confidence: float = 0.95,
+    seed: int = 0,
+    predicted: np.ndarray | None = None,
 ) -> dict[str, Estimate]:
     """Compute log loss, calibration error, top-k accuracy and areas under ROC curves, with percentile bootstrap intervals.
 
@@ -70,6 +75,8 @@ def probability_metrics(
         `[n, c]`.
     resamples, confidence, seed
         Of the bootstrap; fewer resamples for the areas where samples times classes are many.
+    predicted
+        Class codes `[n]` of the answers, whose calibration error it is; the most probable classes if None.
 
     Notes
     -----
@@ -79,7 +86,8 @@ def probability_metrics(
     rng = np.random.default_rng(seed)
     samples, classes = probabilities.shape
     losses = -np.log(np.clip(probabilities[np.arange(samples), true], 1e-15, 1))
-    sure, answered = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    answered = probabilities.argmax(axis=1) if predicted is None else predicted
+    sure = probabilities[np.arange(samples), answered]
     gap, place = sure - (answered == true), np.minimum((sure * 15).astype(int), 14)
     drawn_losses, drawn_errors = np.empty(resamples), np.empty(resamples)
     for number in range(resamples):

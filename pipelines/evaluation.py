@@ -108,7 +108,8 @@ def _reliability(outcome: Outcome) -> dict[str, Any] | None:
     if outcome.true.ndim == 2:
         sure, right = outcome.probabilities.ravel(), outcome.true.ravel() > 0
     else:
-        sure, right = outcome.probabilities.max(axis=1), outcome.probabilities.argmax(axis=1) == outcome.true
+        sure = outcome.probabilities[np.arange(len(outcome.true)), outcome.predicted]
+        right = outcome.predicted == outcome.true
     return dataclasses.asdict(reliability(sure, right))
 
 

@@ -21,20 +21,28 @@ class Predictions:
     ids, labels, predicted
         Of every test sample; labels are names, lists of names, or numbers.
     probabilities
-        `[t, c]` in the order of the classes, or None.
+        `[t, c]`, or None.
+    classes
+        Whose the columns of `probabilities` are.
     """
 
     ids: list[str]
     labels: list[Any]
     predicted: list[Any]
     probabilities: np.ndarray | None
+    classes: list[str]
 
     @property
     def sureness(self) -> np.ndarray | None:
-        """The probability of every answer `[t]`; None where there are no probabilities or several answers a sample."""
+        """The probability of every answer `[t]`; None where there are no probabilities or several answers a sample.
+
+        Where a threshold decides, it is not always the highest.
+        """
         if self.probabilities is None or (self.labels and isinstance(self.labels[0], list)):
             return None
-        return self.probabilities.max(axis=1)
+        code = {name: number for number, name in enumerate(self.classes)}
+        sure: np.ndarray = self.probabilities[np.arange(len(self.predicted)), [code[name] for name in self.predicted]]
+        return sure
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,8 @@ def _read_predictions(table: Any) -> Predictions:
     columns = {name: table[name].to_pylist() for name in ("id", "label", "predicted")}
     names = [name for name in table.column_names if name.startswith("probability:") and name not in _OWN]
     probabilities = np.stack([table[name].to_numpy() for name in names], axis=1) if names else None
-    return Predictions(columns["id"], columns["label"], columns["predicted"], probabilities)
+    classes = [name.removeprefix("probability:") for name in names]
+    return Predictions(columns["id"], columns["label"], columns["predicted"], probabilities, classes)
 
 
 def _read_histories(folder: Path) -> dict[str, dict[str, Any]]:

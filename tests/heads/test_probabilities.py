@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from heads import calibration_error, probability_metrics, reliability
+from heads import calibration_error, classification_metrics, probability_metrics, reliability
 from heads.probabilities import area_estimates
 
 
@@ -81,3 +81,12 @@ def test_a_calibration_curve_leaves_empty_bins_out_and_holds_the_accuracy_in_its
     assert curve.accuracy == [0.8]
     assert curve.confidence[0] == pytest.approx(0.942)
     assert 0 < curve.low[0] < 0.8 < curve.high[0] < 1
+
+
+def test_a_calibration_error_may_be_of_answers_that_a_threshold_chose():
+    true, probabilities = np.repeat([0, 1], 50), np.tile([0.7, 0.3], (100, 1))
+    errors = [probability_metrics(true, probabilities, predicted=answers)["calibration_error"].value
+              for answers in (None, np.zeros(100, int), np.ones(100, int), true)]  # fmt: skip
+    assert errors == pytest.approx([0.2, 0.2, 0.2, 0.5])
+    found = classification_metrics(true, true, probabilities, 2, resamples=50)
+    assert found["calibration_error"].value == pytest.approx(0.5)

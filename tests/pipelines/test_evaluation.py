@@ -54,3 +54,10 @@ def test_the_winner_is_compared_with_the_best_trial_of_every_other_head():
     assert [row["head"] for row in found] == ["knn", "mlp"]
     assert all(row["low"] < row["mean"] < row["high"] and row["p"] < 0.05 for row in found)
     assert stand_trials(ranked, trial("linear", [0.9]), "accuracy", task) == []
+
+
+def test_confidence_is_that_of_the_answer_even_where_a_threshold_chose_it():
+    true, probabilities = np.repeat([0, 1], 30), np.tile([0.7, 0.3], (60, 1))
+    outcome = Outcome(true, np.ones(60, int), probabilities, np.arange(60), NOTHING)
+    found = look_closer("classification", outcome, ["a", "b"], None)["reliability"]
+    assert (found["confidence"], found["accuracy"]) == (pytest.approx([0.3]), [0.5])

@@ -61,7 +61,9 @@ def make_record(subject, wrong_every=4):
         **look_closer("classification", outcome, CLASSES, None),
     }  # fmt: skip
     ids = [subject.samples.ids[row] for row in test]
-    predictions = Predictions(ids, [CLASSES[code] for code in true], [CLASSES[code] for code in predicted], probabilities)
+    predictions = Predictions(
+        ids, [CLASSES[code] for code in true], [CLASSES[code] for code in predicted], probabilities, CLASSES
+    )
     history = {"head: mlp": {"train_loss": [0.9, 0.5, 0.4], "validation_loss": [0.8, 0.6, 0.7], "best_epoch": 1}}
     return Record(
         "hostile <run>", "accuracy", "classification", content, [trial, failed], predictions, history, "name: <x>", ""
