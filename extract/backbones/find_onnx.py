@@ -8,6 +8,7 @@ Looked at are the graph's inputs and outputs, which say what it takes and gives:
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,15 +79,17 @@ def find_onnx(name: str, revision: str | None) -> Checkpoint:
     place = f"onnx:{name}"
     if revision is not None:
         raise NoSuchBackboneError(f"{place}@{revision}: a file has no revisions; leave out @{revision}")
-    given = Path(name).expanduser()
+    given = Path(os.path.abspath(Path(name).expanduser()))  # links stay: what goes with a file is beside the link
     files = [given, *(given / part for part in _PLACES)]
-    file = next((file.resolve() for file in files if file.is_file()), None)
+    file = next((file for file in files if file.is_file()), None)
     if file is None:
         what = f"this folder has no {' or '.join(_PLACES)}" if given.is_dir() else "there is no such file or folder"
         raise NoSuchBackboneError(f"{place}: {what}")
     graph = read_graph(file, place)
+    allowed = file.parent.resolve(), file.resolve().parent
     for part in graph.external:
-        if not (file.parent / part).resolve().is_relative_to(file.parent) or not (file.parent / part).is_file():
+        whole = (file.parent / part).resolve()
+        if not whole.is_file() or not any(whole.is_relative_to(folder) for folder in allowed):
             raise BackboneError(f"{place}: its weights are in {part}, which is not beside it")
     base = home_of(file)
     beside = [] if base is None else [path for path in sorted(base.iterdir()) if path.suffix in _SETTINGS]

@@ -2,6 +2,7 @@
 
 import builtins
 import json
+import os
 import shutil
 import sys
 
@@ -229,3 +230,29 @@ def test_a_config_names_a_file_relative_to_itself(texts, tmp_path):
     (tmp_path / "c.json").write_text(json.dumps(content))
     names = [backbone.name for backbone in load_config(tmp_path / "c.json").backbones]
     assert names == [f"onnx:{folder}", f"onnx:{folder}/onnx/model.onnx"]
+
+
+def test_links_into_a_hub_s_cache_are_followed_for_what_is_in_the_files_and_not_for_what_is_beside_them(texts, tmp_path):
+    from transformers import AutoModel
+
+    plain, blobs, snapshot = (tmp_path / name for name in ("plain", "blobs", "snapshots/abc"))
+    shutil.copytree(texts, plain)
+    ids = torch.randint(4, 20, (2, 7))
+    model = Texts(AutoModel.from_pretrained(plain, attn_implementation="eager"))
+    names, outputs = ["input_ids", "attention_mask"], ["last_hidden_state", "sentence_embedding"]
+    export(model, (ids, torch.ones_like(ids)), names, outputs, plain / "onnx/model.onnx", external_data=True)
+    blobs.mkdir()
+    for number, file in enumerate(sorted(path for path in plain.rglob("*") if path.is_file())):
+        shutil.copy(file, blobs / str(number))
+        link = snapshot / file.relative_to(plain)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(blobs / str(number), link.parent))
+    linked, own = find_backbone(f"onnx:{snapshot}"), find_backbone(f"onnx:{plain}")
+    assert (linked.weights, linked.settings) == (own.weights, own.settings)
+    found = extract(["good"], f"onnx:{snapshot}", str(tmp_path / "store"))
+    np.testing.assert_allclose(found.array(), extract(["good"], f"onnx:{plain}", str(tmp_path / "other")).array())
+    (external,) = read_graph(snapshot / "onnx/model.onnx", "here").external
+    (snapshot / "onnx" / external).unlink()
+    (snapshot / "onnx" / external).symlink_to(shutil.copy(plain / "onnx" / external, tmp_path / "elsewhere"))
+    with pytest.raises(BackboneError, match="which is not beside it"):
+        find_backbone(f"onnx:{snapshot}")
