@@ -132,7 +132,8 @@ class TensorBoardTracker(Tracker):
             self.writer.add_image(name, as_pixels(figure), dataformats="HWC")
 
     def embedding(self, name: str, features: np.ndarray, labels: Sequence[Any]) -> None:
-        self.writer.add_embedding(features, metadata=[str(label) for label in labels], tag=name)
+        rows = [" ".join(str(label).split()) for label in labels]  # a tab or a new line would be one more column or row
+        self.writer.add_embedding(features, metadata=rows, tag=name)
 
     def summary(self, numbers: Mapping[str, float]) -> None:
         for name, value in numbers.items():

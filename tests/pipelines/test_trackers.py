@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from pipelines import FeatureBasedTrainer
@@ -97,6 +98,14 @@ def test_headstart_train_tells_both_trackers(headstart, project, offline):
     assert {"name", "heads"} <= config
     assert "test/accuracy" in summary
     assert [row["trials/step"] for row in rows if "trials/accuracy" in row] == [1, 2]
+
+
+def test_labels_with_tabs_and_new_lines_are_a_row_of_the_projector_each(tmp_path):
+    tracker = TensorBoardTracker(tmp_path)
+    tracker.embedding("features", np.eye(3), ["a\tb", " two\nlines\r\n", 7])
+    tracker.finish()
+    (file,) = tmp_path.rglob("metadata.tsv")
+    assert file.read_text().splitlines() == ["a b", "two lines", "7"]
 
 
 def test_a_tracker_that_is_not_known_is_told_with_its_line(headstart, project):
