@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from heads import class_probabilities, label_probabilities
+from heads.trained import TrainedHead
 from pipelines.columns import Columns
 from pipelines.config import Config
 from pipelines.extract import Extraction
-from pipelines.lessons import lesson
+from pipelines.lessons import bound_together, lesson
 from pipelines.task import Task
 from pipelines.trials import Trial, build, columns_of
 
@@ -53,7 +54,11 @@ def fit_on_development(trial: Trial, columns: Columns, task: Task) -> Any:
 
 def _fit(trial: Trial, columns: Columns, task: Task, rows: np.ndarray) -> Any:
     head = build(trial.head, trial.params, columns.widths, task.kind)
-    return head.fit(*lesson(columns, rows, task.labels[rows], head))
+    X, y = lesson(columns, rows, task.labels[rows], head)
+    if isinstance(head, TrainedHead):
+        groups = None if task.groups is None else task.groups[rows]
+        return head.fit(X, y, groups=bound_together(columns, rows, groups, head))
+    return head.fit(X, y)
 
 
 def predict_raw(head: Any, X: Any, task: Task) -> np.ndarray:

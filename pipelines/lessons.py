@@ -38,11 +38,29 @@ def lesson(columns: Columns, rows: np.ndarray, labels: np.ndarray, head: Any) ->
     if views is None:
         return columns.X[rows], labels
     places = _rows_of(views, rows)
-    if views.use == "average" or getattr(head, "validates_inside", False):
+    if _averages(views.use, head):
         return mean_of_views(views.values[places], views.count), labels
     if _draws(head):
         return views.values[places].reshape(len(rows), views.count, -1), labels
     return views.values[places], np.repeat(labels, views.count, axis=0)
+
+
+def bound_together(columns: Columns, rows: np.ndarray, groups: np.ndarray | None, head: Any) -> np.ndarray | None:
+    """Return the groups `[l]` of a lesson's rows, of which none is both trained on and watched; None where every row is alone.
+
+    Parameters
+    ----------
+    columns, rows, head
+        As for `lesson`.
+    groups
+        Of the samples that are trained on `[m]`, or None; the views of a sample are always a group.
+    """
+    each = 1 if columns.views is None else _rows_each(columns.views.count, columns.views.use, head)
+    if groups is None and each > 1:
+        groups = np.arange(len(rows))
+    if groups is None or len(np.unique(groups)) < 2:  # of one group nothing can be watched apart
+        return None
+    return np.repeat(groups, each)
 
 
 def sweep_lesson(
@@ -70,6 +88,19 @@ def sweep_lesson(
         together = Ragged.of([*X, *plain])
     taught = [(train[:, None] * each + np.arange(each)).reshape(-1) for train, _ in folds]
     return together, np.concatenate([y, labels]), [(a, len(y) + b) for a, (_, b) in zip(taught, folds, strict=True)]
+
+
+def count_sweep_rows(samples: int, views: int, use: str, head: Any) -> int:
+    """Count the rows that `sweep_lesson` makes of samples with so many views, the plain ones with them."""
+    return samples * (_rows_each(views, use, head) + 1)
+
+
+def _rows_each(views: int, use: str, head: Any) -> int:
+    return 1 if _averages(use, head) or _draws(head) else views
+
+
+def _averages(use: str, head: Any) -> bool:
+    return use == "average" or getattr(head, "validates_inside", False)
 
 
 def _draws(head: Any) -> bool:

@@ -14,7 +14,7 @@ from pipelines.combinations import Combination, combine
 from pipelines.config import Config, Head
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction
-from pipelines.lessons import sweep_lesson
+from pipelines.lessons import count_sweep_rows, sweep_lesson
 from pipelines.search import Space, check_search, count_trials, make_sweep
 from pipelines.spaces import Range
 from pipelines.task import Task
@@ -119,12 +119,12 @@ def count_all_trials(config: Config, extraction: Extraction, task: Task) -> int:
     UsageError
         With the line of a head whose outputs no backbone has, or of a search that these samples are too few for.
     """
-    samples, folds = len(task.development), _count_folds(config, task)
-    classes = len(task.classes) if task.kind == "classification" else 1
+    folds = _count_folds(config, task)
+    classes = 1 if task.kind == "regression" else len(np.unique(task.labels[task.development]))
     try:
         return sum(
-            count_trials(config.search, head.space(), samples, folds, classes)
-            for _, _, heads in _plan(config, extraction)
+            count_trials(config.search, head.space(), _count_rows(features, extraction, task, head.kind), folds, classes)
+            for features, _, heads in _plan(config, extraction)
             for head in heads
         )
     except ValueError as error:
@@ -195,6 +195,14 @@ def family(task: str) -> str:
 
 def _takes_blocks(kind: str, task: str) -> bool:
     return "blocks" in head_class(kind, family(task))().get_params()
+
+
+def _count_rows(features: Features, extraction: Extraction, task: Task, kind: str) -> int:
+    """Count the rows that a sweep of a head is fitted to."""
+    samples, choice = len(task.development), extraction.views.get(features.recipe.id)
+    if choice is None or features.views is None:
+        return samples
+    return count_sweep_rows(samples, 1 + features.views.count, choice.use, build(kind, {}, (), task.kind))
 
 
 def _count_folds(config: Config, task: Task) -> int:

@@ -4,7 +4,7 @@ import pytest
 from cache import Ragged
 from heads import AttentionHead, GreedyHead, LinearHead, MLPHead, RidgeHead
 from pipelines.columns import Columns, ViewColumns
-from pipelines.lessons import lesson, sweep_lesson
+from pipelines.lessons import bound_together, count_sweep_rows, lesson, sweep_lesson
 
 VALUES = np.arange(24, dtype=np.float32).reshape(12, 2)  # 4 samples of 3 views
 PLACE = np.array([0, -1, 1, 2, -1, 3])  # of 6 samples
@@ -42,11 +42,13 @@ def test_averaged_views_are_one_row_a_sample(head):
 
 
 @pytest.mark.parametrize(
-    ("use", "head", "each"), [("sample", LinearHead(), 3), ("sample", MLPHead(), 1), ("average", LinearHead(), 1)]
+    ("use", "head", "each"),
+    [("sample", LinearHead(), 3), ("sample", MLPHead(), 1), ("average", LinearHead(), 1), ("sample", RidgeHead(), 1)],
 )
 def test_a_sweep_trains_on_views_and_is_validated_on_the_plain_samples(use, head, each):
     folds = [(np.array([0, 3]), np.array([1, 2])), (np.array([1, 2]), np.array([0, 3]))]
     X, y, splits = sweep_lesson(columns(use), ROWS, LABELS, folds, head)
+    assert len(y) == count_sweep_rows(4, 3, use, head)
     for (train, test), (taught, tested) in zip(folds, splits, strict=True):
         expected, labels = lesson(columns(use), ROWS[train], LABELS[train], head)
         assert np.array_equal(X[taught], expected)
@@ -72,3 +74,19 @@ def test_heads_that_hold_samples_out_inside_get_one_row_a_sample(head):
     X, y = lesson(columns("sample"), ROWS, LABELS, head)
     np.testing.assert_allclose(X, VALUES.reshape(4, 3, 2).mean(1))
     assert y is LABELS
+
+
+@pytest.mark.parametrize(
+    ("use", "head", "groups", "expected"),
+    [
+        ("sample", MLPHead(), list("aabb"), list("aabb")),  # draws a view, so that a sample is a row
+        ("average", MLPHead(), list("aabb"), list("aabb")),
+        ("sample", AttentionHead(), list("aabb"), list("aaaaaabbbbbb")),
+        ("sample", AttentionHead(), None, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]),
+        ("sample", MLPHead(), None, None),
+        ("sample", AttentionHead(), list("aaaa"), None),
+    ],
+)
+def test_rows_of_a_group_and_views_of_a_sample_stay_together(use, head, groups, expected):
+    found = bound_together(columns(use), ROWS, None if groups is None else np.array(groups), head)
+    assert (None if found is None else found.tolist()) == expected

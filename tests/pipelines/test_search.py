@@ -84,6 +84,13 @@ def test_halving_chooses_among_the_last_round_and_lists_those_it_dropped_with_wh
     assert metrics["selected"]["params"] == json.loads(trials[0]["params"])
 
 
+def test_halving_counts_on_two_classes_where_every_label_holds_or_not(train):
+    data = {"path": "reviews.csv", "label": "label", "multilabel": ";", "split": "split"}
+    search, head = {"method": "halving", "factor": 2}, {"kind": "linear", "C": {"log": [1e-3, 1e3, 24]}}
+    _, _, bars = train(data=data, heads=[head], search=search, selection={"folds": 2})
+    assert bars.done == bars.total > 24
+
+
 def test_a_range_is_drawn_from_and_the_same_seed_draws_the_same(train):
     asked = {"heads": [{"kind": "linear", "C": {"log": [1e-3, 1e2]}}], "search": {"method": "random", "trials": 4, "seed": 2}}
     _, one, _ = train(**asked)

@@ -1,13 +1,16 @@
 """Training on augmented views from a config, through the command line."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from cache import FeatureStore
 from pipelines.cli import main
+from pipelines.experiment import run_experiment
 from tests.extract.backbones.checkpoints import save_timm
 from tests.images import write_image_folder
+from tests.pipelines.test_search import Counting
 
 HEADS = [{"kind": "linear", "C": [1.0]}, {"kind": "mlp", "hidden": [[8]], "max_epochs": 20}, {"kind": "knn"}]
 
@@ -75,3 +78,19 @@ def test_two_ways_with_the_same_views_are_not_one_experiment(place, capsys):
     twins = [{"name": "timm:model", "views": {"count": 2, "use": use}} for use in ("sample", "average")]
     told = train(place, capsys, twins, status=2)
     assert "gives the same features as backbone 1 in the list" in told
+
+
+@pytest.mark.parametrize("use", ["sample", "average"])
+def test_halving_tries_as_many_as_were_counted_whatever_the_views_become(place, use):
+    content = {
+        "name": "views",
+        "data": {"path": "data"},
+        "backbones": [{"name": "timm:model", "views": {"count": 2, "use": use}}],
+        "heads": [{"kind": "linear", "C": [1e-4, 1e-3, 1e-2, 1e-1, 1, 10]}, {"kind": "mlp", "hidden": [[4], [8], [16], [32]]}],
+        "search": {"method": "halving", "factor": 2},
+        "selection": {"folds": 2},
+    }
+    (place / "c.json").write_text(json.dumps(content))
+    bars = Counting()
+    run_experiment(Path("c.json"), None, "run", (), False, bars, lambda note: None)
+    assert bars.done == bars.total > 10
