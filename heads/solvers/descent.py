@@ -146,7 +146,7 @@ def minimise(
         if tolerance is not None:
             asked = tolerance[active]
             done = torch.where(asked.isnan(), done, gradient.flatten(1).norm(dim=1) <= asked)
-        done |= stuck | (slope >= 0)
+        done |= stuck | ~(slope < 0)  # a slope that is no number leads nowhere
         leaving = done | (iteration == max_iter)
         if leaving.any():
             out = active[leaving]
@@ -190,7 +190,7 @@ def _search(
         waiting, reach, before, fall = waiting[~enough], reach[~enough], before[~enough], fall[~enough]
         rise = (found.value[~enough] - before - fall).nan_to_num(nan=torch.inf, posinf=torch.inf)
         length[waiting] = reach * (-fall / (2 * rise)).clamp(0.1, 0.5)
-        hopeless = length[waiting] < SMALLEST_STEP
+        hopeless = ~(length[waiting] >= SMALLEST_STEP)
         length[waiting[hopeless]], stuck[waiting[hopeless]] = 0, True
         waiting = waiting[~hopeless]
     return _spread(length.to(point.dtype)) * direction, new_value, new_gradient, stuck

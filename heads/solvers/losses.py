@@ -102,9 +102,8 @@ class SoftmaxLoss:
         """Return the logarithms of the classes' weighted shares."""
         counts = torch.zeros(self.columns, dtype=torch.float64, device=weight.device).index_add_(0, self.codes, weight.double())
         share = counts / counts.sum()
-        return Untold(
-            torch.special.entr(share).sum(), share.clamp(min=RARE).log(), torch.diag(share) - torch.outer(share, share)
-        )
+        some = share.clamp(min=RARE)  # of a class without weight, too: a loss without any curvature has no step to take
+        return Untold(torch.special.entr(share).sum(), some.log(), torch.diag(some) - torch.outer(some, some) / some.sum())
 
 
 @dataclass(frozen=True)
@@ -140,4 +139,5 @@ class BinaryLoss:
         """Return the log-odds of the weighted share of ones."""
         share = (weight.double() @ self.targets[target].double()) / weight.sum(dtype=torch.float64)
         entropy = torch.special.entr(share) + torch.special.entr(1 - share)
-        return Untold(entropy, torch.logit(share, RARE)[None], (share - share.square())[None, None])
+        some = share.clamp(RARE, 1 - RARE)
+        return Untold(entropy, torch.logit(some)[None], (some - some.square())[None, None])

@@ -147,3 +147,11 @@ def test_a_sweep_agrees_with_scikit_learn_trial_by_trial(shape):
             ours.append((solved[number][fold].predicted == y[test]).mean())
             theirs.append(reference.score(X[test], y[test]))
         assert abs(np.mean(ours) - np.mean(theirs)) <= 1e-3
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_samples_of_one_class_alone_that_count_are_learnt_and_end(classes):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 10)), np.arange(30) % classes
+    sweep = SweepCV(LinearHead(), {"C": [0.1, 1.0]}, cv=3, error_score="raise").fit(X, y, sample_weight=(y == 1).astype(float))
+    assert sweep.predict(X).tolist() == [1] * 30
