@@ -71,6 +71,11 @@ class StoredTokens:
         return unpad(np.asarray(found)) if ragged is None else ragged
 
     @property
+    def shape(self) -> tuple[int, None, int]:
+        """`(n, None, d)`."""
+        return (len(self), None, int(self.source.shape[-1]))
+
+    @property
     def dtype(self) -> np.dtype:
         """As on disk."""
         return np.dtype(self.source.dtype)

@@ -153,7 +153,7 @@ loop.SECONDS_PER_SHARD, loop.FIRST_SLICE = 0.2, 40
 from extract import LoopOptions, extract
 from tests.conftest import sentences
 print("begun", flush=True)
-extract(sentences(8000), sys.argv[1], sys.argv[2], options=LoopOptions(budget=64))
+extract(sentences(30_000), sys.argv[1], sys.argv[2], options=LoopOptions(budget=64))
 print("done", flush=True)
 """
 
@@ -172,8 +172,8 @@ def test_a_stopped_extraction_goes_on_where_it_was(tiny_bert, tmp_path, how):
     process.wait()
     store = FeatureStore(place)
     committed = store.holding(store.recipes()[0]).rows
-    assert 0 < committed < 8000
-    resumed = extract(sentences(8000), f"hf:{tiny_bert}", store)
-    assert (resumed.cached, resumed.extracted) == (committed, 8000 - committed)
-    whole = extract(sentences(8000), f"hf:{tiny_bert}", str(tmp_path / "whole"))
+    assert 0 < committed < 30_000
+    resumed = extract(sentences(30_000), f"hf:{tiny_bert}", store)
+    assert (resumed.cached, resumed.extracted) == (committed, 30_000 - committed)
+    whole = extract(sentences(30_000), f"hf:{tiny_bert}", str(tmp_path / "whole"))
     np.testing.assert_allclose(resumed.array(), whole.array(), atol=1e-5, rtol=0)
