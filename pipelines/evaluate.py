@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from extract import Samples, load_samples
-from heads import confusion_matrix, gives_probabilities
+from heads import confusion_matrix
 from pipelines.config import Config, load_config
 from pipelines.errors import RunError, UsageError
 from pipelines.extract import columns_of_data, load_data
@@ -59,13 +59,12 @@ def evaluate(run: Path, file: Path | None, split: str | None, store: str | None,
     if raw is None:
         raise RunError(f"{samples.name}: none of {len(rows):,} samples can be used; the first: {skipped[0].reason}")
     truth, notes = _truth(samples, rows[usable], saved, config), []
-    sure = len(saved.members) > 1 or gives_probabilities(saved.members[0].head)
     decision = saved.decision
     if saved.task == "multilabel" and (unknown := len(truth.names) - raw.shape[1]):  # labels that are never predicted
         raw = np.pad(raw, ((0, 0), (0, unknown)))
         known = decision.thresholds or (0.5,) * (raw.shape[1] - unknown)
         decision = dataclasses.replace(decision, thresholds=(*known, *(np.inf,) * unknown))
-    classes, outcome = answer_test(raw, sure, decision, truth, config.selection.seed)
+    classes, outcome = answer_test(raw, saved.sure, decision, truth, config.selection.seed)
     if unseen := classes[len(saved.names) :]:
         notes.append(f"{len(unseen)} classes were not learnt and count as mistakes, such as `{unseen[0]}`")
     return {"run": str(run), "samples": len(usable), "skipped": [{"id": s.id, "reason": s.reason} for s in skipped]} | _told(

@@ -196,9 +196,6 @@ def predict(
 
 
 def _answers(saved: SavedRun, mean: np.ndarray) -> list[dict[str, Any]]:
-    from heads import gives_probabilities
-
-    sure = len(saved.members) > 1 or gives_probabilities(saved.members[0].head)
     decision, names = saved.decision, saved.names
     if saved.task == "regression":
         ends = None if decision.intervals is None else np.stack(decision.intervals.intervals(mean), axis=1)
@@ -215,7 +212,7 @@ def _answers(saved: SavedRun, mean: np.ndarray) -> list[dict[str, Any]]:
         labels = [names[code] for code in decision.classes(probabilities).tolist()]
         sets = None if decision.sets is None else [_chosen(row, names) for row in decision.sets.sets(probabilities)]
     return [
-        {"label": label, "probabilities": dict(zip(names, row, strict=True)) if sure else None}
+        {"label": label, "probabilities": dict(zip(names, row, strict=True)) if saved.sure else None}
         | ({} if sets is None else {"set": sets[number]})
         for number, (label, row) in enumerate(zip(labels, probabilities.tolist(), strict=True))
     ]

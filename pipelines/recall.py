@@ -12,9 +12,10 @@ from cache import FeatureStore, Ragged
 from extract import Features, Samples
 from pipelines.columns import read_columns
 from pipelines.config import Config, load_config
-from pipelines.errors import RunError, UsageError
+from pipelines.errors import RunError
 from pipelines.extract import Extraction, load_data
 from pipelines.run import test_ids
+from pipelines.runs import check_run
 from pipelines.task import Task, make_task
 
 
@@ -36,8 +37,7 @@ def read_config(run: Path) -> Config:
     UsageError
         If the folder is no run.
     """
-    if not (run / "metrics.json").is_file():
-        raise UsageError(f"{run}: is not a run folder (it has no metrics.json); `headstart train` makes one")
+    check_run(run)
     return load_config(run / "config.yaml")
 
 

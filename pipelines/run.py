@@ -27,12 +27,13 @@ import numpy as np
 
 from cache import HeadstartError
 from extract import BackboneSpec, Columns
-from heads import Decision, load_head, save_head
+from heads import Decision, gives_probabilities, load_head, save_head
 from pipelines.config import Config
 from pipelines.environment import environment
 from pipelines.errors import RunError, UsageError
 from pipelines.evaluation import look_closer, stand_trials
 from pipelines.extract import Extraction, spec_of
+from pipelines.runs import check_run
 from pipelines.task import Task
 from pipelines.train import Result
 from pipelines.trials import Trial
@@ -189,6 +190,11 @@ class SavedRun:
     device: str
     columns: Columns
 
+    @property
+    def sure(self) -> bool:
+        """Whether its answers have probabilities, and are not the votes of a head without any."""
+        return len(self.members) > 1 or gives_probabilities(self.members[0].head)
+
 
 def read_run(folder: Path) -> SavedRun:
     """Read a run folder back.
@@ -202,8 +208,7 @@ def read_run(folder: Path) -> SavedRun:
     """
     from pipelines.config import load_config
 
-    if not (folder / "metrics.json").is_file():
-        raise UsageError(f"{folder}: is not a run folder (it has no metrics.json); `headstart train` makes one")
+    check_run(folder)
     try:
         answers = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
         members = [_read_member(folder, entry) for entry in answers["heads"]]

@@ -63,6 +63,18 @@ def list_runs(folder: Path) -> tuple[list[RunEntry], list[str]]:
     return sorted(found, key=lambda entry: entry.time or "", reverse=True), faults
 
 
+def check_run(folder: Path) -> None:
+    """See that a folder is a run.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
+    if not (folder / "metrics.json").is_file():
+        raise UsageError(f"{folder}: is not a run folder (it has no metrics.json); `headstart train` makes one")
+
+
 def read_entry(run: Path) -> RunEntry:
     """Read what a run came to.
 
@@ -73,8 +85,7 @@ def read_entry(run: Path) -> RunEntry:
     RunError
         If it cannot be read.
     """
-    if not (run / "metrics.json").is_file():
-        raise UsageError(f"{run}: is not a run folder (it has no metrics.json); `headstart runs ls` lists runs")
+    check_run(run)
     try:
         metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
         made = run / "environment.json"

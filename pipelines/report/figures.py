@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from heads.trained import TrainedHead
 from pipelines.config import Config
+from pipelines.feature_figures import save_figure
 from pipelines.train import Result
 from pipelines.trials import Trial
 
@@ -92,10 +93,8 @@ def write_figures(folder: Path, config: Config, result: Result) -> None:
     if isinstance(result.head, TrainedHead):
         history = result.head.history_
         drawn["learning_curve"] = learning_figure(history.train_loss, history.validation_loss, history.best_epoch)
-    (folder / "figures").mkdir()
     for name, figure in drawn.items():
-        place = folder / "figures" / f"{name}.png"
-        figure.savefig(place, dpi=144, facecolor="white", bbox_inches="tight", pad_inches=0.15)
+        save_figure(figure, folder / "figures" / f"{name}.png")
 
 
 def as_pixels(figure: Figure) -> np.ndarray:
