@@ -39,8 +39,8 @@ class FeatureBasedTrainer:
 
     While the whole backbone is frozen and no augmentation is asked for, features never change: they are extracted once into
     the model's store, and the classifier is trained on them. As soon as blocks of the backbone learn, what the frozen ones
-    below them give is extracted once, and only the blocks above run. The result is that of running the whole model at every step, to
-    rounding; that is done where samples are augmented, where a backbone cannot be split, and where the disk is too small.
+    below them give is extracted once, and only the blocks above run. The result is that of running the whole model at every
+    step, to rounding; that is done where samples are augmented, a backbone cannot be split, or the disk is too small.
 
     Parameters
     ----------
@@ -68,6 +68,8 @@ class FeatureBasedTrainer:
         Log to the Weights & Biases run that is on, or to a new one.
     tensorboard_writer
         A `SummaryWriter` to log to.
+    use_mlflow
+        Log to the MLflow run that is on, or to a new one.
     cache_boundary
         Whether what the frozen blocks give is kept in the store while blocks above them learn; False runs them at every step.
     seed
@@ -103,6 +105,7 @@ class FeatureBasedTrainer:
         callbacks: Sequence[Callback] = (),
         use_wandb: bool = False,
         tensorboard_writer: Any = None,
+        use_mlflow: bool = False,
         cache_boundary: bool = True,
         seed: int = 0,
         say: Callable[[str], None] | None = print,
@@ -131,7 +134,7 @@ class FeatureBasedTrainer:
         self.eval_data = None if evaluated is None else with_labels(read_labelled(evaluated), "eval_data")
         self.history = TrainerHistory()
         self.cost = Cost()
-        self.trackers = _make_trackers(use_wandb, tensorboard_writer)
+        self.trackers = _make_trackers(use_wandb, tensorboard_writer, use_mlflow)
         for tracker in self.trackers:
             tracker.config(self.settings())
 
@@ -338,9 +341,11 @@ def _one(name: str, value: Any, other_name: str, other: Any) -> Any:
     return other if value is None else value
 
 
-def _make_trackers(use_wandb: bool, writer: Any) -> list[Any]:
-    if not use_wandb and writer is None:
+def _make_trackers(use_wandb: bool, writer: Any, use_mlflow: bool) -> list[Any]:
+    if not use_wandb and writer is None and not use_mlflow:
         return []
-    from pipelines.trackers import TensorBoardTracker, WandbTracker
+    from pipelines.trackers import MlflowTracker, TensorBoardTracker, WandbTracker
 
-    return [*([WandbTracker()] if use_wandb else []), *([TensorBoardTracker(writer)] if writer is not None else [])]
+    wanted: list[Any] = [WandbTracker()] if use_wandb else []
+    wanted += [TensorBoardTracker(writer)] if writer is not None else []
+    return [*wanted, *([MlflowTracker()] if use_mlflow else [])]
