@@ -36,16 +36,12 @@ class Names(Sequence[str | None]):
     @classmethod
     def joined(cls, pieces: "Iterator[Sequence[str | None]] | Sequence[Sequence[str | None]]") -> "Names":
         """Put together a column that comes in pieces."""
-        import pyarrow as pa
-
         places: dict[str | None, int] = {None: -1}
         codes = [np.zeros(0, np.int32)]
         for piece in pieces:
-            array = piece if isinstance(piece, pa.Array | pa.ChunkedArray) else pa.array(piece, pa.string())
-            coded = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-            coded = coded.dictionary_encode(null_encoding="encode")
-            own = np.array([places.setdefault(name, len(places) - 1) for name in coded.dictionary.to_pylist()], np.int32)
-            codes.append(own[coded.indices.to_numpy(zero_copy_only=False)] if len(own) else codes[0])
+            distinct, which = _encoded(piece)
+            own = np.array([places.setdefault(name, len(places) - 1) for name in distinct], np.int32)
+            codes.append(own if which is None else own[which])
         names = [name for name in places if name is not None]
         return cls(np.concatenate(codes), np.array(names, str) if names else np.zeros(0, "U1"))
 
@@ -74,12 +70,21 @@ class Names(Sequence[str | None]):
         return taken
 
 
-class StoredText(Sequence[str | None]):
+def _encoded(piece: Any) -> tuple[Sequence[str | None], np.ndarray | None]:
+    """Return the distinct values of an Arrow column and which of them each row has; or a list as it is."""
+    if isinstance(piece, Sequence):
+        return piece, None
+    coded = piece.combine_chunks().dictionary_encode(null_encoding="encode")
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy(zero_copy_only=False)
+
+
+class StoredText(Sequence[str]):
     """A column of texts on disk, of which one row group at a time is in memory; best read in order."""
 
-    def __init__(self, file: Any, column: str) -> None:
-        self._file = file
+    def __init__(self, table: "StoredTable", column: str) -> None:
+        self._table = table  # whose file is closed when nobody has it any more
         self._column = column
+        file = table.file
         counts = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
         self._ends = np.cumsum(counts, dtype=np.int64)
         self._held: tuple[int, Any] = (-1, None)
@@ -88,7 +93,7 @@ class StoredText(Sequence[str | None]):
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def __getitem__(self, row: Any) -> Any:
-        """Return a row's text, or None; for a slice a list."""
+        """Return a row's text; for a slice a list."""
         if isinstance(row, slice):
             return [self[number] for number in range(*row.indices(len(self)))]
         row = range(len(self))[row]
@@ -96,14 +101,14 @@ class StoredText(Sequence[str | None]):
         start = int(self._ends[number - 1]) if number else 0
         return self._group(number)[row - start].as_py()
 
-    def __iter__(self) -> Iterator[str | None]:
+    def __iter__(self) -> Iterator[str]:
         for number in range(len(self._ends)):
             yield from self._group(number).to_pylist()
 
     def _group(self, number: int) -> Any:
         held, values = self._held
         if held != number:
-            values = self._file.read_row_group(number, columns=[self._column])[self._column].combine_chunks()
+            values = self._table.file.read_row_group(number, columns=[self._column])[self._column].combine_chunks()
             self._held = number, values
         return values
 
@@ -116,6 +121,11 @@ class StoredTable:
     path
         A table that `write_table` or a `TableWriter` wrote.
 
+    Attributes
+    ----------
+    file
+        The open Parquet file.
+
     Raises
     ------
     StoreError
@@ -125,11 +135,11 @@ class StoredTable:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._open = ExitStack()
-        self._file = self._open.enter_context(opened_table(path))
-        check_schema(path, self._file)
+        self.file = self._open.enter_context(opened_table(path))
+        check_schema(path, self.file)
 
     def __len__(self) -> int:
-        return int(self._file.metadata.num_rows)
+        return int(self.file.metadata.num_rows)
 
     def close(self) -> None:
         """Let go of the file; no column can be read any more."""
@@ -138,7 +148,7 @@ class StoredTable:
     @property
     def ids(self) -> StoredText:
         """One per row."""
-        return StoredText(self._file, "id")
+        return StoredText(self, "id")
 
     @cached_property
     def labels(self) -> Names | None:
@@ -166,8 +176,8 @@ class StoredTable:
         return keys
 
     def _names(self, column: str) -> Names | None:
-        return Names.joined(self._pieces(column)) if column in self._file.schema_arrow.names else None
+        return Names.joined(self._pieces(column)) if column in self.file.schema_arrow.names else None
 
     def _pieces(self, column: str) -> Iterator[Any]:
-        for number in range(self._file.num_row_groups):
-            yield self._file.read_row_group(number, columns=[column])[column]
+        for number in range(self.file.num_row_groups):
+            yield self.file.read_row_group(number, columns=[column])[column]
