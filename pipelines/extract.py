@@ -68,8 +68,14 @@ class Extraction:
             raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def extract_config(config: Config, store: str | None = None, strict: bool = False, progress: Any = None) -> Extraction:
-    """Load a config's samples and make sure that the store holds their features."""
+def extract_config(
+    config: Config,
+    store: str | None = None,
+    strict: bool = False,
+    progress: Any = None,
+    loaded: dict[str, Any] | None = None,
+) -> Extraction:
+    """Load a config's samples and make sure that the store holds their features; parameters as for `extract`."""
     began = time.monotonic()
     samples = load_data(config.data)
     budget = None if config.max_size is None else Budget(parse_size(config.max_size), config.evict)
@@ -85,6 +91,7 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
             strict=strict,
             progress=progress,
             viewed=_viewed(backbone, samples),
+            loaded=loaded,
         )
         for backbone in config.backbones
     ]

@@ -1,0 +1,2 @@
+def render(found, yaml):
+    return "<!doctype html>"
