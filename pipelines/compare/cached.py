@@ -17,6 +17,9 @@ from pipelines.extract import extract_config, load_data, spec_of
 
 LEAST_PROBABILITY = 1e-12
 
+TOLERANCE = 1e-4
+"""Of the head's fit: several layers side by side take much longer to a finer one, and answer the same."""
+
 
 def extract_features(job: Job) -> dict[str, Any]:
     """Run the backbone once over all samples, into a store that is empty; loading it is a stage of its own."""
@@ -49,12 +52,13 @@ def fit_on_features(job: Job) -> tuple[dict[str, Any], np.ndarray]:
     fold = (np.arange(len(split.train)), np.arange(len(split.train), development))
     with stages.stage("search"):
         grid = {"C": job.params["C"]}
-        sweep = SweepCV(LinearHead(standardize=True), grid, scoring=config.metric, cv=[fold], refit=False)
+        head = LinearHead(standardize=True, tol=TOLERANCE)
+        sweep = SweepCV(head, grid, scoring=config.metric, cv=[fold], refit=False)
         sweep.fit(X[:development], known)
         scores = np.array(sweep.cv_results_["mean_test_score"], dtype=float)
         best = int(np.nanargmax(scores))
     with stages.stage("train"):
-        head = LinearHead(C=grid["C"][best], standardize=True).fit(X[fold[0]], split.train_codes)
+        head.set_params(C=grid["C"][best]).fit(X[fold[0]], split.train_codes)
     with stages.stage("answer"):
         answers = class_probabilities(head, X[development:], list(range(job.classes)))
     trials = [{"params": {"C": C}, "validation": float(score)} for C, score in zip(grid["C"], scores, strict=True)]

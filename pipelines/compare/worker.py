@@ -37,10 +37,12 @@ def work(job: Job) -> tuple[dict[str, Any], np.ndarray | None]:
         if job.method in CACHED:
             from pipelines.compare.cached import fit_on_features
 
-            return fit_on_features(job)
+            content, answers = fit_on_features(job)
+            return content, answers.astype(np.float32)
         from pipelines.compare.tuning import fine_tune
 
-        return fine_tune(job)
+        content, answers = fine_tune(job)
+        return content, answers.astype(np.float32)
     except Exception as error:  # one cell's failure is the comparison's to record
         reason = (str(error).strip().splitlines() or [""])[0]
         return {"error": f"{type(error).__name__}: {reason}", "traceback": traceback.format_exc()}, None
