@@ -38,7 +38,7 @@ def extract_features(job: Job) -> dict[str, Any]:
 
 
 def fit_on_features(job: Job) -> tuple[dict[str, Any], np.ndarray]:
-    """Try penalties of a linear head on standardised features, all at once; choose by validation; answer for the test samples."""
+    """Try penalties of a linear head on standardised features at once; choose by validation; answer for the test samples."""
     config = load_config(Path(job.config))
     import_library(config.backbones[0].name)
     stages = Stages(choose_device(config.device))

@@ -16,7 +16,8 @@ def accuracy_chart(rows: list[dict[str, Any]], methods: list[str]) -> Markup:
     lows, highs = [low for *_, low, _ in points], [high for *_, high in points]
     margin = 0.06 * (max(highs) - min(lows) or 0.1)
     axes = Axes(
-        "extraction, search and training, s", "accuracy", min(x for x, *_ in points) / _ROOM, max(x for x, *_ in points) * _ROOM,
+        "extraction, search and training, s", "accuracy",
+        min(x for x, *_ in points) / _ROOM, max(x for x, *_ in points) * _ROOM,
         min(lows) - margin, max(highs) + margin, logarithmic=True,
     )  # fmt: skip
     front = sorted(point[:2] for point, row in zip(points, rows, strict=True) if row["on_front"])
@@ -42,10 +43,15 @@ def samples_chart(standings: list[dict[str, Any]], methods: list[str]) -> Markup
     body = ""
     for number, method in enumerate(methods):
         own = [(axes.across(row["labelled"]), row["test"]["accuracy"]) for row in standings if row["method"] == method]
-        ends = [f"{x:.1f},{axes.up(v['low']):.1f}" for x, v in own] + [f"{x:.1f},{axes.up(v['high']):.1f}" for x, v in own[::-1]]
+        ends = [f"{x:.1f},{axes.up(v['low']):.1f}" for x, v in own] + [
+            f"{x:.1f},{axes.up(v['high']):.1f}" for x, v in own[::-1]
+        ]
         line = " ".join(f"{x:.1f},{axes.up(value['value']):.1f}" for x, value in own)
-        body += f'<polygon class="area s{number % 6}" points="{" ".join(ends)}"/><polyline class="line s{number % 6}" points="{line}"/>'
+        body += f'<polygon class="area s{number % 6}" points="{" ".join(ends)}"/>'
+        body += f'<polyline class="line s{number % 6}" points="{line}"/>'
         for x, value in own:
             body += f'<circle class="dot s{number % 6}" cx="{x:.1f}" cy="{axes.up(value["value"]):.1f}" r="3"/>'
     titles = {row["method"]: row["title"] for row in standings}
-    return titled("Accuracy by labelled samples", axes.frame(body, "accuracy by labelled samples"), [titles[m] for m in methods])
+    return titled(
+        "Accuracy by labelled samples", axes.frame(body, "accuracy by labelled samples"), [titles[m] for m in methods]
+    )

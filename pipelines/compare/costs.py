@@ -69,11 +69,8 @@ def costs_of(held: "Sequence[Search]", extracted: Record, used: float) -> Costs:
     best = [search.best[1] for search in held if search.best is not None]
     records = [record for search in held for _, record in search.cells if record.error is None]
     wall, processor = (_times(held, extracted, share, clock) for clock in ("seconds", "cpu_seconds"))
-    trials = np.mean([len(record.content.get("trials", [0])) for record in best])
-    if cached:
-        amortised = wall["extraction"] / SWEEP + wall["search"] / trials
-    else:
-        amortised = wall["training"]
+    trials = float(np.mean([len(record.content.get("trials", [0])) for record in best]))
+    amortised = wall["extraction"] / SWEEP + wall["search"] / trials if cached else wall["training"]
     epochs = [record.content["epochs"] for record in best]
     stopped = None if None in epochs else float(np.mean([record.content["best_epoch"] for record in best]))
     return Costs(

@@ -33,7 +33,7 @@ class Drawn:
 
 
 def draw_metrics(true: np.ndarray, probabilities: Sequence[np.ndarray], seed: int = 0) -> dict[str, Drawn]:
-    """Compute metrics by a bootstrap of two levels: seeds, and test samples that all seeds share (Davison and Hinkley 1997, 3.8).
+    """Compute metrics by a bootstrap of two levels (Davison and Hinkley 1997, 3.8): seeds, and test samples that all share.
 
     Parameters
     ----------

@@ -1,5 +1,7 @@
 """How a comparison goes on, for people: cells done, and the time left by what cells like the next ones took."""
 
+from typing import Any
+
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipelines import console
@@ -64,6 +66,6 @@ class CellBar:
             rates.get(cell.method, usual) * len(cell.split.train) for cell in self._waiting.values() if cell.split is not None
         )
 
-    def _show(self, advance: float = 0, **fields: str) -> None:
+    def _show(self, advance: float = 0, **fields: Any) -> None:
         if self._progress is not None:
             self._progress.update(self._task, advance=advance, **fields)

@@ -1,10 +1,10 @@
 """A comparison from its config to its run folder.
 
-    config.yaml, environment.json   as in every run
-    features/                       the feature store of this comparison, so that its extraction is measured whole
-    cells/                          a record for every piece of work; what is there is not done again
-    comparison.json                 what `headstart compare --json` prints
-    comparison.html, figures/       the same for people
+config.yaml, environment.json   as in every run
+features/                       the feature store of this comparison, so that its extraction is measured whole
+cells/                          a record for every piece of work; what is there is not done again
+comparison.json                 what `headstart compare --json` prints
+comparison.html, figures/       the same for people
 """
 
 import json
@@ -98,9 +98,7 @@ def _begin(folder: Path, config: Config) -> None:
         raise RunError(f"{folder}: the comparison cannot be written: {error.strerror or error}") from error
 
 
-def _extract(
-    folder: Path, config: Config, cells: CellFolder, new_cells: bool, runner: Runner
-) -> tuple[Record, Extraction]:
+def _extract(folder: Path, config: Config, cells: CellFolder, new_cells: bool, runner: Runner) -> tuple[Record, Extraction]:
     """Extract into an empty store, once, and read what is there."""
     cell = extraction_cell(config)
     record = cells.read(cell)
@@ -115,9 +113,7 @@ def _extract(
     return record, extract_config(config, config.store)
 
 
-def _search_all(
-    plan: Plan, folder: Path, cells: CellFolder, quiet: bool, new_cells: bool, runner: Runner
-) -> list[Search]:
+def _search_all(plan: Plan, folder: Path, cells: CellFolder, quiet: bool, new_cells: bool, runner: Runner) -> list[Search]:
     """Run every search: size by size, seed by seed, so that a comparison that is stopped compares what there is."""
     choice = plan.config.compare
     wanted = [
@@ -169,5 +165,3 @@ def _write(folder: Path, comparison: Comparison) -> None:
         (folder / "comparison.html").write_text(render(told, (folder / "config.yaml").read_text("utf-8")), encoding="utf-8")
     except OSError as error:
         raise RunError(f"{folder}: the comparison could not be written: {error.strerror or error}") from error
-
-

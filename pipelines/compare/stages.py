@@ -12,7 +12,6 @@ import torch
 from pipelines.compare.energy import EnergyMeter
 from pipelines.measure import peak_resident_bytes, resident_bytes
 
-
 LIBRARIES = {"st": "sentence_transformers", "hf": "transformers", "timm": "timm", "open_clip": "open_clip"}
 """What a backbone of a scheme is loaded with."""
 

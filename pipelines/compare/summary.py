@@ -131,9 +131,7 @@ class Comparison:
         return _finite(told)
 
 
-def summarize(
-    folder: Path, plan: Plan, extracted: Record, extraction: Extraction, searches: Sequence[Search]
-) -> Comparison:
+def summarize(folder: Path, plan: Plan, extracted: Record, extraction: Extraction, searches: Sequence[Search]) -> Comparison:
     """Test every search's choice, once, and put methods beside each other.
 
     Raises

@@ -184,7 +184,9 @@ def _scale(model: FeatureBasedModel, training: LengthBatches, seed: int, everyth
     chosen = np.arange(len(training))
     if not everything and len(chosen) > SCALED_ON:
         chosen = np.sort(np.random.default_rng(seed).permutation(chosen)[:SCALED_ON])
-    some = LengthBatches(training.collate, [training.items[row] for row in chosen.tolist()], training.costs[chosen], training.batch)
+    some = LengthBatches(
+        training.collate, [training.items[row] for row in chosen.tolist()], training.costs[chosen], training.batch
+    )
     scaling = fit_scaling(_features(model, some), np.ones(len(some)))
     scale = np.maximum(scaling.scale, LEAST_SCALE * np.median(scaling.scale))
     model.set_scaling(torch.as_tensor(scaling.mean), torch.as_tensor(scale), len(some))
@@ -194,7 +196,7 @@ def _features(model: FeatureBasedModel, batches: LengthBatches) -> np.ndarray:
     """Return features `[n, d]` by the arithmetic that extraction uses."""
     model.eval()
     with torch.inference_mode(), arithmetic(model.adapted("a comparison").device.type, LoopOptions()):
-        return torch.cat([model.features(*part.inputs()) for part in batches.in_order()]).float().cpu().numpy()  # type: ignore[arg-type]
+        return torch.cat([model.features(*part.inputs()) for part in batches.in_order()]).float().cpu().numpy()
 
 
 def _answers(model: FeatureBasedModel, batches: LengthBatches) -> np.ndarray:
@@ -218,7 +220,7 @@ def _probe(
     sweep = SweepCV(LinearHead(), {"C": list(PROBE_PENALTIES)}, scoring=metric, cv=[fold], refit=False)
     sweep.fit(X, np.concatenate([codes, watched_codes]))
     best = PROBE_PENALTIES[int(np.nanargmax(sweep.cv_results_["mean_test_score"]))]
-    put_probe(model.classifier.linear, LinearHead(C=best).fit(X[fold[0]], codes))  # type: ignore[arg-type]
+    put_probe(model.classifier.linear, LinearHead(C=best).fit(X[fold[0]], codes))
 
 
 def put_probe(linear: nn.Linear, head: LinearHead) -> None:

@@ -1,7 +1,7 @@
 """One cell in a process of its own: `python -m pipelines.compare.worker FOLDER` reads `job.json` there and answers beside it.
 
-    record.json    scores, costs and what was chosen; or `error`
-    answers.npy    logits of the test samples `[t, c]`, whose labels are not in the job
+record.json    scores, costs and what was chosen; or `error`
+answers.npy    logits of the test samples `[t, c]`, whose labels are not in the job
 """
 
 import json

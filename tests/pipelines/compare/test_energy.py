@@ -22,7 +22,8 @@ def test_energy_is_the_sum_of_packages_over_a_wrap(tmp_path):
 
 def test_a_machine_without_counters_says_so(tmp_path):
     meter = EnergyMeter("cpu", tmp_path)
-    assert meter.source is None and meter.joules() is None
+    assert meter.source is None
+    assert meter.joules() is None
 
 
 def test_a_counter_that_may_not_be_read_is_none(tmp_path):

@@ -47,11 +47,16 @@ def test_differences_are_paired_by_sample(rng):
     wrong = np.flatnonzero(table.argmax(axis=1) != true)[:30]
     better[wrong] = np.eye(3)[true[wrong]]
     found = draw_metrics(true, [better])["accuracy"].minus(draw_metrics(true, [table])["accuracy"])
-    assert np.isclose(found.mean, 0.03) and 0.015 < found.low and found.high < 0.045 and found.p < 0.01
+    assert np.isclose(found.mean, 0.03)
+    assert found.low > 0.015
+    assert found.high < 0.045
+    assert found.p < 0.01
     same = draw_metrics(true, [table])["accuracy"].minus(draw_metrics(true, [table])["accuracy"])
-    assert same.mean == same.low == same.high == 0 and same.p == 1
+    assert same.mean == same.low == same.high == 0
+    assert same.p == 1
 
 
 def test_classes_that_were_never_learnt_count_as_mistakes():
     found = draw_metrics(np.array([0, 1, 2]), [np.array([[1.0, 0], [0, 1.0], [1.0, 0]])])
-    assert np.isclose(found["accuracy"].value, 2 / 3) and "log_loss" not in found
+    assert np.isclose(found["accuracy"].value, 2 / 3)
+    assert "log_loss" not in found

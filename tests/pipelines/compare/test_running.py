@@ -41,7 +41,8 @@ def test_equal_effort_is_equal_trials_on_equal_samples(compared, runner):
     for seed in (0, 1):
         same = [job.split for job in runner.jobs if job.seed == seed and job.split is not None]
         assert all(np.array_equal(same[0].train, split.train) for split in same)
-        assert not set(same[0].train) & set(same[0].validation) and not set(same[0].test) & set(same[0].train)
+        assert not set(same[0].train) & set(same[0].validation)
+        assert not set(same[0].test) & set(same[0].train)
     assert not np.array_equal(features[0].split.validation, features[1].split.validation)
 
 
@@ -55,20 +56,21 @@ def test_no_method_is_given_the_labels_of_test_samples(compared, runner):
 
 
 def test_a_comparison_goes_on_where_it_was_stopped(compared, runner):
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     def stopping(job, show):
         if len(runner.jobs) == 3:
-            raise Stopped
+            raise StoppedError
         return runner(job, show)
 
     config = compared("features", "full")
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         compare_methods(config, "out", runner=stopping)
     first = methods_of(runner)
     found = compare_methods(config, "out", runner=runner)
-    assert len(runner.jobs) == 1 + 2 + 4 and methods_of(runner)[: len(first)] == first
+    assert len(runner.jobs) == 1 + 2 + 4
+    assert methods_of(runner)[: len(first)] == first
     again = compare_methods(config, "out", runner=runner)
     assert len(runner.jobs) == 1 + 2 + 4
     assert again == found
@@ -103,10 +105,12 @@ def test_a_failed_cell_is_recorded_and_tried_again(compared, runner):
     config = compared("features", "full")
     found = compare_methods(config, "out", notes.append, runner=runner)
     assert [standing.method for standing in found.standings] == ["features"]
-    assert len(found.failures) == 4 and "made to fail" in notes[-1]
+    assert len(found.failures) == 4
+    assert "made to fail" in notes[-1]
     runner.fails, before = (), len(runner.jobs)
     found = compare_methods(config, "out", runner=runner)
-    assert len(runner.jobs) - before == 4 and not found.failures
+    assert len(runner.jobs) - before == 4
+    assert not found.failures
 
 
 def test_what_is_there_is_reported_without_running(compared, runner):
