@@ -2,9 +2,9 @@
 
 from torch import nn
 
+from extract.backbones.blocks import find_blocks
 from pipelines.backbone_module import BackboneModule
 from pipelines.errors import TrainingError
-from pipelines.freezing import find_blocks
 
 
 def add_lora(backbone: BackboneModule, rank: int) -> None:

@@ -34,6 +34,8 @@ def check_comparison(config: Config) -> None:
     """
     if config.kind != "classification":
         raise UsageError(f"{config.where('data', 'label')}: a comparison is of one label a sample, not of {config.kind}")
+    if config.data.streams:
+        raise UsageError(f"{config.where('data')}: a comparison reads its samples many times, and these stream; take a part")
     if len(config.backbones) > 1:
         raise UsageError(f"{config.where('backbones')}: a comparison is of one backbone; leave one, or run it once for each")
     if config.backbones[0].views is not None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from extract.acceleration import arithmetic
+from extract.backbones.blocks import find_blocks
 from extract.devices import choose_device, use_processors
 from extract.options import LoopOptions
 from heads import Callback, LinearClassifier, LinearHead, SweepCV, TrainingState, score_predictions
@@ -24,7 +25,7 @@ from pipelines.compare.stages import Stages, import_library
 from pipelines.compare_config import CompareChoice
 from pipelines.config import load_config
 from pipelines.extract import load_data, spec_of
-from pipelines.freezing import find_blocks, rates_by_depth
+from pipelines.freezing import rates_by_depth
 from pipelines.model import FeatureBasedModel
 from pipelines.sample_batches import make_augment
 from pipelines.trainer import CLIP, LEAST_SCALE
