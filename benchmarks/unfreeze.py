@@ -20,8 +20,10 @@ import torch
 from torch import nn
 
 from benchmarks.tables import markdown
+from extract import Columns, load_samples
 from heads import Callback
-from pipelines import DatasetLoader, FeatureBasedModel, FeatureBasedTrainer
+from pipelines import FeatureBasedModel, FeatureBasedTrainer
+from pipelines.labelled import read_labelled
 
 WAYS = {
     "from the boundary on": {},
@@ -76,7 +78,10 @@ class Watch(Callback):
 
 def measure(args: argparse.Namespace, folder: str) -> dict[str, tuple[list[float], Any]]:
     """Train all ways in turns; return name -> seconds by epoch and history."""
-    data = DatasetLoader.load_dataset(args.data)
+    data = read_labelled(load_samples(args.data, Columns("text", "label", "split")))
+    splits = np.array(data.samples.splits)
+    train = data.take(np.flatnonzero(splits == "train")[: args.samples])
+    test = data.take(np.flatnonzero(splits == "test"))
     turns, found, threads = Turns(list(WAYS)), {}, []
 
     def work(name: str) -> None:
@@ -84,7 +89,7 @@ def measure(args: argparse.Namespace, folder: str) -> dict[str, tuple[list[float
         turns.take(name)
         torch.manual_seed(0)
         store = tempfile.mkdtemp(dir=folder)
-        classes = len(set(data["train"].labels))
+        classes = len(set(train.labels or ()))
         model = FeatureBasedModel.from_pretrained(args.backbone, num_classes=classes, store=store, device="cpu")
         if not args.dropout:
             for module in model.backbone.modules():
@@ -92,7 +97,7 @@ def measure(args: argparse.Namespace, folder: str) -> dict[str, tuple[list[float
                     module.p = 0.0
                 if hasattr(module, "dropout_prob"):
                     module.dropout_prob = 0.0
-        trainer = FeatureBasedTrainer(model, data["train"], data["test"], callbacks=[watch], say=None, **WAYS[name])
+        trainer = FeatureBasedTrainer(model, train, test, callbacks=[watch], say=None, **WAYS[name])
         trainer._settle()  # the features' scaling is all ways' own, and is no part of what is compared
         trainer.unfreeze_layers([-1 - number for number in range(args.top)])
         turns.give(name)
@@ -115,6 +120,7 @@ def main() -> None:
     parser.add_argument("data", help="a table with text, label and split (train, test)")
     parser.add_argument("--backbone", default="all-MiniLM-L6-v2")
     parser.add_argument("--top", type=int, default=2, help="blocks that learn")
+    parser.add_argument("--samples", type=int, help="the first so many training samples; all by default")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--lr", type=float, default=1e-4, help="of the top block")
     parser.add_argument("--dropout", action="store_true", help="leave dropout as the model has it, where it learns")

@@ -220,6 +220,26 @@ def compare(
 
 
 @app.command()
+def unfreeze(
+    config: ConfigFile,
+    store: Store = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="DIR", help="The run's folder; runs/NAME-TIME by default.")
+    ] = None,
+    set_: Changes = None,
+    max_size: MaxSize = None,
+    evict: Evict = False,
+    json: Json = False,
+) -> None:
+    """Tune a backbone phase by phase from the top; what its frozen blocks give is computed once."""
+    from pipelines import console, listings
+    from pipelines.unfreeze import run_unfreeze
+
+    metrics = run_unfreeze(config, store, run, _changes(set_, max_size, evict), console.Bars(), console.note)
+    console.print_json(metrics) if json else listings.show_unfreezing(metrics)
+
+
+@app.command()
 def serve(
     run: RunFolder,
     host: Annotated[str, typer.Option(help="Where to listen; only this machine by default.")] = "127.0.0.1",
@@ -386,7 +406,7 @@ def _tell(
 
 
 def _stopped(arguments: list[str]) -> int:
-    extracts = bool({"extract", "train", "predict", "evaluate", "rank"} & set(arguments[:1]))
+    extracts = bool({"extract", "train", "predict", "evaluate", "rank", "unfreeze"} & set(arguments[:1]))
     more = "; what was extracted is in the store, and the same command goes on from there" if extracts else ""
     if arguments[:1] == ["compare"]:
         more = "; the cells that ended are in the comparison's folder, and the same command goes on from there"

@@ -79,6 +79,8 @@ class FeatureBasedTrainer:
         Fixes the batches, dropout and augmentation.
     say
         Told in a line what is done; None for silence.
+    progress
+        An `extract.loop.Progress`, told how the computation of what frozen blocks give goes.
 
     Attributes
     ----------
@@ -113,6 +115,7 @@ class FeatureBasedTrainer:
         pieces: bool = True,
         seed: int = 0,
         say: Callable[[str], None] | None = print,
+        progress: Any = None,
     ) -> None:
         if metric not in METRICS:
             raise UsageError(f"metric {metric!r} is not one; it may be {', '.join(METRICS)}")
@@ -133,6 +136,7 @@ class FeatureBasedTrainer:
         self.callbacks = list(callbacks)
         self.cache_boundary = cache_boundary
         self.pieces = pieces
+        self.progress = progress
         self.seed = seed
         self.say = say or (lambda line: None)
         self.train_data = with_labels(read_labelled(given), "train_data")
@@ -202,7 +206,7 @@ class FeatureBasedTrainer:
         with measured(device) as cost:
             phase = choose_phase(
                 model, self.train_data, self.eval_data, self.batch_size, self.augment, self.cache_boundary, self.say,
-                pieces=self.pieces,
+                self.progress, pieces=self.pieces,
             )  # fmt: skip
             self.say(phase.line)
             self._settle()
