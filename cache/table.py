@@ -89,11 +89,26 @@ class Table:
         return digest.hexdigest()
 
 
-def write_table(store: Path, table: Table) -> Path:
-    """Keep a table as `tables/<name>-<fingerprint>.parquet`, if it is not there as it is already; return its path."""
+def table_path(store: Path, table: Table) -> Path:
+    """Return where a table is kept: `tables/<name>-<fingerprint>.parquet`."""
     name = re.sub(r"[^A-Za-z0-9_.]+", "-", table.name).strip("-.")[-100:] or "table"
-    path = store / "tables" / f"{name}-{table.fingerprint}.parquet"
-    if not path.is_file() or _is_older(path, table.origin):
+    return store / "tables" / f"{name}-{table.fingerprint}.parquet"
+
+
+def is_table_name(name: str) -> bool:
+    """Tell whether a file's name is that of a table."""
+    return _NAME.fullmatch(name) is not None
+
+
+def is_kept(path: Path, table: Table) -> bool:
+    """Tell whether a table's file is there, and as new as the file that the table was read from."""
+    return path.is_file() and not _is_older(path, table.origin)
+
+
+def write_table(store: Path, table: Table) -> Path:
+    """Keep a table in a store's folder, if it is not there as it is already; return its path."""
+    path = table_path(store, table)
+    if not is_kept(path, table):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -123,7 +138,7 @@ def list_tables(store: Path) -> list[Path]:
     """Return the tables of a store, sorted by name."""
     folder = store / "tables"
     try:
-        return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name)) if folder.is_dir() else []
+        return sorted(path for path in folder.iterdir() if is_table_name(path.name)) if folder.is_dir() else []
     except OSError as error:
         raise files.told(folder, error) from error
 

@@ -87,7 +87,7 @@ def recall_features(samples: Samples, store: FeatureStore, recipe: str, outputs:
                 store, found, outputs, admitted.keys[~missing], admitted.rows[~missing], [], len(samples), held, 0, False, 0.0
             )
     raise RunError(
-        f"{store.path}: holds no features of {samples.name} under recipe {recipe[:12]}; `headstart extract` makes them"
+        f"{store.name}: holds no features of {samples.name} under recipe {recipe[:12]}; `headstart extract` makes them"
     )
 
 
