@@ -243,14 +243,15 @@ class BucketPlace(Place):
         return reason if stamp == found.stamp else None
 
     def _make_head(self, path: Path, size: int, recipe: Recipe) -> Head:
-        key = self._key(path)
+        with contextlib.suppress(ChangedFileError, DamagedShardError):  # the mirror's fault
+            return head_of_file(open_shard(path, recipe), self._head(path))
+        self.mirror.drop(path)
         try:
-            if not path.is_file():
-                with self._changes(path):
-                    head = fetch_head(self.remote, key, size, self._head(path), recipe)
-                if head is not None:
-                    return head
-                self._fetch(path, size)
+            with self._changes(path):
+                head = fetch_head(self.remote, self._key(path), size, self._head(path), recipe)
+            if head is not None:
+                return head
+            self._fetch(path, size)
             return head_of_file(open_shard(path, recipe), self._head(path))
         except DamagedShardError as error:
             self.mirror.drop(path)

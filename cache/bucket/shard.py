@@ -93,7 +93,9 @@ class BucketShard(Shard):
 
     def take_rows(self, output: str, rows: np.ndarray) -> np.ndarray:
         """Return vectors by their numbers `[m]` in any order, `[m, d]`."""
-        wanted = len(rows) * BLOCK  # about what is read for rows here and there
+        extent = self._features(output)
+        width = extent.shape[1] * np.dtype(extent.dtype).itemsize
+        wanted = BLOCK * len(np.unique((extent.offset + rows.astype(np.int64) * width) // BLOCK))
         return self._either(wanted, lambda shard: shard.take_rows(output, rows), lambda: self._take(output, rows))
 
     def map_rows(self, output: str) -> np.ndarray:
