@@ -7,12 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.atomic import remove
 from cache.errors import StoreError, StoreWarning
 from cache.lease import living, turn
 from cache.place import Place
 from cache.recipe import RECIPE_ID
-from cache.shard import is_shard_name, list_shards
+from cache.shard import is_shard_name
 
 _UNITS = {"": 1} | {unit + i: (1024 if i else 1000) ** power for power, unit in enumerate("kmgt", 1) for i in ("", "i")}
 
@@ -64,12 +63,10 @@ class Budget:
         held = sum(sizes.values())
         if held - sum(sizes[folder] for folder in spare) + more <= self.most:
             for folder in sorted(spare, key=_last_used):
-                if held + more > self.most and _remove_unless_busy(folder):
+                if held + more > self.most and _remove_unless_busy(store, folder):
                     held -= sizes[folder]
-                    told = (
-                        f"{sizes[folder]:,} bytes of recipe {folder.name[:12]}, not used for longest, made room in {store.name}"
-                    )
-                    warnings.warn(StoreWarning(told), stacklevel=2)
+                    told = f"{sizes[folder]:,} bytes of recipe {folder.name[:12]}, not used for longest, made room"
+                    warnings.warn(StoreWarning(f"{store.name}: {told}"), stacklevel=2)
         if held + more > self.most:
             evict = "" if self.evict else ", or allow --evict to remove recipes not used for longest"
             raise StoreError(
@@ -98,11 +95,10 @@ def _last_used(folder: Path) -> float:
         return 0.0
 
 
-def _remove_unless_busy(folder: Path) -> bool:
+def _remove_unless_busy(store: Place, folder: Path) -> bool:
     with turn(folder / "leases"):
         if living(folder / "leases"):
             return False
-        for path in list_shards(folder / "shards"):
-            remove(path)
+        store.remove(*(path for path in store.listed(folder / "shards") if is_shard_name(path.name)))
         shutil.rmtree(folder, ignore_errors=True)
     return not folder.exists()

@@ -21,7 +21,7 @@ from cache.ragged import Ragged
 from cache.recipe import Recipe
 from cache.shard import Shard
 from cache.store import FeatureStore
-from cache.table import read_table
+from cache.table import read_keys
 
 SHARD_BYTES = 128 * 2**20
 """What compaction aims at."""
@@ -115,7 +115,7 @@ def verify(store: FeatureStore, on_shard: OnProgress | None = None) -> Verificat
                     index.unlink()  # derived from the shards, and built again when it is needed
     for path in store.tables():
         try:
-            read_table(path)
+            read_keys(path)
         except StoreError as error:
             found.damaged[path] = str(error)
     return found
@@ -233,7 +233,7 @@ class _Wanted:
     def keys(self) -> np.ndarray:
         tables = [path for path in self.store.tables() if path not in self.dropped]
         if tables != self._read:
-            self._keys = np.unique(np.concatenate([NO_KEYS, *(sortable(read_table(path).keys) for path in tables)]))
+            self._keys = np.unique(np.concatenate([NO_KEYS, *(sortable(read_keys(path)) for path in tables)]))
             self._read = tables
         return self._keys
 
@@ -299,7 +299,7 @@ def _in_table_order(store: FeatureStore, keys: np.ndarray, rows: np.ndarray) -> 
     start = 0
     for path in sorted(store.tables(), key=lambda path: path.stat().st_mtime_ns):
         try:
-            named, at = np.unique(sortable(read_table(path).keys), return_index=True)
+            named, at = np.unique(sortable(read_keys(path)), return_index=True)
         except StoreError:
             continue
         found = np.minimum(np.searchsorted(named, keys[rows]), len(named) - 1)

@@ -7,7 +7,6 @@ file that has not changed is opened without HDF5. What is in the file is in `lay
 import contextlib
 import errno
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -116,24 +115,6 @@ class Shard:
 def is_shard_name(name: str) -> bool:
     """Tell whether a file's name is that of a shard."""
     return _SHARD_NAME.fullmatch(name) is not None
-
-
-def list_shards(folder: Path) -> list[Path]:
-    """Return the shard files in a recipe's `shards` folder, by name; none where there is no such folder.
-
-    Raises
-    ------
-    StoreError
-        If the folder or its parent is a link, or cannot be listed.
-    """
-    try:
-        if folder.is_symlink() or folder.parent.is_symlink():
-            raise StoreError(f"{folder}: leads out of the store; links are not followed inside a store")
-        return sorted(Path(entry.path) for entry in os.scandir(folder) if is_shard_name(entry.name))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be listed: {error.strerror or error}") from error
 
 
 def write_shard(

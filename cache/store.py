@@ -139,6 +139,12 @@ class FeatureStore:
         self.place.pull(*paths)
         return [path for path in paths if path.exists()]
 
+    def find_table(self, file_name: str) -> Path:
+        """Return where a table by its file's name is, brought up to date; there is no file if the store has none."""
+        path = self.path / "tables" / file_name
+        self.place.pull(path)
+        return path
+
     def write_table(self, table: Table) -> Path:
         """Keep a table, if it is not there as it is already; return its file."""
         path = table_path(self.path, table)
