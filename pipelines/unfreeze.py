@@ -187,7 +187,7 @@ def tune(
             phase.lr,
             head_learning_rate=phase.head_lr,
             layer_decay=phase.decay,
-            layer_rates=phase.rates,
+            layer_rates={**phase.rates},
             schedule=phase.schedule,
             patience=phase.patience,
         )

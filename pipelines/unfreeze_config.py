@@ -55,4 +55,5 @@ def default_phases(blocks: int) -> list[UnfreezePhase]:
     """Return the phases of a backbone of so many blocks: head first, then twice the topmost that are still frozen."""
     step = 1 if blocks <= FEW_BLOCKS else 2
     phases = [{"epochs": 5}, {"top": step, "epochs": 3, "lr": 2e-5}, {"top": 2 * step, "epochs": 2, "lr": 1e-5}]
-    return [UnfreezePhase.model_validate(phase) for phase in phases if phase.get("top", 0) < max(blocks, 1)]
+    made = [UnfreezePhase.model_validate(phase) for phase in phases]
+    return [phase for phase in made if (phase.top or 0) < max(blocks, 1)]
