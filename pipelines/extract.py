@@ -164,7 +164,7 @@ def load_data(data: Data, ids: Collection[str] | None = None, split: str | None 
 
 def open_stream(data: Data) -> SampleStream:
     """Open the stream that a config's `data` describes."""
-    return stream_samples(data.source, columns_of_data(data))
+    return stream_samples(data.source, columns_of_data(data), hub_config=data.config, hub_revision=data.revision)
 
 
 def columns_of_data(data: Data) -> Columns:

@@ -12,6 +12,7 @@ from extract.errors import SourceError
 from extract.remote import expand, first_line, is_url, opened
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
+from extract.sources.urls import with_contents
 from extract.stream import SLICE_BYTES, SLICE_SAMPLES, SampleStream, lost
 
 
@@ -31,7 +32,7 @@ def stream_parquet(source: str, columns: Columns) -> SampleStream:
         If there is no such file; while reading, if no file is Parquet, one lacks a column, or a disk or network fails.
     """
     files = expand(source, (".parquet",))
-    return SampleStream(source, lambda: _read(source, files, columns))
+    return SampleStream(source, lambda: with_contents(_read(source, files, columns)))
 
 
 def short_names(files: Sequence[str]) -> list[str]:

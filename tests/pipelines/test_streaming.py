@@ -1,11 +1,15 @@
 import csv
+import io
 import json
+import tarfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipelines.report import take_excerpt
+from tests.extract.backbones.checkpoints import save_timm
+from tests.images import encoded, picture
 
 
 def write_parts(folder, rows, files=3):
@@ -76,3 +80,30 @@ def test_whatever_is_asked_of_a_stream_is_told_in_one_line(streamed, here):
     assert "reviews.csv: not a kind of file that is read a slice at a time" in told
     told = here("extract", "streamed.yaml", "--set", "data.path=gopher://a/b.parquet", status=2).err
     assert "URLs of this kind are not read" in told
+
+
+@pytest.mark.parametrize("kind", ["hub", "tar", "urls"])
+def test_every_kind_of_stream_is_extracted_from_a_config(streamed, here, kind):
+    changes = {
+        "hub": ["data.path=null", "data.hub=parts", "data.streaming=true"],
+        "tar": ["data.path=shards/{0..1}.tar", "data.label=cls", "data.split=null"],
+        "urls": ["data.path=null", "data.urls=list.txt", "data.label=null", "data.split=null"],
+    }[kind]
+    (streamed / "shards").mkdir()
+    for shard in range(2):
+        with tarfile.open(streamed / "shards" / f"{shard}.tar", "w") as archive:
+            for number in range(5):
+                for ending, content in (("txt", f"a good film {shard} {number}"), ("cls", str(number % 2))):
+                    info = tarfile.TarInfo(f"{number}.{ending}")
+                    info.size = len(content)
+                    archive.addfile(info, io.BytesIO(content.encode()))
+    (streamed / "list.txt").write_text("here.png\nnone.png\n")
+    (streamed / "here.png").write_bytes(encoded(picture()))
+    if kind == "urls":
+        save_timm(streamed / "resnet")
+        changes += ["backbones=['timm:resnet']", "outputs=null"]
+    told = here.json("extract", "streamed.yaml", *(part for change in changes for part in ("--set", change)))
+    (recipe,) = told["recipes"]
+    assert (recipe["samples"], recipe["extracted"]) == {"hub": (120, 120), "tar": (10, 10), "urls": (2, 1)}[kind]
+    if kind == "urls":
+        assert told["skipped"] == [{"id": "list.txt:2", "reason": "there is no such file"}]
