@@ -281,6 +281,8 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
         preprocessing |= {"views": spec.views.policy}
     if checkpoint.offer.others:
         preprocessing |= {"takes": checkpoint.offer.takes}
+    if checkpoint.boundary is not None:
+        preprocessing |= {"boundary": checkpoint.boundary}
     preprocessing |= overrides(
         spec, "window_overlap", "mean", "std", "interpolation", "crop_fraction", "resize_mode", "truncation_side"
     )
