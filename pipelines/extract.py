@@ -30,6 +30,7 @@ from extract import (
 from pipelines.backbone_config import Backbone, ViewChoice
 from pipelines.config import Config, Data
 from pipelines.errors import RunError, UsageError
+from pipelines.machine import total_memory
 
 MOST_SAMPLES_WITH_LAYERS = 100_000
 """Up to so many samples every layer is kept unasked: with 13 layers of width 768 that is 4 GB at most."""
@@ -46,6 +47,8 @@ class Extraction:
     table
         Name of the table in the store that the samples come from where they were streamed, and None where they are in memory.
         Then `samples` are the rows of the table, with their ids in the place of texts and images.
+    memory
+        Bytes of features above which heads are trained on them from disk; None for no limit.
     """
 
     samples: Samples
@@ -53,6 +56,7 @@ class Extraction:
     seconds: float
     views: Mapping[str, ViewChoice] = field(default_factory=dict)
     table: str | None = None
+    memory: int | None = None
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -104,7 +108,15 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
         features = _extract_all(config, samples, place, strict, progress)
     _refuse_twins(config, features)
     views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}
-    return Extraction(samples, features, time.monotonic() - began, views, None if table is None else table.path.name)
+    name = None if table is None else table.path.name
+    return Extraction(samples, features, time.monotonic() - began, views, name, memory_of(config))
+
+
+def memory_of(config: Config) -> int:
+    """Return how many bytes of features may be in memory: what a config says, or a quarter of the machine's memory."""
+    if config.memory is not None:
+        return parse_size(config.memory)
+    return total_memory() // 4
 
 
 def _extract_all(config: Config, samples: Samples, place: FeatureStore, strict: bool, progress: Any) -> list[Features]:
