@@ -8,6 +8,7 @@ a hash of its content. The layout is a public format: docs/store-format.md.
 
 import json
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,9 @@ def build_file(
             arrays[f"outputs/{name}"] = features
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     sums = {name: _checksum(array) for name, array in arrays.items()}
-    # Built in memory and written by one plain write: HDF5 never has the disk fail under it.
-    with h5py.File("shard", "w", driver="core", backing_store=False, alignment_threshold=1, alignment_interval=64) as file:
+    # Built in memory and written by one plain write: HDF5 never has the disk fail under it. Threads may build side by side.
+    name = f"shard-{threading.get_ident()}"
+    with h5py.File(name, "w", driver="core", backing_store=False, alignment_threshold=1, alignment_interval=64) as file:
         file.attrs["format"] = FORMAT
         file.attrs["recipe_id"] = recipe.id
         file.attrs["recipe"] = recipe.to_json()

@@ -16,14 +16,15 @@ from extract.backbones.imported import SCHEME, refuse_settings
 from extract.backbones.registry import find_backbone
 from extract.backbones.spec import BackboneSpec, check_settings, overrides
 from extract.devices import choose_device, choose_precision
+from extract.engine import Engine
 from extract.errors import BackboneError, BadSampleError, NoSuchBackboneError
 from extract.job import Job
 from extract.options import LoopOptions
-from extract.outcome import Outcome, Truncation
+from extract.outcome import Truncation
 from extract.outputs import parse_outputs
 from extract.ranks import Rank
 from extract.samples import Admitted, Samples, Skipped
-from extract.sharing import take_turns
+from extract.sharing import Team
 from extract.views import Rows, Views
 
 EXTRACTOR_VERSION = 1
@@ -118,6 +119,7 @@ def extract(
     *,
     device: str = "auto",
     options: LoopOptions | None = None,
+    engine: Engine | str = "local",
     strict: bool = False,
     keep_table: bool = True,
     progress: Any = None,
@@ -142,6 +144,8 @@ def extract(
         `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
     options
         How to run the backbone: size of batches, worker processes, ...
+    engine
+        Where to run it: an `Engine` or its name. Ranks that `torchrun` or `srun` has started are recognised in any case.
     strict
         Raise on the first sample that cannot be used, before anything is computed, instead of skipping it.
     keep_table
@@ -167,7 +171,7 @@ def extract(
     samples = samples if isinstance(samples, Samples) else Samples.of(samples)
     spec = backbone if isinstance(backbone, BackboneSpec) else BackboneSpec(backbone)
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    rank = Rank.of_process()
+    engine, rank = Engine.of(engine), Rank.of_process()
     progress = progress if progress is not None and rank.number == 0 else Quiet()
     samples, checkpoint = match_samples(samples, spec)
     kind = checkpoint.offer.takes
@@ -190,12 +194,12 @@ def extract(
         todo = _first_occurrences(keys, store.missing(recipe, keys, names))
         if unkept is not None and len(todo):
             raise unkept
-        mine = todo[rank.owns(keys[todo])]
-        progress.start(title, len(keys) - len(todo), len(mine))
+        progress.start(title, len(keys) - len(todo), int(rank.owns(keys[todo]).sum()))
+        team = Team(rank, store, recipe, lease, keys, names, progress.wait, lambda: job.outcome)
         try:
-            for now in take_turns(store, recipe, lease, keys, names, mine, progress.wait):
+            for now in team.turns(todo):
                 job.run([_view(samples.inputs[admitted.rows[wanted.owners[at]]], spec, wanted, at) for at in now], keys[now])
-            outcome = Outcome.together(rank.gather(job.outcome))
+            outcome = team.together()
         finally:
             progress.finish()
     refused = outcome.refused

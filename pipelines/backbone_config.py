@@ -59,6 +59,15 @@ class Loop(Part):
     channels_last: bool = False
 
 
+class EngineChoice(Part):
+    """Where backbones are run: nothing here changes a feature but by rounding."""
+
+    kind: Literal["local", "torchrun"] = "local"
+    processes: PositiveInt | None = Field(
+        None, description="processes that run the backbone; None: one a GPU, or a single one where there is none"
+    )
+
+
 class OutputChoice(Part):
     """Layers and poolings to keep."""
 

@@ -10,7 +10,18 @@ from typing import Any
 
 from cache import FeatureStore
 from cache.budget import Budget, parse_size
-from extract import BackboneSpec, Columns, Features, LoopOptions, Samples, Skipped, extract, find_backbone, load_samples
+from extract import (
+    BackboneSpec,
+    Columns,
+    Engine,
+    Features,
+    LoopOptions,
+    Samples,
+    Skipped,
+    extract,
+    find_backbone,
+    load_samples,
+)
 from pipelines.backbone_config import Backbone, ViewChoice
 from pipelines.config import Config, Data
 from pipelines.errors import RunError, UsageError
@@ -82,6 +93,7 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
             _outputs(config, backbone.name, samples),
             device=config.device,
             options=LoopOptions(**config.loop.model_dump()),
+            engine=Engine(**config.engine.model_dump()),
             strict=strict,
             progress=progress,
             viewed=_viewed(backbone, samples),
