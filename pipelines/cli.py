@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from pipelines import interchange_cli
 from pipelines.cache_cli import StoreFolder, cache_app
+from pipelines.completion import complete_configs, complete_runs, complete_runs_and_configs
 from pipelines.runs_cli import runs_app
 
 STOPPED = 130
@@ -32,7 +33,10 @@ app.command("import")(interchange_cli.import_)
 app.command("push")(interchange_cli.push)
 app.command("pull")(interchange_cli.pull)
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.")]
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.", autocompletion=complete_configs)
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", autocompletion=complete_runs)]
 Store = Annotated[str | None, typer.Option("--store", metavar="DIR", help="Feature store to use instead of the config's.")]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a value of the config; may be repeated.")
@@ -138,7 +142,7 @@ def train(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    run: RunFolder,
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="[TEXT|IMAGE]...", help="Texts, or images and folders of them, to classify.")
     ] = None,
@@ -169,7 +173,7 @@ def predict(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    run: RunFolder,
     file: Annotated[
         Path | None,
         typer.Option("--file", metavar="F", help="Labelled samples: a table with the run's columns, or a folder by class."),
@@ -191,7 +195,10 @@ def rank(
     config: ConfigFile,
     store: Store = None,
     run: Annotated[
-        Path | None, typer.Option("--run", metavar="RUN", help="Say how the estimates agree with this run's trials.")
+        Path | None,
+        typer.Option(
+            "--run", metavar="RUN", help="Say how the estimates agree with this run's trials.", autocompletion=complete_runs
+        ),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Train linear heads too, and say how the estimates agree.")] = False,
     set_: Changes = None,
@@ -208,7 +215,7 @@ def rank(
 
 @app.command()
 def serve(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    run: RunFolder,
     host: Annotated[str, typer.Option(help="Where to listen; only this machine by default.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = 8000,
     items: Annotated[int, typer.Option("--max-items", min=1, help="Inputs in one request, at most.")] = 256,
@@ -242,7 +249,7 @@ def init(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    run: RunFolder,
     store: Store = None,
     points: Annotated[int, typer.Option("--points", min=1, help="Samples on the map at most.")] = 100_000,
     quick: Annotated[bool, typer.Option("--quick", help="Without UMAP, and t-SNE of fewer samples.")] = False,
@@ -268,7 +275,14 @@ def report(
 
 @app.command()
 def inspect(
-    subject: Annotated[Path, typer.Argument(metavar="CONFIG|RUN", help="The experiment's YAML file, or a run's folder.")],
+    subject: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG|RUN",
+            help="The experiment's YAML file, or a run's folder.",
+            autocompletion=complete_runs_and_configs,
+        ),
+    ],
     store: Store = None,
     table: Annotated[
         Path | None, typer.Option("--table", metavar="FILE", help="Where to write the issues: .csv or .parquet.")

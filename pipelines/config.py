@@ -153,7 +153,9 @@ class Config(Part):
     store: str = "features"
     max_size: str | None = Field(None, description="how large the store may become, such as 50GB")
     evict: bool = Field(False, description="whether to make room by removing recipes that were not used for longest")
-    trackers: list[Literal["wandb", "tensorboard"]] = Field(default_factory=list, description="where a run is logged to, too")
+    trackers: list[Literal["wandb", "tensorboard", "mlflow"]] = Field(
+        default_factory=list, description="where a run is logged to, too"
+    )
     device: str = "auto"
     loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
     engine: EngineChoice = Field(default_factory=lambda: EngineChoice.model_validate({}))

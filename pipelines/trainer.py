@@ -67,6 +67,8 @@ class FeatureBasedTrainer:
         Log to the Weights & Biases run that is on, or to a new one.
     tensorboard_writer
         A `SummaryWriter` to log to.
+    use_mlflow
+        Log to the MLflow run that is on, or to a new one.
     seed
         Fixes the batches, dropout and augmentation.
     say
@@ -100,6 +102,7 @@ class FeatureBasedTrainer:
         callbacks: Sequence[Callback] = (),
         use_wandb: bool = False,
         tensorboard_writer: Any = None,
+        use_mlflow: bool = False,
         seed: int = 0,
         say: Callable[[str], None] | None = print,
     ) -> None:
@@ -126,7 +129,7 @@ class FeatureBasedTrainer:
         self.eval_data = None if evaluated is None else with_labels(read_labelled(evaluated), "eval_data")
         self.history = TrainerHistory()
         self.cost = Cost()
-        self.trackers = _make_trackers(use_wandb, tensorboard_writer)
+        self.trackers = _make_trackers(use_wandb, tensorboard_writer, use_mlflow)
         for tracker in self.trackers:
             tracker.config(self.settings())
 
@@ -335,9 +338,11 @@ def _one(name: str, value: Any, other_name: str, other: Any) -> Any:
     return other if value is None else value
 
 
-def _make_trackers(use_wandb: bool, writer: Any) -> list[Any]:
-    if not use_wandb and writer is None:
+def _make_trackers(use_wandb: bool, writer: Any, use_mlflow: bool) -> list[Any]:
+    if not use_wandb and writer is None and not use_mlflow:
         return []
-    from pipelines.trackers import TensorBoardTracker, WandbTracker
+    from pipelines.trackers import MlflowTracker, TensorBoardTracker, WandbTracker
 
-    return [*([WandbTracker()] if use_wandb else []), *([TensorBoardTracker(writer)] if writer is not None else [])]
+    wanted: list[Any] = [WandbTracker()] if use_wandb else []
+    wanted += [TensorBoardTracker(writer)] if writer is not None else []
+    return [*wanted, *([MlflowTracker()] if use_mlflow else [])]

@@ -13,6 +13,7 @@ from pipelines.recall import plain_features, read_config, recall
 from pipelines.report.page import render
 from pipelines.report.record import read_record
 from pipelines.report.sample_map import QUICK, Effort
+from pipelines.runs import check_whole
 from pipelines.task import Task
 
 PAIRS_AT_MOST = 30_000
@@ -76,10 +77,11 @@ def rebuild_report(folder: Path, store: str | None = None, effort: Effort | None
     Raises
     ------
     UsageError
-        If the folder is no run.
+        If the folder is no run, or a pulled head.
     RunError
         If it cannot be read or written.
     """
+    check_whole(folder)
     config = read_config(folder)
     try:
         recalled = recall(folder, store)
