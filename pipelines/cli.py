@@ -104,7 +104,7 @@ def extract(
         return  # of several ranks, the first one speaks
     if skipped is not None:
         extraction.write_skipped(skipped)
-    if not len(extraction.samples):
+    if not extraction.features[0].samples:
         console.note(f"{extraction.samples.name}: holds no samples")
     summary = extraction.to_json()
     console.print_json(summary) if json else console.show_extraction(summary)
@@ -147,8 +147,12 @@ def predict(
         list[str] | None, typer.Argument(metavar="[TEXT|IMAGE]...", help="Texts, or images and folders of them, to classify.")
     ] = None,
     file: Annotated[
-        Path | None,
-        typer.Option("--file", metavar="F", help="A file of them: .txt, CSV, TSV, JSONL, Parquet, a folder, or - for stdin."),
+        str | None,
+        typer.Option(
+            "--file",
+            metavar="F",
+            help="A file of them: .txt, CSV, TSV, JSONL, Parquet (also a pattern or URL), a folder, or - for stdin.",
+        ),
     ] = None,
     store: Store = None,
     json: Json = False,
