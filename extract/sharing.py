@@ -1,6 +1,7 @@
 """Sharing work with other processes on the same store: first what nobody is at work on, then what they left undone."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -8,10 +9,17 @@ import numpy as np
 
 from cache import FeatureStore, Lease, Recipe, as_key_array
 from cache.keys import sortable
+from cache.reports import Reports
 from extract.outcome import Outcome
 from extract.ranks import Rank
 
 SECONDS_BETWEEN_LOOKS = 0.5
+FIRST_LOOK = 0.02
+"""Seconds until ranks look again, which end at about the same time; twice as long every time, up to `SECONDS_BETWEEN_LOOKS`."""
+
+_REMEMBERED = 2
+_told: deque[tuple[Reports, int]] = deque()
+"""This process's last reports. Who has begun one extraction has read all reports of the one before."""
 
 
 def take_turns(
@@ -93,6 +101,10 @@ class Team:
         if self._reports is not None:
             self._reports.withdraw(rank.number)
             self._report(done=False)
+            _told.append((self._reports, rank.number))
+            while len(_told) > _REMEMBERED:
+                reports, number = _told.popleft()
+                reports.withdraw(number)
 
     def turns(self, todo: np.ndarray) -> Iterator[np.ndarray]:
         """Yield what this rank is to extract now, until nothing is missing: its own of the samples `todo [m]`, then what others
@@ -103,7 +115,7 @@ class Team:
         store, recipe, lease, keys, outputs = self._where
         mine = self.rank.owns(keys[todo])
         yield from take_turns(store, recipe, lease, keys, outputs, todo[mine], self._on_wait, self._sleep)
-        left = todo[~mine]
+        left, pauses = todo[~mine], _pauses()
         while self._reports is not None:
             self._report(done=False)
             left = left[store.missing(recipe, keys[left], outputs)]
@@ -115,17 +127,21 @@ class Team:
             now = now[~self._refused(keys[now])]
             if len(now):
                 yield now
+                pauses = _pauses()
             else:
-                self._on_wait(len(left))
-                self._sleep(SECONDS_BETWEEN_LOOKS)
+                pause = next(pauses)
+                if pause >= SECONDS_BETWEEN_LOOKS:
+                    self._on_wait(len(left))
+                self._sleep(pause)
 
     def together(self) -> Outcome:
         """Return what all ranks did: of those that still live once they have told it, of others as far as they have."""
         if self._reports is None:
             return self._outcome()
         self._report(done=True)
+        pauses = _pauses()
         while self._at_work():
-            self._sleep(SECONDS_BETWEEN_LOOKS)
+            self._sleep(next(pauses))
         heard = self._reports.read() | {self.rank.number: self._outcome().to_json()}
         return Outcome.together([outcome for content in heard.values() for outcome in _outcomes(content)])
 
@@ -147,6 +163,13 @@ class Team:
         for content in self._reports.read().values():
             refused.update(*(outcome.refused for outcome in _outcomes(content)))
         return np.isin(sortable(keys), sortable(as_key_array(refused))) if refused else np.zeros(len(keys), bool)
+
+
+def _pauses() -> Iterator[float]:
+    pause = FIRST_LOOK
+    while True:
+        yield pause
+        pause = min(2 * pause, SECONDS_BETWEEN_LOOKS)
 
 
 def _outcomes(content: Mapping[str, Any]) -> list[Outcome]:

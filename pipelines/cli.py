@@ -48,11 +48,13 @@ MaxSize = Annotated[
 Evict = Annotated[bool, typer.Option("--evict", help="Past --max-size, remove recipes not used for longest instead.")]
 EngineName = Annotated[
     str | None,
-    typer.Option("--engine", metavar="NAME", help="Where to run the backbones: local, or torchrun for several processes."),
+    typer.Option("--engine", metavar="NAME", help="Where to run the backbones: local, torchrun or ray."),
 ]
 Processes = Annotated[
     int | None,
-    typer.Option("--processes", min=1, help="With --engine torchrun: how many; one a GPU by default."),
+    typer.Option(
+        "--processes", min=1, help="How many processes run the backbones, with torchrun or ray; one a GPU by default."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 

@@ -131,7 +131,10 @@ def _extract_stream(config: Config, place: FeatureStore, strict: bool, progress:
     requests = [Request(spec_of(backbone), outputs, partial(_viewed, backbone)) for backbone in config.backbones]
     options = LoopOptions(**config.loop.model_dump())
     stream = open_stream(config.data)
-    return extract_stream(stream, requests, place, device=config.device, options=options, strict=strict, progress=progress)
+    engine = Engine(**config.engine.model_dump())
+    return extract_stream(
+        stream, requests, place, device=config.device, options=options, engine=engine, strict=strict, progress=progress
+    )
 
 
 def samples_of_table(name: str, table: StoredTable) -> Samples:
