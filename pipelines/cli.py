@@ -220,6 +220,28 @@ def rank(
 
 
 @app.command()
+def compare(
+    config: ConfigFile,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="DIR", help="The comparison's folder; runs/NAME-compare by default.")
+    ] = None,
+    cached: Annotated[
+        bool, typer.Option("--cached", help="Run nothing: report what the folder holds of this comparison.")
+    ] = False,
+    set_: Changes = None,
+    json: Json = False,
+) -> None:
+    """Compare cached features with full and partial fine-tuning, LP-FT and LoRA: what each reaches, and what it costs."""
+    from pipelines import console
+    from pipelines.compare.listing import show_comparison
+    from pipelines.compare.running import compare_methods
+    from pipelines.config import load_config
+
+    found = compare_methods(load_config(config, set_ or ()), run, console.note, new_cells=not cached).to_json()
+    console.print_json(found) if json else show_comparison(found)
+
+
+@app.command()
 def serve(
     run: RunFolder,
     host: Annotated[str, typer.Option(help="Where to listen; only this machine by default.")] = "127.0.0.1",
@@ -405,7 +427,10 @@ def _terminable(arguments: list[str]) -> AbstractContextManager[None]:
 
 
 def _stopped(arguments: list[str]) -> int:
-    return _fail(f"stopped; {_GOES_ON}" if _extracts(arguments) else "stopped", STOPPED, False)
+    more = f"; {_GOES_ON}" if _extracts(arguments) else ""
+    if arguments[:1] == ["compare"]:
+        more = "; the cells that ended are in the comparison's folder, and the same command goes on from there"
+    return _fail(f"stopped{more}", STOPPED, False)
 
 
 def _fail(text: str, status: int, debug: bool) -> int:

@@ -16,6 +16,7 @@ from cache.budget import parse_size
 from extract.remote import is_url
 from extract.sources.streams import always_streams
 from pipelines.backbone_config import Backbone, EngineChoice, Loop, OutputChoice, Part, ViewChoice
+from pipelines.compare_config import CompareChoice
 from pipelines.errors import UsageError
 from pipelines.spaces import Range, read_space
 
@@ -160,6 +161,7 @@ class Config(Part):
     heads: list[Head] = Field(min_length=1)
     selection: Selection = Field(default_factory=lambda: Selection.model_validate({}))
     search: Search = Field(default_factory=lambda: Search.model_validate({}))
+    compare: CompareChoice = Field(default_factory=lambda: CompareChoice.model_validate({}))
     calibrate: Literal["temperature"] | None = None
     thresholds: Literal["f1", "accuracy", "balanced_accuracy"] | None = None
     conformal: float | None = Field(None, gt=0, lt=1, description="how often a prediction set is to hold the true class")
@@ -344,7 +346,7 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
 _PARTS: dict[str, type[BaseModel]] = {
     "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection,
     "loop": Loop, "search": Search, "engine": EngineChoice,
-    "views": ViewChoice,
+    "views": ViewChoice, "compare": CompareChoice,
 }  # fmt: skip
 _KEYS = {*Config.model_fields, *(name for part in _PARTS.values() for name in part.model_fields)}
 

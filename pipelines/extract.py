@@ -90,8 +90,17 @@ class Extraction:
             raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def extract_config(config: Config, store: str | None = None, strict: bool = False, progress: Any = None) -> Extraction:
-    """Load a config's samples and make sure that the store holds their features; of a stream slice by slice."""
+def extract_config(
+    config: Config,
+    store: str | None = None,
+    strict: bool = False,
+    progress: Any = None,
+    loaded: dict[str, Any] | None = None,
+) -> Extraction:
+    """Make sure that the store holds the features of a config's samples, of a stream slice by slice.
+
+    Parameters are those of `extract`; backbones that are `loaded` already do not serve a stream.
+    """
     began = time.monotonic()
     budget = None if config.max_size is None else Budget(parse_size(config.max_size), config.evict)
     place = FeatureStore(store or config.store, budget)
@@ -102,13 +111,15 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
         samples = Samples(streamed.name, [], []) if table is None else samples_of_table(streamed.name, table)
     else:
         samples = load_data(config.data)
-        features = _extract_all(config, samples, place, strict, progress)
+        features = _extract_all(config, samples, place, strict, progress, loaded)
     _refuse_twins(config, features)
     views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}
     return Extraction(samples, features, time.monotonic() - began, views, None if table is None else table.path.name)
 
 
-def _extract_all(config: Config, samples: Samples, place: FeatureStore, strict: bool, progress: Any) -> list[Features]:
+def _extract_all(
+    config: Config, samples: Samples, place: FeatureStore, strict: bool, progress: Any, loaded: dict[str, Any] | None
+) -> list[Features]:
     return [
         extract(
             samples,
@@ -121,6 +132,7 @@ def _extract_all(config: Config, samples: Samples, place: FeatureStore, strict: 
             strict=strict,
             progress=progress,
             viewed=_viewed(backbone, samples),
+            loaded=loaded,
         )
         for backbone in config.backbones
     ]
