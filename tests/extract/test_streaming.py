@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from cache import FeatureStore
-from cache.table import list_tables
 from extract import BadSampleError, Request, Samples, SampleStream, custom_backbone, extract, extract_stream
 from tests.conftest import sentences
 
@@ -63,10 +62,10 @@ def test_a_stream_stopped_in_the_middle_goes_on_where_it_was(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         extract_stream(SampleStream("texts", broken), [Request(STUB)], store)
-    assert list_tables(store.path)  # which say that what was extracted is still wanted
+    assert store.tables()  # which say that what was extracted is still wanted
     (features,) = extract_stream(stream_of(texts), [Request(STUB)], store).features
     assert counts(features)[1:3] == (40, 20) or counts(features)[1:3] == (30, 30)  # what was read ahead was not begun
-    assert [len(path.name) for path in list_tables(store.path)] == [len("texts-0123456789abcdef.parquet")]
+    assert [len(path.name) for path in store.tables()] == [len("texts-0123456789abcdef.parquet")]
     assert counts(extract_stream(stream_of(texts), [Request(STUB)], store).features[0]) == (60, 60, 0, 0)
 
 
@@ -140,18 +139,3 @@ def test_what_a_running_stream_has_extracted_is_not_collected(tmp_path):
     assert any(collection.busy for collection in found)
     assert sum(collection.removed_shards for collection in found) == 0
     assert features.array().shape == (40, 3)
-
-
-def test_of_several_ranks_the_first_writes_the_table_and_each_extracts_its_part(tmp_path, monkeypatch):
-    texts = sentences(40)
-    monkeypatch.setattr("extract.ranks.Rank.gather", lambda self, told: [told])
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    done = []
-    for rank in ("1", "0"):
-        monkeypatch.setenv("RANK", rank)
-        streamed = extract_stream(stream_of(texts), [Request(STUB), Request(PICKY)], str(tmp_path / "store"))
-        done.append(streamed.features[0].extracted)
-        assert (streamed.table is None) == (rank == "1")
-    assert len(streamed.table) == 40
-    assert sum(done) == 40
-    assert 0 < done[0] < 40
