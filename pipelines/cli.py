@@ -87,7 +87,7 @@ def extract(
         return  # of several processes that torchrun started, the first one speaks
     if skipped is not None:
         extraction.write_skipped(skipped)
-    if not len(extraction.samples):
+    if not extraction.features[0].samples:
         console.note(f"{extraction.samples.name}: holds no samples")
     summary = extraction.to_json()
     console.print_json(summary) if json else console.show_extraction(summary)
@@ -127,8 +127,12 @@ def predict(
         list[str] | None, typer.Argument(metavar="[TEXT|IMAGE]...", help="Texts, or images and folders of them, to classify.")
     ] = None,
     file: Annotated[
-        Path | None,
-        typer.Option("--file", metavar="F", help="A file of them: .txt, CSV, TSV, JSONL, Parquet, a folder, or - for stdin."),
+        str | None,
+        typer.Option(
+            "--file",
+            metavar="F",
+            help="A file of them: .txt, CSV, TSV, JSONL, Parquet (also a pattern or URL), a folder, or - for stdin.",
+        ),
     ] = None,
     store: Store = None,
     json: Json = False,
@@ -191,6 +195,28 @@ def rank(
 
     ranking = rank_outputs(load_config(config, set_ or ()), store, run, check, console.Bars()).to_json()
     console.print_json(ranking) if json else listings.show_ranking(ranking)
+
+
+@app.command()
+def compare(
+    config: ConfigFile,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="DIR", help="The comparison's folder; runs/NAME-compare by default.")
+    ] = None,
+    cached: Annotated[
+        bool, typer.Option("--cached", help="Run nothing: report what the folder holds of this comparison.")
+    ] = False,
+    set_: Changes = None,
+    json: Json = False,
+) -> None:
+    """Compare cached features with full and partial fine-tuning, LP-FT and LoRA: what each reaches, and what it costs."""
+    from pipelines import console
+    from pipelines.compare.listing import show_comparison
+    from pipelines.compare.running import compare_methods
+    from pipelines.config import load_config
+
+    found = compare_methods(load_config(config, set_ or ()), run, console.note, new_cells=not cached).to_json()
+    console.print_json(found) if json else show_comparison(found)
 
 
 @app.command()
@@ -362,6 +388,8 @@ def _tell(
 def _stopped(arguments: list[str]) -> int:
     extracts = bool({"extract", "train", "predict", "evaluate", "rank"} & set(arguments[:1]))
     more = "; what was extracted is in the store, and the same command goes on from there" if extracts else ""
+    if arguments[:1] == ["compare"]:
+        more = "; the cells that ended are in the comparison's folder, and the same command goes on from there"
     return _fail(f"stopped{more}", STOPPED, False)
 
 
