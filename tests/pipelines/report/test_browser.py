@@ -191,7 +191,14 @@ def test_it_prints_as_a_light_page_with_the_map_and_its_legend_and_without_contr
     }"""
     assert page.evaluate(corner) == "255,255,255,255"
     assert page.locator("[data-role=legend]").is_visible()
-    for gone in ("nav", "#map .tools", "[data-role=list]", ".hint.mouse", "#theme"):
+    for gone in (
+        "nav",
+        "#map .tools",
+        "[data-role=list]",
+        ".hint.mouse",
+        "#theme",
+        "[data-role=marks]",
+    ):  # which would cover the map
         assert not page.locator(gone).first.is_visible()
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert (page.evaluate(corner) == "255,255,255,255") == (scheme == "light")
