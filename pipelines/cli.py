@@ -220,6 +220,25 @@ def compare(
 
 
 @app.command()
+def recommend(
+    subject: Annotated[Path, typer.Argument(metavar="CONFIG|RUN", help="The experiment's YAML file, or a run's folder.")],
+    budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="How long fine-tuning may take: 90s, 10m, 2h.")],
+    worth: Annotated[float, typer.Option("--worth", min=0, max=1, help="Accuracy below which a gain is not worth it.")] = 0.01,
+    speed: Annotated[
+        float | None, typer.Option("--speed", min=1e-6, help="Samples a second through the backbone; measured by default.")
+    ] = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Say whether fine-tuning is likely to pay for itself, from cached features and a budget of time."""
+    from pipelines import console, listings
+    from pipelines.recommend import recommend as judge
+
+    found = judge(subject, budget, store, worth, speed, console.Bars()).to_json()
+    console.print_json(found) if json else listings.show_advice(found)
+
+
+@app.command()
 def serve(
     run: RunFolder,
     host: Annotated[str, typer.Option(help="Where to listen; only this machine by default.")] = "127.0.0.1",
