@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cache import FeatureStore, Ragged, Recipe, StoreError, Table, write_table
+from cache import FeatureStore, Ragged, Recipe, StoreError, Table
 from cache.keys import sortable
 from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.custom import CustomBackbone
@@ -236,11 +236,11 @@ def _keep_tables(store: FeatureStore, samples: Samples, admitted: Admitted, want
     """
     table = samples.table(admitted)
     try:
-        write_table(store.path, table)
+        store.write_table(table)
         if len(wanted.keys) > len(table.keys):
             pairs = zip(wanted.owners.tolist(), wanted.numbers.tolist(), strict=True)
             ids = [f"{table.ids[owner]} view {number}" for owner, number in pairs]
-            write_table(store.path, Table(f"{table.name} views", wanted.keys, ids, origin=table.origin))
+            store.write_table(Table(f"{table.name} views", wanted.keys, ids, origin=table.origin))
     except StoreError as error:
         return error
     return None

@@ -103,7 +103,7 @@ def extract_stream(
         with ExitStack() as stack:
             how = {"device": device, "options": options, "strict": strict, "progress": _Part(progress)}
             tallies = [_Tally(request, store, stream.name, how, stack) for request in requests]
-            writer = stack.enter_context(TableWriter(store.path, stream.name)) if leads else None
+            writer = stack.enter_context(TableWriter(store, stream.name)) if leads else None
             start = rows = 0
             for samples in slices:
                 found = [tally.extract(samples) for tally in tallies]
@@ -233,7 +233,7 @@ class _Tally:
         if found.views is None or not found.views.count or Rank.of_process().number:
             return
         if self.views is None:
-            self.views = self.stack.enter_context(TableWriter(self.store.path, f"{self.name} views"))
+            self.views = self.stack.enter_context(TableWriter(self.store, f"{self.name} views"))
         rows = found.rows if found.viewed is None else found.rows[found.viewed]
         keys = found.view_keys
         ids = [f"{samples.ids[row]} view {number}" for row in rows.tolist() for number in range(keys.shape[1])]

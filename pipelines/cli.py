@@ -33,7 +33,9 @@ ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.", autocompletion=complete_configs)
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", autocompletion=complete_runs)]
-Store = Annotated[str | None, typer.Option("--store", metavar="DIR", help="Feature store to use instead of the config's.")]
+Store = Annotated[
+    str | None, typer.Option("--store", metavar="PLACE", help="Feature store (folder or URL) to use instead of the config's.")
+]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a value of the config; may be repeated.")
 ]

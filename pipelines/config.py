@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, ValidationError, field_validator, model_validator
 
 from cache.budget import parse_size
+from cache.place import absolute
 from extract.remote import is_url
 from extract.sources.streams import always_streams
 from pipelines.backbone_config import Backbone, Loop, OutputChoice, Part, ViewChoice
@@ -364,7 +365,7 @@ def _with_paths(config: Config, base: Path) -> Config:
         )
         for backbone in config.backbones
     ]
-    store = str(_absolute(config.store, base)) if "store" in config.model_fields_set else config.store
+    store = absolute(config.store, base) if "store" in config.model_fields_set else config.store
     return config.model_copy(update={"data": data, "backbones": backbones, "store": store})
 
 
