@@ -118,8 +118,8 @@ def advise(evidence: Evidence, budget: float, worth: float = 0.01) -> Advice:
     training = Span(*(evidence.samples / evidence.speed * step * epochs for step, epochs in zip(STEP, EPOCHS, strict=True)))
     by_gain = "yes" if gain.low >= worth else "no" if gain.high < worth else "cannot tell"
     reasons.append(
-        f"fine-tuning is expected to change accuracy by {100 * gain.low:+.1f} to {100 * gain.high:+.1f} points against the best "
-        f"head; {100 * worth:g} are asked for"
+        f"fine-tuning is expected to change accuracy by {100 * gain.low:+.1f} to {100 * gain.high:+.1f} points against the "
+        f"best head; {100 * worth:g} are asked for"
     )
     if evidence.tested and gain.high < (seen := 1.96 * ((1 - evidence.last) / evidence.tested) ** 0.5):
         reasons.append(f"{evidence.tested:,} test samples would not show it: they tell apart about {100 * seen:.1f} points")
