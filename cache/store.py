@@ -25,6 +25,7 @@ from cache.lease import Lease
 from cache.place import find_place
 from cache.ragged import Ragged
 from cache.recipe import RECIPE_ID, Recipe
+from cache.reports import Reports
 from cache.rows import StoredRows
 from cache.shard import DamagedShardError, Shard, is_shard_name, write_shard
 from cache.table import Table, is_kept, is_table_name, table_path, write_table
@@ -237,6 +238,10 @@ class FeatureStore:
         with contextlib.suppress(StoreError):  # a store that cannot be written has no need of it
             self._write_version()
         return Lease(self.folder(recipe) / "leases")
+
+    def reports(self, recipe: Recipe, session: str) -> Reports:
+        """Return the reports of the processes that share an extraction with the recipe, whose name is `session`."""
+        return Reports(self.folder(recipe) / "leases", session)
 
     def holding(self, recipe: Recipe) -> Holding:
         """Count what the store holds of a recipe."""

@@ -109,7 +109,7 @@ def run_unfreeze(
     building = folder.parent / f".{folder.name}.tuned-{os.getpid()}"
     try:
         module.save(building / BACKBONE)
-        told, extraction = _extract_tuned(config, module, building / BACKBONE, str(place.path), bars)
+        told, extraction = _extract_tuned(config, module, building / BACKBONE, store or config.store, bars)
         task = make_task(extraction, told)
         result = _result(told, extraction, task, tuned, trained)
 
@@ -122,7 +122,7 @@ def run_unfreeze(
         told = _at(told, module, folder / BACKBONE)
         seconds = {"extract": frozen.seconds + extraction.seconds, "train": trained, "total": time.monotonic() - began}
         record = {"unfreeze": _record(tuned, module)}
-        return write_run(folder, told, extraction, task, result, str(place.path), seconds, report, record)
+        return write_run(folder, told, extraction, task, result, store or config.store, seconds, report, record)
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -187,7 +187,7 @@ def tune(
             phase.lr,
             head_learning_rate=phase.head_lr,
             layer_decay=phase.decay,
-            layer_rates={**phase.rates},
+            layer_rates=dict(phase.rates.items()),
             schedule=phase.schedule,
             patience=phase.patience,
         )
