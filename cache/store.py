@@ -348,7 +348,12 @@ class FeatureStore:
             write_atomically(description, content)
             self.place.publish(description)
         here = self.folder(recipe)
-        for folder in (self.path, self.path / "tables", here, *(here / part for part in ("shards", "index", "quarantine"))):
+        for folder in (
+            self.path,
+            self.path / "tables",
+            here,
+            *(here / part for part in ("shards", "index", "quarantine", "heads")),
+        ):
             remove_leftovers(folder)
         self._prepared.add(recipe.id)
 
