@@ -8,6 +8,7 @@ a hash of its content. The layout is a public format: docs/store-format.md.
 
 import json
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,9 @@ def build_file(
     arrays["keys"] = keys  # last, so that one read of a far file's end mostly gives the directory and the keys
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     sums = {name: _checksum(array) for name, array in arrays.items()}
-    # Built in memory and written by one plain write: HDF5 never has the disk fail under it.
-    with h5py.File("shard", "w", driver="core", backing_store=False, alignment_threshold=1, alignment_interval=64) as file:
+    # Built in memory and written by one plain write: HDF5 never has the disk fail under it. Threads may build side by side.
+    name = f"shard-{threading.get_ident()}"
+    with h5py.File(name, "w", driver="core", backing_store=False, alignment_threshold=1, alignment_interval=64) as file:
         file.attrs["format"] = FORMAT
         file.attrs["recipe_id"] = recipe.id
         file.attrs["recipe"] = recipe.to_json()

@@ -22,9 +22,10 @@ from cache.gather import gather_runs
 from cache.index import Index, Runs
 from cache.keys import KEY_BYTES, sortable
 from cache.lease import Lease
-from cache.place import find_place
+from cache.place import absolute, find_place
 from cache.ragged import Ragged
 from cache.recipe import RECIPE_ID, Recipe
+from cache.reports import Reports
 from cache.rows import StoredRows
 from cache.shard import DamagedShardError, Shard, is_shard_name, write_shard
 from cache.table import Table, is_kept, is_table_name, table_path, write_table
@@ -87,6 +88,8 @@ class FeatureStore:
         The folder; for a store in a bucket, the folder that mirrors what has been looked at of it.
     name
         The folder or URL, for messages.
+    address, storage_options
+        What another process opens the same store with.
 
     Raises
     ------
@@ -99,6 +102,8 @@ class FeatureStore:
     ) -> None:
         self.place = find_place(path, storage_options)
         self.path, self.name = self.place.root, self.place.name
+        self.address = absolute(path)
+        self.storage_options = dict(storage_options or {})
         self.budget = budget
         if budget is not None:
             budget.check(self.place)
@@ -237,6 +242,10 @@ class FeatureStore:
         with contextlib.suppress(StoreError):  # a store that cannot be written has no need of it
             self._write_version()
         return Lease(self.folder(recipe) / "leases")
+
+    def reports(self, recipe: Recipe, session: str) -> Reports:
+        """Return the reports of the processes that share an extraction with the recipe, whose name is `session`."""
+        return Reports(self.folder(recipe) / "leases", session)
 
     def holding(self, recipe: Recipe) -> Holding:
         """Count what the store holds of a recipe."""

@@ -16,7 +16,7 @@ from cache.budget import parse_size
 from cache.place import absolute
 from extract.remote import is_url
 from extract.sources.streams import always_streams
-from pipelines.backbone_config import Backbone, Loop, OutputChoice, Part, ViewChoice
+from pipelines.backbone_config import Backbone, EngineChoice, Loop, OutputChoice, Part, ViewChoice
 from pipelines.compare_config import CompareChoice
 from pipelines.errors import UsageError
 from pipelines.spaces import Range, read_space
@@ -169,12 +169,17 @@ class Config(Part):
     ensemble: int | None = Field(None, ge=2, description="members of a greedy ensemble of trials")
     store: str = "features"
     max_size: str | None = Field(None, description="how large the store may become, such as 50GB")
+    memory: str | None = Field(
+        None,
+        description="features above this size are trained on from disk, such as 8GB; None: a quarter of the memory",
+    )
     evict: bool = Field(False, description="whether to make room by removing recipes that were not used for longest")
     trackers: list[Literal["wandb", "tensorboard", "mlflow"]] = Field(
         default_factory=list, description="where a run is logged to, too"
     )
     device: str = "auto"
     loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
+    engine: EngineChoice = Field(default_factory=lambda: EngineChoice.model_validate({}))
 
     _path: Path | None = PrivateAttr(None)
     _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
@@ -213,7 +218,7 @@ class Config(Part):
             raise ValueError(f"`{self.metric}` is no metric of {self.kind}; metrics are {', '.join(METRICS[self.kind])}")
         return self
 
-    @field_validator("max_size", mode="before")
+    @field_validator("max_size", "memory", mode="before")
     @classmethod
     def _is_size(cls, value: Any) -> Any:
         if value is not None:
@@ -224,6 +229,11 @@ class Config(Part):
     @classmethod
     def _bare_names(cls, value: Any) -> Any:
         return [{"name": entry} if isinstance(entry, str) else entry for entry in value] if isinstance(value, list) else value
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _bare_engine(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
 
     @field_validator("outputs", mode="before")
     @classmethod
@@ -267,6 +277,7 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
         raise UsageError(f"{path}: is no mapping of keys; a config begins with `name:` or `data:`")
     lines = _lines(path, node)
     content |= {"backbones": Config._bare_names(content["backbones"])} if "backbones" in content else {}
+    content |= {"engine": Config._bare_engine(content["engine"])} if "engine" in content else {}
     for change in changes:
         _apply(content, change)
     content.setdefault("name", path.stem)
@@ -339,7 +350,7 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
 
 _PARTS: dict[str, type[BaseModel]] = {
     "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection,
-    "loop": Loop, "search": Search,
+    "loop": Loop, "search": Search, "engine": EngineChoice,
     "views": ViewChoice, "compare": CompareChoice,
 }  # fmt: skip
 _KEYS = {*Config.model_fields, *(name for part in _PARTS.values() for name in part.model_fields)}
