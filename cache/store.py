@@ -98,6 +98,7 @@ class FeatureStore:
     def __init__(
         self, path: str | Path, budget: Budget | None = None, storage_options: Mapping[str, Any] | None = None
     ) -> None:
+        self.storage_options = storage_options
         self.place = find_place(path, storage_options)
         self.path, self.name = self.place.root, self.place.name
         self.budget = budget
@@ -241,7 +242,7 @@ class FeatureStore:
 
     def reports(self, recipe: Recipe, session: str) -> Reports:
         """Return the reports of the processes that share an extraction with the recipe, whose name is `session`."""
-        return Reports(self.folder(recipe) / "leases", session)
+        return Reports(self.place, self.folder(recipe) / "leases", session)
 
     def holding(self, recipe: Recipe) -> Holding:
         """Count what the store holds of a recipe."""

@@ -6,6 +6,7 @@ A block that is retried, since its actor or node died, finds what was committed 
 import os
 import pickle
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ class Work:
     ----------
     folder
         The working directory of whoever asked, which relative paths start from; taken where it exists.
-    store, budget
-        The feature store's folder and how large it may become.
+    store, storage_options, budget
+        The feature store's folder or URL, what its file system takes, and how large it may become.
     recipe
         What the features are to be.
     spec, kind
@@ -45,6 +46,7 @@ class Work:
 
     folder: str
     store: str
+    storage_options: Mapping[str, Any] | None
     budget: Budget | None
     recipe: Recipe
     spec: BackboneSpec
@@ -86,7 +88,7 @@ class Extracting:
         if work.folder not in sys.path:
             sys.path.append(work.folder)
         self.work = work
-        self.store = FeatureStore(work.store, work.budget)
+        self.store: FeatureStore | None = None
         self.loaded: dict[str, Any] = {}
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
@@ -96,11 +98,13 @@ class Extracting:
     def _extract(self, block: Block) -> Done:
         keys = np.frombuffer(block.keys, np.uint8).reshape(-1, KEY_BYTES)
         try:
-            return Done(len(keys), self._run(block.samples, keys))
+            if self.store is None:
+                self.store = FeatureStore(self.work.store, self.work.budget, self.work.storage_options)
+            return Done(len(keys), self._run(self.store, block.samples, keys))
         except HeadstartError as error:
             return Done(len(keys), Outcome(), error)
 
-    def _run(self, samples: list[Any], keys: np.ndarray) -> Outcome:
+    def _run(self, store: FeatureStore, samples: list[Any], keys: np.ndarray) -> Outcome:
         from extract.extractor import make_recipe
 
         work = self.work
@@ -112,9 +116,9 @@ class Extracting:
                 "give all nodes the same weights, files and versions"
             )
         names = [output.name for output in work.outputs]
-        left = np.flatnonzero(self.store.missing(work.recipe, keys, names))
+        left = np.flatnonzero(store.missing(work.recipe, keys, names))
         job = Job(
-            self.store, work.recipe, None, checkpoint, work.spec, work.device, work.options, work.outputs, Quiet(), self.loaded
+            store, work.recipe, None, checkpoint, work.spec, work.device, work.options, work.outputs, Quiet(), self.loaded
         )  # fmt: skip
         job.run([samples[row] for row in left], keys[left])
         return replace(job.outcome, samples=len(keys))

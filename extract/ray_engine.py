@@ -99,7 +99,7 @@ class Cluster:
             import ray.data
         except ImportError as error:
             raise EngineError(f"ray: {error}; pip install 'headstart[ray]'") from error
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         if ray.is_initialized():
             return
         self._connected = True
@@ -143,7 +143,8 @@ class Cluster:
     ) -> "RayJob":
         """Return the job that extracts there; the parameters are those of `Job`, and actors load backbones of their own."""
         kind = checkpoint.offer.takes
-        work = Work(os.getcwd(), str(store.path), store.budget, recipe, spec, kind, device, options, tuple(outputs))
+        where = store.name, store.storage_options, store.budget
+        work = Work(os.getcwd(), *where, recipe, spec, kind, device, options, tuple(outputs))
         return RayJob(self, work, store, lease, progress)
 
     def _is_elsewhere(self) -> bool:
@@ -240,8 +241,8 @@ class RayJob:
         """Raise where it would be no use to go on with what is missing."""
         if missing and failure is None:
             raise EngineError(
-                f"ray: {missing:,} samples were extracted, and {self.store.path} does not have them: "
-                "the store has to be on a disk that all nodes share"
+                f"ray: {missing:,} samples were extracted, and {self.store.name} does not have them: "
+                "the store has to be on a disk that all nodes share, or in a bucket"
             )
         if missing == of and not headway:
             assert failure is not None
