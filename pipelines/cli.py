@@ -26,12 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train classifiers on the cached features of frozen pretrained backbones, in seconds.",
 )
-app.add_typer(cache_app, name="cache")
-app.add_typer(runs_app, name="runs")
-app.command("export")(interchange_cli.export)
-app.command("import")(interchange_cli.import_)
-app.command("push")(interchange_cli.push)
-app.command("pull")(interchange_cli.pull)
 
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.", autocompletion=complete_configs)
@@ -244,6 +238,25 @@ def compare(
 
 
 @app.command()
+def recommend(
+    subject: Annotated[Path, typer.Argument(metavar="CONFIG|RUN", help="The experiment's YAML file, or a run's folder.")],
+    budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="How long fine-tuning may take: 90s, 10m, 2h.")],
+    worth: Annotated[float, typer.Option("--worth", min=0, max=1, help="Accuracy below which a gain is not worth it.")] = 0.01,
+    speed: Annotated[
+        float | None, typer.Option("--speed", min=1e-6, help="Samples a second through the backbone; measured by default.")
+    ] = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Say whether fine-tuning is likely to pay for itself, from cached features and a budget of time."""
+    from pipelines import console, listings
+    from pipelines.recommend import recommend as judge
+
+    found = judge(subject, budget, store, worth, speed, console.Bars()).to_json()
+    console.print_json(found) if json else listings.show_advice(found)
+
+
+@app.command()
 def serve(
     run: RunFolder,
     host: Annotated[str, typer.Option(help="Where to listen; only this machine by default.")] = "127.0.0.1",
@@ -360,6 +373,14 @@ def doctor(store: StoreFolder = "features", json: Json = False) -> None:
     console.print_json(found) if json else console.show_findings(found)
     if found["problems"]:
         raise typer.Exit(1)
+
+
+app.add_typer(cache_app, name="cache")
+app.add_typer(runs_app, name="runs")
+app.command("export")(interchange_cli.export)
+app.command("import")(interchange_cli.import_)
+app.command("push")(interchange_cli.push)
+app.command("pull")(interchange_cli.pull)
 
 
 def _changes(set_: list[str] | None, max_size: str | None, evict: bool, engine: str | None, processes: int | None) -> list[str]:
