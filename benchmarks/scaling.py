@@ -2,11 +2,12 @@
 
     python -m benchmarks.scaling --rows 100000 1000000 10000000 [--plot docs/pictures/scaling.svg]
     python -m benchmarks.scaling --ranks
+    python -m benchmarks.scaling --predict
 
 The first goes the whole way of a data set that does not fit into memory (Parquet files, keys, what is missing, shards,
 the table, reading back) with a backbone that costs next to nothing, so that what is measured is everything else. Each size
 runs in a process of its own. The second extracts the same texts with a real transformer that is bound to one thread, by one
-process and by two ranks, in turns.
+process and by two ranks, in turns. The third measures nothing: it multiplies out what the page says of sizes and costs.
 """
 
 import argparse
@@ -225,11 +226,50 @@ def time_ranks(program: Path, store: str, texts: int, of: int) -> tuple[float, f
     return float(ended.max() - began.min()), float(cpu.sum())
 
 
+KEY, INDEX, TABLE = 16, 24, 19.4
+"""Bytes a row: its key in a shard, its entry in the index, its line in the table (measured, with a file and row as its id)."""
+
+GPUS = {"T4": (65, 0.53), "A10G": (70, 1.01), "L4": (121, 0.80), "A100": (312, 3.70), "H100": (989, 5.00)}
+"""Peak of dense 16-bit products in TFLOP/s by the vendor, and dollars an hour on demand in a large cloud, rounded."""
+
+MODELS = {"MiniLM-L6, 128 tokens": 2.8, "BERT-base, 128 tokens": 22.5, "ViT-B/16, 224": 35.1, "ViT-L/14, 224": 162.0}
+"""GFLOP of one sample's forward pass: twice the products of weights and attention."""
+
+SHARE_OF_PEAK = 0.35
+
+
+def predict() -> None:
+    """Print what stores of very many rows take, and what a million samples cost."""
+    print(
+        "| rows | width 384, float32 | width 768, float32 | width 768, float16 | index | table | shards of 128 MiB, width 768 |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for rows in (10**7, 10**8, 10**9, 10**11):
+        sizes = [rows * (KEY + bytes_) for bytes_ in (4 * 384, 4 * 768, 2 * 768)]
+        cells = [*sizes, rows * INDEX, rows * TABLE]
+        print(f"| {rows:.0e} | {' | '.join(_size(cell) for cell in cells)} | {sizes[1] / 2**27:,.0f} |")
+    print()
+    print(f"| dollars a million samples | {' | '.join(GPUS)} |")
+    print("|---" * (len(GPUS) + 1) + "|")
+    for model, work in MODELS.items():
+        cells = [f"{work * 1e15 / (peak * 1e12 * SHARE_OF_PEAK) / 3600 * price:.2f}" for peak, price in GPUS.values()]
+        print(f"| {model} | {' | '.join(cells)} |")
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--plot", type=Path, help="where to draw memory and cost per shard, as SVG")
     parser.add_argument("--ranks", action="store_true", help="two ranks against one process instead")
+    parser.add_argument("--predict", action="store_true", help="what that means for very many rows, multiplied out")
     parser.add_argument("--texts", type=int, default=3000, help="with --ranks: how many")
     parser.add_argument("--repeats", type=int, default=3, help="with --ranks: how often each is run")
     parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
@@ -241,6 +281,8 @@ def main() -> None:
             print(json.dumps(measure(folder, asked.measure)))
         finally:
             shutil.rmtree(folder)
+    elif asked.predict:
+        predict()
     elif asked.ranks:
         run_ranks(asked.texts, asked.repeats)
     else:

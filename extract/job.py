@@ -77,7 +77,7 @@ class Job:
         samples, keys = samples[len(broken) :], keys[len(broken) :]
         if not len(keys):
             return
-        from extract.loop import FIRST_SLICE, run_loop
+        from extract.loop import run_loop
 
         if self.backbone is None:
             adapter = adapter_of(self.checkpoint)
@@ -95,7 +95,7 @@ class Job:
             device=self.device,
             options=self.options,
             identity=self.recipe.id,
-            first_slice=self.loaded.get(f"{self.recipe.id} slice", FIRST_SLICE),
+            first_slice=self.loaded.get(f"{self.recipe.id} slice"),
         )
         self.loaded[f"{self.recipe.id} slice"] = done.slice
         self.outcome = Outcome.together([self.outcome, done])

@@ -62,7 +62,7 @@ def run_loop(
     device: str,
     options: LoopOptions = DEFAULT,
     identity: str = "",
-    first_slice: int = FIRST_SLICE,
+    first_slice: int | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Extract every sample and commit it. On an interruption, what has been computed is committed first.
@@ -88,7 +88,7 @@ def run_loop(
     identity
         The backbone and its settings, for what is remembered of how it runs.
     first_slice
-        Samples of the first slices, before the speed is known; of an extraction that goes on, what the one before found.
+        Samples of the first slices, before the speed is known: what an extraction before found, or None.
     clock
         Seconds, for tests.
     """
@@ -113,7 +113,7 @@ class _Run:
         device: str,
         options: LoopOptions,
         identity: str,
-        first_slice: int,
+        first_slice: int | None,
         clock: Callable[[], float],
     ) -> None:
         self.outcome = Outcome(samples=len(samples))
@@ -133,7 +133,7 @@ class _Run:
             budget = tuned_budget(backbone, samples, outputs, device, identity)
         self._budget = Budget(budget or default_budget(backbone.unit, device))
         self._transfer = Transfer(device)
-        self._size, self._began, self._committed = first_slice, clock(), clock()
+        self._size, self._began, self._committed = first_slice or FIRST_SLICE, clock(), clock()
         dtypes = {output.name: output.dtype or dtype for output in outputs}
         workers = 0
         if backbone.decode is not None and backbone.parallel:

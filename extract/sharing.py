@@ -22,8 +22,8 @@ PATIENCE_AT_END = 30.0
 """Seconds for which ranks are waited for whose leases cannot be seen, once nothing is missing."""
 
 _REMEMBERED = 2
-_told: deque[tuple[Reports, int]] = deque()
-"""This process's last reports. Who has begun one extraction has read all reports of the one before."""
+_told: dict[int, deque[Reports]] = {}
+"""This process's last reports, by its number. Who has begun one extraction has read all reports of the one before."""
 
 
 def take_turns(
@@ -106,10 +106,10 @@ class Team:
         if self._reports is not None:
             self._reports.withdraw(rank.number)
             self._report(done=False)
-            _told.append((self._reports, rank.number))
-            while len(_told) > _REMEMBERED:
-                reports, number = _told.popleft()
-                reports.withdraw(number)
+            told = _told.setdefault(rank.number, deque())
+            told.append(self._reports)
+            while len(told) > _REMEMBERED:
+                told.popleft().withdraw(rank.number)
 
     def turns(self, todo: np.ndarray) -> Iterator[np.ndarray]:
         """Yield what this rank is to extract now, until nothing is missing: its own of the samples `todo [m]`, then what others
