@@ -35,7 +35,7 @@ class Work:
     folder
         The working directory of whoever asked, which relative paths start from; taken where it exists.
     store, storage_options, budget
-        The feature store's folder or URL, what its file system takes, and how large it may become.
+        The feature store's folder or URL, what its bucket is opened with, and how large it may become.
     recipe
         What the features are to be.
     spec, kind
@@ -46,7 +46,7 @@ class Work:
 
     folder: str
     store: str
-    storage_options: Mapping[str, Any] | None
+    storage_options: Mapping[str, Any]
     budget: Budget | None
     recipe: Recipe
     spec: BackboneSpec

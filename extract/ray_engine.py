@@ -143,8 +143,9 @@ class Cluster:
     ) -> "RayJob":
         """Return the job that extracts there; the parameters are those of `Job`, and actors load backbones of their own."""
         kind = checkpoint.offer.takes
-        where = store.name, store.storage_options, store.budget
-        work = Work(os.getcwd(), *where, recipe, spec, kind, device, options, tuple(outputs))
+        work = Work(
+            os.getcwd(), store.address, store.storage_options, store.budget, recipe, spec, kind, device, options, tuple(outputs)
+        )
         return RayJob(self, work, store, lease, progress)
 
     def _is_elsewhere(self) -> bool:
@@ -242,7 +243,7 @@ class RayJob:
         if missing and failure is None:
             raise EngineError(
                 f"ray: {missing:,} samples were extracted, and {self.store.name} does not have them: "
-                "the store has to be on a disk that all nodes share, or in a bucket"
+                "the store has to be in a bucket, or on a disk that all nodes share"
             )
         if missing == of and not headway:
             assert failure is not None
