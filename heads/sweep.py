@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
@@ -142,7 +143,9 @@ class SweepCV(GridSearchCV):
             for train, test in folds
         )
         scores: list[FoldScore] = []
-        for score in Parallel(n_jobs=self.n_jobs, return_as="generator")(fits) if left else ():
+        as_they_come = get_active_backend()[0].supports_return_generator  # Ray's and Dask's give everything at the end
+        workers = Parallel(n_jobs=self.n_jobs, return_as="generator" if as_they_come else "list")
+        for score in workers(fits) if left else ():
             scores.append(score)
             if len(scores) == len(folds):
                 yield left.pop(0), scores

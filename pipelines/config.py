@@ -111,6 +111,9 @@ class Selection(Part):
     nested: bool = Field(False, description="also estimate, by folds around the folds, what choosing a trial is worth")
 
 
+_ANY_METHOD = ("method", "seed", "backend", "n_jobs", "address")
+
+
 class Search(Part):
     """How the values of the heads' parameters are tried."""
 
@@ -122,6 +125,12 @@ class Search(Part):
     min_resources: PositiveInt | Literal["exhaust", "smallest"] = "exhaust"
     max_resources: PositiveInt | Literal["auto"] = "auto"
 
+    backend: Literal["loky", "threading", "ray", "dask"] | None = Field(
+        None, description="joblib's, for heads that no engine solves together; None: loky"
+    )
+    n_jobs: int | None = Field(None, ge=-1, description="fits at a time; -1: one a processor; None: 1 here, all of a cluster")
+    address: str | None = Field(None, description="of the Ray or Dask cluster; None: the one that is there, or a new one here")
+
     @property
     def draws(self) -> bool:
         """Whether trials are drawn, and so can be drawn from ranges."""
@@ -131,7 +140,7 @@ class Search(Part):
     def _one_method(self) -> "Search":
         known = {"grid": set(), "random": {"trials"}, "optuna": {"trials"}}.get(self.method, set(Search.model_fields))
         fields = Search.model_fields.items()
-        changed = [name for name, field in fields if name not in ("method", "seed") and getattr(self, name) != field.default]
+        changed = [name for name, field in fields if name not in _ANY_METHOD and getattr(self, name) != field.default]
         if foreign := [name for name in changed if name not in known]:
             raise ValueError(f"`{foreign[0]}` is nothing that `method: {self.method}` knows")
         if self.method == "halving" and self.resource != "n_samples" and self.max_resources == "auto":

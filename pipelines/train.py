@@ -29,6 +29,7 @@ from pipelines.held_out import HeldOut, fit_on_development, hold_out_predictions
 from pipelines.outcome import Comparison, Outcome, Truth, answer_test, compare
 from pipelines.task import Task
 from pipelines.trials import Score, Trial, columns_of, run_trials
+from pipelines.workers import fitting_workers
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def train(config: Config, extraction: Extraction, task: Task, on_trial: Callable
         that does not go with the data.
     """
     began = time.monotonic()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), fitting_workers(config):
         for expected in (ConvergenceWarning, UndefinedMetricWarning):
             warnings.simplefilter("ignore", expected)
         for told in ("The least populated class", "y_pred contains classes", "The number of unique classes"):
