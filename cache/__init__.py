@@ -9,7 +9,9 @@ from cache.recipe import Recipe
 from cache.rows import StoredRows
 from cache.shard import DamagedShardError, Shard
 from cache.store import FeatureStore, Holding
+from cache.stored_table import Names, StoredTable
 from cache.table import Origin, Table, read_table, write_table
+from cache.table_writer import TableWriter
 
 __all__ = [
     "DamagedShardError",
@@ -17,6 +19,7 @@ __all__ = [
     "HeadstartError",
     "Holding",
     "Lease",
+    "Names",
     "Origin",
     "Ragged",
     "Recipe",
@@ -24,7 +27,9 @@ __all__ = [
     "StoreError",
     "StoreWarning",
     "StoredRows",
+    "StoredTable",
     "Table",
+    "TableWriter",
     "as_key_array",
     "image_key",
     "image_text_key",

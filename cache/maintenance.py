@@ -22,7 +22,7 @@ from cache.ragged import Ragged
 from cache.recipe import Recipe
 from cache.shard import Shard, list_shards, write_shard
 from cache.store import FeatureStore
-from cache.table import list_tables, read_table
+from cache.table import list_tables, read_keys
 
 SHARD_BYTES = 128 * 2**20
 """What compaction aims at."""
@@ -113,7 +113,7 @@ def verify(store: FeatureStore, on_shard: OnProgress | None = None) -> Verificat
                     index.unlink()  # derived from the shards, and built again when it is needed
     for path in list_tables(store.path):
         try:
-            read_table(path)
+            read_keys(path)
         except StoreError as error:
             found.damaged[path] = str(error)
     return found
@@ -238,7 +238,7 @@ class _Wanted:
     def keys(self) -> np.ndarray:
         tables = [path for path in list_tables(self.store) if path not in self.dropped]
         if tables != self._read:
-            self._keys = np.unique(np.concatenate([NO_KEYS, *(sortable(read_table(path).keys) for path in tables)]))
+            self._keys = np.unique(np.concatenate([NO_KEYS, *(sortable(read_keys(path)) for path in tables)]))
             self._read = tables
         return self._keys
 
@@ -314,7 +314,7 @@ def _in_table_order(store: FeatureStore, keys: np.ndarray, rows: np.ndarray) -> 
     start = 0
     for path in sorted(list_tables(store.path), key=lambda path: path.stat().st_mtime_ns):
         try:
-            named, at = np.unique(sortable(read_table(path).keys), return_index=True)
+            named, at = np.unique(sortable(read_keys(path)), return_index=True)
         except StoreError:
             continue
         found = np.minimum(np.searchsorted(named, keys[rows]), len(named) - 1)

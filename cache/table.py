@@ -7,7 +7,7 @@ file is noticed.
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,31 +82,62 @@ class Table:
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits over every column, so that an edited data set is another table."""
-        digest = xxhash.xxh3_64(np.ascontiguousarray(self.keys).tobytes())
-        for column in (self.ids, self.labels, self.splits, self.groups):
-            digest.update(b"\0absent" if column is None else "\0".join(map(repr, column)).encode(errors="surrogatepass"))
-            digest.update(b"\1")
-        return digest.hexdigest()
+        columns = (self.ids, self.labels, self.splits, self.groups)
+        return fingerprint([self.keys], [None if column is None else [column] for column in columns])
+
+    def to_arrow(self) -> Any:
+        """Return the table as an Arrow table, with what it says of itself."""
+        import pyarrow as pa
+
+        keys = pa.py_buffer(np.ascontiguousarray(self.keys).tobytes())
+        columns = {"key": pa.FixedSizeBinaryArray.from_buffers(pa.binary(KEY_BYTES), len(self.keys), [None, keys])}
+        for column in COLUMNS:
+            values = getattr(self, f"{column}s")
+            if values is not None:
+                columns[column] = pa.array(values, pa.string())
+        about = {"name": self.name, "origin": vars(self.origin) if self.origin else None}
+        return pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(about)})
+
+
+def fingerprint(keys: Iterable[np.ndarray], columns: Iterable[Iterable[Sequence[str | None]] | None]) -> str:
+    """Return a table's fingerprint.
+
+    Parameters
+    ----------
+    keys
+        Pieces `[n, 16]` of the keys, one after another.
+    columns
+        Pieces of ids, labels, splits and groups; None for a column that is not there.
+    """
+    digest = xxhash.xxh3_64()
+    for piece in keys:
+        digest.update(np.ascontiguousarray(piece).tobytes())
+    for column in columns:
+        between = ""
+        if column is None:
+            digest.update(b"\0absent")
+        for values in column or ():
+            if len(values):
+                digest.update((between + "\0".join(map(repr, values))).encode(errors="surrogatepass"))
+                between = "\0"
+        digest.update(b"\1")
+    return digest.hexdigest()
+
+
+def path_of_table(store: Path, name: str, digits: str) -> Path:
+    """Return where a store keeps a table with this name and fingerprint."""
+    safe = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.")[-100:] or "table"
+    return store / "tables" / f"{safe}-{digits}.parquet"
 
 
 def write_table(store: Path, table: Table) -> Path:
     """Keep a table as `tables/<name>-<fingerprint>.parquet`, if it is not there as it is already; return its path."""
-    name = re.sub(r"[^A-Za-z0-9_.]+", "-", table.name).strip("-.")[-100:] or "table"
-    path = store / "tables" / f"{name}-{table.fingerprint}.parquet"
+    path = path_of_table(store, table.name, table.fingerprint)
     if not path.is_file() or _is_older(path, table.origin):
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        keys = pa.py_buffer(np.ascontiguousarray(table.keys).tobytes())
-        columns = {"key": pa.FixedSizeBinaryArray.from_buffers(pa.binary(KEY_BYTES), len(table.keys), [None, keys])}
-        for column in COLUMNS:
-            values = getattr(table, f"{column}s")
-            if values is not None:
-                columns[column] = pa.array(values, pa.string())
-        about = {"name": table.name, "origin": vars(table.origin) if table.origin else None}
         file = io.BytesIO()
-        content = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(about)})
-        pq.write_table(content, file, compression="zstd", write_page_checksum=True)
+        pq.write_table(table.to_arrow(), file, compression="zstd", write_page_checksum=True)
         write_atomically(path, file.getbuffer())
     return path
 
@@ -136,17 +167,51 @@ def read_table(path: Path) -> Table:
     StoreError
         If the file cannot be read, is no table, or is not the one that its name says.
     """
+    digits = _digits_of(path)
+    with opened_table(path) as file:
+        columns, about = _read_columns(path, file)
+        origin = Origin(**about["origin"]) if about.get("origin") else None
+        table = Table(str(about.get("name", path.stem[:-17])), origin=origin, **columns)
+        found = table.fingerprint
+    if found != digits:
+        raise _changed(path)
+    return table
+
+
+def read_keys(path: Path) -> np.ndarray:
+    """Read a table's keys `[n, 16]` alone, and check all of it a part at a time; raises as `read_table` does."""
+    digits = _digits_of(path)
+    with opened_table(path) as file:
+        check_schema(path, file)
+        keys = np.empty((file.metadata.num_rows, KEY_BYTES), np.uint8)
+
+        def pieces(column: str) -> Iterator[Any]:
+            start = 0
+            for number in range(file.num_row_groups):
+                values = file.read_row_group(number, columns=[column])[column].to_pylist()
+                if column == "key":
+                    keys[start : start + len(values)] = np.frombuffer(b"".join(values), np.uint8).reshape(-1, KEY_BYTES)
+                    yield keys[start : start + len(values)]
+                else:
+                    yield values
+                start += len(values)
+
+        names = file.schema_arrow.names
+        found = fingerprint(pieces("key"), (pieces(column) if column in names else None for column in COLUMNS))
+    if found != digits:
+        raise _changed(path)
+    return keys
+
+
+def _digits_of(path: Path) -> str:
     name = _NAME.fullmatch(path.name)
     if name is None:
         raise StoreError(f"{path}: is no table's name; <name>-<16 hexadecimal digits>.parquet is expected")
-    with _opened(path) as file:
-        columns, about = _read_columns(path, file)
-        origin = Origin(**about["origin"]) if about.get("origin") else None
-        table = Table(str(about.get("name", name[1])), origin=origin, **columns)
-        fingerprint = table.fingerprint
-    if fingerprint != name[2]:
-        raise StoreError(f"{path}: was changed since it was written; remove it, and the next extraction writes it again")
-    return table
+    return name[2]
+
+
+def _changed(path: Path) -> StoreError:
+    return StoreError(f"{path}: was changed since it was written; remove it, and the next extraction writes it again")
 
 
 @dataclass(frozen=True)
@@ -160,7 +225,7 @@ class TableSummary:
 
 def describe_table(path: Path) -> TableSummary:
     """Read what a table says of itself, without its rows; raises `StoreError` if it cannot be read."""
-    with _opened(path) as file:
+    with opened_table(path) as file:
         about = json.loads((file.schema_arrow.metadata or {}).get(_METADATA, b"{}"))
         origin = Origin(**about["origin"]) if about.get("origin") else None
         return TableSummary(str(about.get("name", path.stem[:-17])), file.metadata.num_rows, origin)
@@ -169,13 +234,13 @@ def describe_table(path: Path) -> TableSummary:
 def count_references(path: Path, keys: np.ndarray) -> int | None:
     """Return how many of a table's rows have one of the keys `[n, 16]`; None if the table is damaged."""
     try:
-        return int(np.isin(sortable(read_table(path).keys), sortable(keys)).sum())
+        return int(np.isin(sortable(read_keys(path)), sortable(keys)).sum())
     except StoreError:
         return None
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened_table(path: Path) -> Iterator[Any]:
     """Open a table's file; whatever goes wrong with it is told in one line."""
     import pyarrow.parquet as pq
 
@@ -196,17 +261,23 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _read_columns(path: Path, file: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    check_schema(path, file)
+    schema = file.schema_arrow
+    content = file.read()
+    keys = np.frombuffer(b"".join(content["key"].to_pylist()), np.uint8).reshape(-1, KEY_BYTES)
+    columns: dict[str, Any] = {f"{name}s": content[name].to_pylist() if name in schema.names else None for name in COLUMNS}
+    about = json.loads((schema.metadata or {}).get(_METADATA, b"{}"))
+    return {"keys": keys, **columns}, about
+
+
+def check_schema(path: Path, file: Any) -> None:
+    """Raise `StoreError` if an opened Parquet file has other columns than a table."""
     import pyarrow as pa
 
     schema = file.schema_arrow
     expected = {"key": pa.binary(KEY_BYTES), **dict.fromkeys(COLUMNS, pa.string())}
     if any(expected.get(field.name) != field.type for field in schema) or "key" not in schema.names:
         raise StoreError(f"{path}: holds other columns than a table")
-    content = file.read()
-    keys = np.frombuffer(b"".join(content["key"].to_pylist()), np.uint8).reshape(-1, KEY_BYTES)
-    columns: dict[str, Any] = {f"{name}s": content[name].to_pylist() if name in schema.names else None for name in COLUMNS}
-    about = json.loads((schema.metadata or {}).get(_METADATA, b"{}"))
-    return {"keys": keys, **columns}, about
 
 
 def _digest(path: Path) -> str:

@@ -13,7 +13,9 @@ from extract.importing import import_features
 from extract.options import LoopOptions
 from extract.outputs import Offer, Output
 from extract.samples import Samples, Skipped
-from extract.sources import LABEL_SEPARATOR, Columns, load_samples
+from extract.sources import LABEL_SEPARATOR, Columns, load_samples, stream_samples
+from extract.stream import SampleStream
+from extract.streaming import Request, Streamed, extract_stream
 from extract.views import Views
 from extract.zero_shot import zero_shot_weights
 
@@ -37,16 +39,21 @@ __all__ = [
     "NoSuchNameError",
     "Offer",
     "Output",
+    "Request",
+    "SampleStream",
     "Samples",
     "Skipped",
     "SourceError",
+    "Streamed",
     "UnusableSampleError",
     "Views",
     "custom_backbone",
     "extract",
+    "extract_stream",
     "find_backbone",
     "import_features",
     "load_samples",
+    "stream_samples",
     "zero_shot_weights",
 ]
 

@@ -23,6 +23,10 @@ class NoSuchBackboneError(BackboneError, NoSuchNameError):
     """There is no such backbone, layer, pooling or precision."""
 
 
+class CannotSplitError(BackboneError):
+    """A backbone cannot be split below what learns; the text is the reason."""
+
+
 class BadSampleError(HeadstartError):
     """A sample cannot be extracted and the caller asked for that to be an error."""
 

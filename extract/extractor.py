@@ -106,6 +106,12 @@ class Quiet:
     def wait(self, samples: int) -> None:
         """Say nothing."""
 
+    def start_stream(self, title: str) -> None:
+        """Say nothing."""
+
+    def advance_stream(self, cached: int, extracted: int) -> None:
+        """Say nothing."""
+
     def finish(self) -> None:
         """Say nothing."""
 
@@ -180,7 +186,7 @@ def extract(
     admitted = samples.admit(kind)
     skipped = admitted.skipped
     if strict and skipped:
-        _refuse(skipped)
+        refuse(skipped)
     chosen = np.ones(len(admitted.keys), bool) if viewed is None else np.asarray(viewed, bool)[admitted.rows]
     wanted = Rows.plain(admitted.keys) if spec.views is None else spec.views.of(admitted.keys, chosen)
     keys = wanted.keys
@@ -205,7 +211,7 @@ def extract(
         row = int(admitted.rows[position])
         skipped.append(Skipped(row, samples.ids[row], reason))
     if strict and skipped:
-        _refuse(skipped)
+        refuse(skipped)
     return Features(
         store=store,
         recipe=recipe,
@@ -275,6 +281,8 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
         preprocessing |= {"views": spec.views.policy}
     if checkpoint.offer.others:
         preprocessing |= {"takes": checkpoint.offer.takes}
+    if checkpoint.boundary is not None:
+        preprocessing |= {"boundary": checkpoint.boundary}
     preprocessing |= overrides(
         spec, "window_overlap", "mean", "std", "interpolation", "crop_fraction", "resize_mode", "truncation_side"
     )
@@ -316,7 +324,8 @@ def _first_occurrences(keys: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return positions[np.sort(first)]
 
 
-def _refuse(skipped: list[Skipped]) -> None:
+def refuse(skipped: Sequence[Skipped]) -> None:
+    """Raise `BadSampleError` for samples that cannot be used."""
     first = skipped[0]
     more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
     raise BadSampleError(f"{first.id}: {first.reason}{more}; mend or remove it, or leave out --strict to skip it")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache import image_key, image_text_key, pixels_key, remembered_all
+from cache import HeadstartError, image_key, image_text_key, pixels_key, remembered_all
 from extract.errors import UnusableSampleError
+from extract.remote import is_url, read_file
 
 ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
@@ -25,14 +26,16 @@ LARGEST_FILE = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image file that is read when its turn comes."""
+    """An image file, by its path or URL, that is read when its turn comes."""
 
     path: str
 
     def read(self) -> bytes:
         """Return the file's bytes; raises `UnusableSampleError` with the reason if it cannot be read."""
         try:
-            return _read(self.path)
+            return read_file(self.path, LARGEST_FILE) if is_url(self.path) else _read(self.path)
+        except HeadstartError as error:  # a kind of URL that is not read
+            raise UnusableSampleError(str(error)) from error
         except OSError as error:
             raise UnusableSampleError(_why(error)) from error
 
@@ -60,7 +63,7 @@ class ImageCell:
         if isinstance(value, dict) and value.keys() >= {"bytes", "path"}:
             value = value["path"] if value["bytes"] is None else value["bytes"]
         if isinstance(value, str) and value:
-            return ImageFile(os.path.join(self.folder, value))
+            return ImageFile(place_of(value, self.folder))
         return value
 
 
@@ -82,6 +85,11 @@ class ImageText:
 
     image: Any
     text: str
+
+
+def place_of(value: str, folder: str) -> str:
+    """Return the path or URL that a table's cell stands for; a path is relative to the table's folder."""
+    return value if is_url(value) else os.path.join(folder, value)
 
 
 def image_of_item(item: Any) -> Any:
@@ -135,7 +143,7 @@ def _path_of(sample: Any) -> str | None:
     if isinstance(sample, ImageText):
         sample = sample.image
     if isinstance(sample, ImageFile):
-        return sample.path
+        return None if is_url(sample.path) else sample.path
     return str(sample) if isinstance(sample, str | Path) else None
 
 

@@ -58,6 +58,26 @@ class Samples:
         inputs = list(inputs)
         return cls(name, inputs, [str(i) for i in range(len(inputs))])
 
+    def part(self, start: int, stop: int) -> "Samples":
+        """Return the samples from one position up to another."""
+
+        def of(column: Sequence[Any] | None) -> Any:
+            return None if column is None else column[start:stop]
+
+        faults = {row - start: why for row, why in self.faults.items() if start <= row < stop}
+        columns = of(self.labels), of(self.splits), of(self.groups)
+        return Samples(self.name, self.inputs[start:stop], self.ids[start:stop], *columns, faults=faults)
+
+    def take(self, rows: Sequence[int]) -> "Samples":
+        """Return some samples by their positions."""
+
+        def of(column: Sequence[Any] | None) -> Any:
+            return None if column is None else [column[row] for row in rows]
+
+        faults = {new: self.faults[old] for new, old in enumerate(rows) if old in self.faults}
+        columns = of(self.labels), of(self.splits), of(self.groups)
+        return Samples(self.name, of(self.inputs), of(self.ids), *columns, faults=faults)
+
     @property
     def kind(self) -> str | None:
         """What the samples are: `text`, `image` or `image and text`, by the first that is any of these; None if none is."""

@@ -20,9 +20,9 @@ from heads.inputs import Tokens
 from heads.layer_mix import LayerMixClassifier, LayerMixHead, LayerMixRegressor
 from heads.lda import LDAHead
 from heads.linear import LinearClassifier, LinearHead
-from heads.metrics import class_estimates, classification_metrics, confusion_matrix, per_class
+from heads.metrics import class_estimates, classification_metrics, confusion_matrix
 from heads.mlp import MLPClassifier, MLPHead, MLPRegressor
-from heads.multilabel_metrics import label_estimates, multilabel_metrics, per_label
+from heads.multilabel_metrics import label_estimates, multilabel_metrics
 from heads.nearest_mean import NearestMeanHead
 from heads.neighbours import KNNHead, KNNRegressor
 from heads.onnx import export_onnx
@@ -130,8 +130,6 @@ __all__ = [
     "mean_prediction",
     "multilabel_metrics",
     "one_standard_error",
-    "per_class",
-    "per_label",
     "plain_labels",
     "probability_metrics",
     "regression_metrics",

@@ -56,16 +56,6 @@ def classification_metrics(
     return estimates
 
 
-def per_class(counts: np.ndarray) -> list[dict[str, float]]:
-    """Return precision, recall, F1 and support of every class of a confusion matrix `[c, c]`."""
-    precision, recall, f1 = (part[0] for part in _precision_recall_f1(counts[None]))
-    support = counts.sum(axis=1)
-    return [
-        {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
-        for p, r, f, s in zip(precision, recall, f1, support, strict=True)
-    ]
-
-
 def class_estimates(
     true: np.ndarray,
     predicted: np.ndarray,

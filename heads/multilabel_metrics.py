@@ -84,16 +84,6 @@ def label_estimates(
     return columns
 
 
-def per_label(true: np.ndarray, predicted: np.ndarray) -> list[dict[str, float]]:
-    """Return precision, recall, F1 and support of every label of `[n, k]`."""
-    hits, taken, held = (true * predicted).sum(axis=0), predicted.sum(axis=0), true.sum(axis=0)
-    parts = (_ratio(hits, taken), _ratio(hits, held), _ratio(2 * hits, taken + held), held)
-    return [
-        {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
-        for p, r, f, s in zip(*parts, strict=True)
-    ]
-
-
 def _average_precision(true: np.ndarray, probabilities: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Return the mean over labels of the step-wise area under precision against recall, for every draw of samples `[b, n]`."""
     areas = []

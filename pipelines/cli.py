@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from pipelines import interchange_cli
 from pipelines.cache_cli import StoreFolder, cache_app
+from pipelines.completion import complete_configs, complete_runs, complete_runs_and_configs
 from pipelines.runs_cli import runs_app
 
 STOPPED = 130
@@ -28,7 +29,10 @@ app.command("import")(interchange_cli.import_)
 app.command("push")(interchange_cli.push)
 app.command("pull")(interchange_cli.pull)
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.")]
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.", autocompletion=complete_configs)
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", autocompletion=complete_runs)]
 Store = Annotated[str | None, typer.Option("--store", metavar="DIR", help="Feature store to use instead of the config's.")]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a value of the config; may be repeated.")
@@ -83,7 +87,7 @@ def extract(
         return  # of several processes that torchrun started, the first one speaks
     if skipped is not None:
         extraction.write_skipped(skipped)
-    if not len(extraction.samples):
+    if not extraction.features[0].samples:
         console.note(f"{extraction.samples.name}: holds no samples")
     summary = extraction.to_json()
     console.print_json(summary) if json else console.show_extraction(summary)
@@ -118,13 +122,17 @@ def train(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    run: RunFolder,
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="[TEXT|IMAGE]...", help="Texts, or images and folders of them, to classify.")
     ] = None,
     file: Annotated[
-        Path | None,
-        typer.Option("--file", metavar="F", help="A file of them: .txt, CSV, TSV, JSONL, Parquet, a folder, or - for stdin."),
+        str | None,
+        typer.Option(
+            "--file",
+            metavar="F",
+            help="A file of them: .txt, CSV, TSV, JSONL, Parquet (also a pattern or URL), a folder, or - for stdin.",
+        ),
     ] = None,
     store: Store = None,
     json: Json = False,
@@ -149,7 +157,7 @@ def predict(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    run: RunFolder,
     file: Annotated[
         Path | None,
         typer.Option("--file", metavar="F", help="Labelled samples: a table with the run's columns, or a folder by class."),
@@ -171,7 +179,10 @@ def rank(
     config: ConfigFile,
     store: Store = None,
     run: Annotated[
-        Path | None, typer.Option("--run", metavar="RUN", help="Say how the estimates agree with this run's trials.")
+        Path | None,
+        typer.Option(
+            "--run", metavar="RUN", help="Say how the estimates agree with this run's trials.", autocompletion=complete_runs
+        ),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Train linear heads too, and say how the estimates agree.")] = False,
     set_: Changes = None,
@@ -187,8 +198,30 @@ def rank(
 
 
 @app.command()
+def compare(
+    config: ConfigFile,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="DIR", help="The comparison's folder; runs/NAME-compare by default.")
+    ] = None,
+    cached: Annotated[
+        bool, typer.Option("--cached", help="Run nothing: report what the folder holds of this comparison.")
+    ] = False,
+    set_: Changes = None,
+    json: Json = False,
+) -> None:
+    """Compare cached features with full and partial fine-tuning, LP-FT and LoRA: what each reaches, and what it costs."""
+    from pipelines import console
+    from pipelines.compare.listing import show_comparison
+    from pipelines.compare.running import compare_methods
+    from pipelines.config import load_config
+
+    found = compare_methods(load_config(config, set_ or ()), run, console.note, new_cells=not cached).to_json()
+    console.print_json(found) if json else show_comparison(found)
+
+
+@app.command()
 def serve(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    run: RunFolder,
     host: Annotated[str, typer.Option(help="Where to listen; only this machine by default.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = 8000,
     items: Annotated[int, typer.Option("--max-items", min=1, help="Inputs in one request, at most.")] = 256,
@@ -222,7 +255,7 @@ def init(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    run: RunFolder,
     store: Store = None,
     points: Annotated[int, typer.Option("--points", min=1, help="Samples on the map at most.")] = 100_000,
     quick: Annotated[bool, typer.Option("--quick", help="Without UMAP, and t-SNE of fewer samples.")] = False,
@@ -248,7 +281,14 @@ def report(
 
 @app.command()
 def inspect(
-    subject: Annotated[Path, typer.Argument(metavar="CONFIG|RUN", help="The experiment's YAML file, or a run's folder.")],
+    subject: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG|RUN",
+            help="The experiment's YAML file, or a run's folder.",
+            autocompletion=complete_runs_and_configs,
+        ),
+    ],
     store: Store = None,
     table: Annotated[
         Path | None, typer.Option("--table", metavar="FILE", help="Where to write the issues: .csv or .parquet.")
@@ -348,6 +388,8 @@ def _tell(
 def _stopped(arguments: list[str]) -> int:
     extracts = bool({"extract", "train", "predict", "evaluate", "rank"} & set(arguments[:1]))
     more = "; what was extracted is in the store, and the same command goes on from there" if extracts else ""
+    if arguments[:1] == ["compare"]:
+        more = "; the cells that ended are in the comparison's folder, and the same command goes on from there"
     return _fail(f"stopped{more}", STOPPED, False)
 
 

@@ -13,7 +13,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, ValidationError, field_validator, model_validator
 
 from cache.budget import parse_size
+from extract.remote import is_url
+from extract.sources.streams import always_streams
 from pipelines.backbone_config import Backbone, Loop, OutputChoice, Part, ViewChoice
+from pipelines.compare_config import CompareChoice
 from pipelines.errors import UsageError
 from pipelines.spaces import Range, read_space
 
@@ -35,8 +38,10 @@ for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():
 class Data(Part):
     """Where the samples are, and which column is what."""
 
-    path: str | None = None
+    path: str | None = Field(None, description="a file or folder; Parquet files and tar shards also by pattern or URL")
     hub: str | None = None
+    urls: str | None = Field(None, description="a text file with the URL or path of an image a line")
+    streaming: bool = Field(False, description="read a slice at a time; patterns, URLs, tar shards and `urls` always are")
     config: str | None = Field(None, description="configuration of a hub data set")
     revision: str | None = None
     text: str | None = Field(None, description="column of texts; `text`, or else `image`, where neither is named")
@@ -50,10 +55,20 @@ class Data(Part):
     encoding: str = "utf-8"
     test_size: float = Field(0.2, gt=0, lt=1, description="share held out as test where the data have no test split")
 
+    @property
+    def streams(self) -> bool:
+        """Whether the samples come a slice at a time, and are never in memory together."""
+        return self.streaming or self.urls is not None or (self.path is not None and always_streams(self.path))
+
+    @property
+    def source(self) -> str:
+        """Where the samples are, as sources are named in `extract`."""
+        return self.path or (f"hub:{self.hub}" if self.hub is not None else f"urls:{self.urls}")
+
     @model_validator(mode="after")
     def _one_source(self) -> "Data":
-        if (self.path is None) == (self.hub is None):
-            raise ValueError("give either `path` or `hub`")
+        if sum(place is not None for place in (self.path, self.hub, self.urls)) != 1:
+            raise ValueError("give one of `path`, `hub` and `urls`")
         if self.multilabel is not None and isinstance(self.label, list):
             raise ValueError("give either several columns as `label`, or one and its separator as `multilabel`")
         return self
@@ -146,6 +161,7 @@ class Config(Part):
     heads: list[Head] = Field(min_length=1)
     selection: Selection = Field(default_factory=lambda: Selection.model_validate({}))
     search: Search = Field(default_factory=lambda: Search.model_validate({}))
+    compare: CompareChoice = Field(default_factory=lambda: CompareChoice.model_validate({}))
     calibrate: Literal["temperature"] | None = None
     thresholds: Literal["f1", "accuracy", "balanced_accuracy"] | None = None
     conformal: float | None = Field(None, gt=0, lt=1, description="how often a prediction set is to hold the true class")
@@ -153,7 +169,9 @@ class Config(Part):
     store: str = "features"
     max_size: str | None = Field(None, description="how large the store may become, such as 50GB")
     evict: bool = Field(False, description="whether to make room by removing recipes that were not used for longest")
-    trackers: list[Literal["wandb", "tensorboard"]] = Field(default_factory=list, description="where a run is logged to, too")
+    trackers: list[Literal["wandb", "tensorboard", "mlflow"]] = Field(
+        default_factory=list, description="where a run is logged to, too"
+    )
     device: str = "auto"
     loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
 
@@ -321,7 +339,7 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
 _PARTS: dict[str, type[BaseModel]] = {
     "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection,
     "loop": Loop, "search": Search,
-    "views": ViewChoice,
+    "views": ViewChoice, "compare": CompareChoice,
 }  # fmt: skip
 _KEYS = {*Config.model_fields, *(name for part in _PARTS.values() for name in part.model_fields)}
 
@@ -334,9 +352,11 @@ def _fields_at(place: tuple[str | int, ...]) -> list[str]:
 def _with_paths(config: Config, base: Path) -> Config:
     """Make paths that are relative to the config's file usable from anywhere."""
     data = config.data
-    if data.path is not None:
-        data = data.model_copy(update={"path": str(_absolute(data.path, base))})
-    elif data.hub is not None and (base / data.hub).is_dir():
+    for name in ("path", "urls"):
+        place = getattr(data, name)
+        if place is not None and not is_url(place):
+            data = data.model_copy(update={name: str(_absolute(place, base))})
+    if data.hub is not None and (base / data.hub).is_dir():
         data = data.model_copy(update={"hub": str(_absolute(data.hub, base))})
     backbones = [
         backbone.model_copy(

@@ -56,6 +56,27 @@ class Bars:
             "samples/s",
         )
 
+    def start_stream(self, title: str) -> None:
+        """Begin an extraction of which nobody knows how long it is."""
+        self._cached = self._samples = 0
+        self._began = time.monotonic()
+        if self.quiet:
+            return
+        self._progress = Progress(
+            SpinnerColumn(), TextColumn(f"[bold]extracting[/bold] with {title}"), TextColumn("{task.fields[told]}"),
+            TimeElapsedColumn(), console=err,
+        )  # fmt: skip
+        self._task = self._progress.add_task("", total=None, told="")
+        self._progress.start()
+
+    def advance_stream(self, cached: int, extracted: int) -> None:
+        """Tell of so many more samples that were in the store, and so many that ran through a backbone."""
+        self._cached += cached
+        self._samples += extracted
+        if self._progress is not None:
+            told = f"{self._cached:,} found in cache, {self._samples:,} extracted, {self._rate():,.0f} samples/s"
+            self._progress.update(self._task, told=told)
+
     def start_trials(self, trials: int) -> None:
         """Begin a sweep."""
         self._best, self._failed = math.nan, 0

@@ -13,3 +13,7 @@ class TrainingError(HeadstartError):
 
 class RunError(HeadstartError):
     """A run folder cannot be read or written."""
+
+
+class NoRoomError(HeadstartError):
+    """What is to be kept does not fit the disk or the store's limit."""

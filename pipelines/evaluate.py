@@ -50,12 +50,13 @@ def evaluate(run: Path, file: Path | None, split: str | None, store: str | None,
     saved = read_run(run)
     config = load_config(run / "config.yaml")
     if file is None and split is None:
-        samples = load_data(config.data)
-        rows = rows_of(samples, test_ids(run), run)
+        ids = test_ids(run)
+        samples = load_data(config.data, ids=set(ids))
+        rows = rows_of(samples, ids, run)
     else:
-        samples = load_data(config.data) if file is None else load_samples(file, columns_of_data(config.data))
-        rows = _labelled(samples, split, str(file or config.data.path or config.data.hub))
-    raw, usable, skipped = Predictor(saved, through_store(run, saved, store, progress)).raw(_some(samples, rows))
+        samples = load_data(config.data, split=split) if file is None else load_samples(file, columns_of_data(config.data))
+        rows = _labelled(samples, split, str(file or config.data.source))
+    raw, usable, skipped = Predictor(saved, through_store(run, saved, store, progress)).raw(samples.take(rows.tolist()))
     if raw is None:
         raise RunError(f"{samples.name}: none of {len(rows):,} samples can be used; the first: {skipped[0].reason}")
     truth, notes = _truth(samples, rows[usable], saved, config), []
@@ -101,17 +102,8 @@ def _labelled(samples: Samples, split: str | None, name: str) -> np.ndarray:
     return np.array(rows)
 
 
-def _some(samples: Samples, rows: np.ndarray) -> Samples:
-    return Samples(
-        samples.name,
-        [samples.inputs[row] for row in rows.tolist()],
-        [samples.ids[row] for row in rows.tolist()],
-        faults={place: samples.faults[row] for place, row in enumerate(rows.tolist()) if row in samples.faults},
-    )
-
-
 def _truth(samples: Samples, rows: np.ndarray, saved: SavedRun, config: Config) -> Truth:
-    labels, names = read_targets(samples, rows.tolist(), config, saved.names if saved.task == "multilabel" else ())
+    labels, names = read_targets(samples, rows, config, saved.names if saved.task == "multilabel" else ())
     return Truth(saved.task, labels, rows, list(names) if saved.task == "multilabel" else list(saved.names))
 
 

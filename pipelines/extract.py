@@ -3,14 +3,30 @@
 import dataclasses
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cache import FeatureStore
+from cache import FeatureStore, StoredTable
 from cache.budget import Budget, parse_size
-from extract import BackboneSpec, Columns, Features, LoopOptions, Samples, Skipped, extract, find_backbone, load_samples
+from extract import (
+    BackboneSpec,
+    Columns,
+    Features,
+    LoopOptions,
+    Request,
+    Samples,
+    SampleStream,
+    Skipped,
+    Streamed,
+    extract,
+    extract_stream,
+    find_backbone,
+    load_samples,
+    stream_samples,
+)
 from pipelines.backbone_config import Backbone, ViewChoice
 from pipelines.config import Config, Data
 from pipelines.errors import RunError, UsageError
@@ -27,12 +43,16 @@ class Extraction:
     ----------
     views
         Recipe's id -> what heads are to do with the views of its features.
+    table
+        Name of the table in the store that the samples come from where they were streamed, and None where they are in memory.
+        Then `samples` are the rows of the table, with their ids in the place of texts and images.
     """
 
     samples: Samples
     features: list[Features]
     seconds: float
     views: Mapping[str, ViewChoice] = field(default_factory=dict)
+    table: str | None = None
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -57,7 +77,8 @@ class Extraction:
             }
             for features in self.features
         ]
-        return {"recipes": recipes, "skipped": [{"id": skipped.id, "reason": skipped.reason} for skipped in self.skipped]}
+        told = {"recipes": recipes, "skipped": [{"id": skipped.id, "reason": skipped.reason} for skipped in self.skipped]}
+        return told if self.table is None else told | {"table": self.table}
 
     def write_skipped(self, path: Path) -> None:
         """Write the skipped samples as JSON lines; raises `RunError` if that fails."""
@@ -68,13 +89,37 @@ class Extraction:
             raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def extract_config(config: Config, store: str | None = None, strict: bool = False, progress: Any = None) -> Extraction:
-    """Load a config's samples and make sure that the store holds their features."""
+def extract_config(
+    config: Config,
+    store: str | None = None,
+    strict: bool = False,
+    progress: Any = None,
+    loaded: dict[str, Any] | None = None,
+) -> Extraction:
+    """Make sure that the store holds the features of a config's samples, of a stream slice by slice.
+
+    Parameters are those of `extract`; backbones that are `loaded` already do not serve a stream.
+    """
     began = time.monotonic()
-    samples = load_data(config.data)
     budget = None if config.max_size is None else Budget(parse_size(config.max_size), config.evict)
     place = FeatureStore(store or config.store, budget)
-    features = [
+    table = None
+    if config.data.streams:
+        streamed = _extract_stream(config, place, strict, progress)
+        features, table = streamed.features, streamed.table
+        samples = Samples(streamed.name, [], []) if table is None else samples_of_table(streamed.name, table)
+    else:
+        samples = load_data(config.data)
+        features = _extract_all(config, samples, place, strict, progress, loaded)
+    _refuse_twins(config, features)
+    views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}
+    return Extraction(samples, features, time.monotonic() - began, views, None if table is None else table.path.name)
+
+
+def _extract_all(
+    config: Config, samples: Samples, place: FeatureStore, strict: bool, progress: Any, loaded: dict[str, Any] | None
+) -> list[Features]:
+    return [
         extract(
             samples,
             spec_of(backbone),
@@ -85,19 +130,53 @@ def extract_config(config: Config, store: str | None = None, strict: bool = Fals
             strict=strict,
             progress=progress,
             viewed=_viewed(backbone, samples),
+            loaded=loaded,
         )
         for backbone in config.backbones
     ]
-    _refuse_twins(config, features)
-    views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}
-    return Extraction(samples, features, time.monotonic() - began, views)
 
 
-def load_data(data: Data) -> Samples:
-    """Load the samples that a config's `data` describes."""
-    source = data.path if data.path is not None else f"hub:{data.hub}"
-    columns = columns_of_data(data)
-    return load_samples(source, columns, encoding=data.encoding, hub_config=data.config, hub_revision=data.revision)
+def _extract_stream(config: Config, place: FeatureStore, strict: bool, progress: Any) -> Streamed:
+    outputs = _named_outputs(config)
+    requests = [Request(spec_of(backbone), outputs, partial(_viewed, backbone)) for backbone in config.backbones]
+    options = LoopOptions(**config.loop.model_dump())
+    stream = open_stream(config.data)
+    return extract_stream(stream, requests, place, device=config.device, options=options, strict=strict, progress=progress)
+
+
+def samples_of_table(name: str, table: StoredTable) -> Samples:
+    """Return the rows of a table on disk as samples that are known by their ids alone."""
+    return Samples(name, table.ids, table.ids, table.labels, table.splits, table.groups)
+
+
+def load_data(data: Data, ids: Collection[str] | None = None, split: str | None = None) -> Samples:
+    """Load the samples that a config's `data` describes.
+
+    Parameters
+    ----------
+    data
+        Where they are.
+    ids, split
+        Of a stream only the samples of these ids, or of this split, are brought into memory; they are needed there.
+
+    Raises
+    ------
+    UsageError
+        If the data are a stream and nothing says which of it is wanted.
+    """
+    if not data.streams:
+        columns = columns_of_data(data)
+        return load_samples(data.source, columns, encoding=data.encoding, hub_config=data.config, hub_revision=data.revision)
+    if ids is None and split is None:
+        raise UsageError(f"{data.source}: is read a slice at a time, and this needs all samples in memory")
+    return open_stream(data).gather(
+        lambda part, row: part.ids[row] in ids if ids is not None else (part.splits or [None] * len(part))[row] == split
+    )
+
+
+def open_stream(data: Data) -> SampleStream:
+    """Open the stream that a config's `data` describes."""
+    return stream_samples(data.source, columns_of_data(data))
 
 
 def columns_of_data(data: Data) -> Columns:
@@ -130,10 +209,15 @@ def _refuse_twins(config: Config, features: Sequence[Features]) -> None:
             )
 
 
+def _named_outputs(config: Config) -> list[dict[str, Any]] | None:
+    """Return the outputs that a config names; None for a backbone's usual one."""
+    return [choice.model_dump() for choice in config.outputs] if isinstance(config.outputs, list) else None
+
+
 def _outputs(config: Config, backbone: str, samples: Samples) -> list[dict[str, Any]] | None:
     """Return what to keep of a backbone; `layers` means its usual output first, then every layer's mean."""
     if config.outputs is None or isinstance(config.outputs, list):
-        return None if config.outputs is None else [choice.model_dump() for choice in config.outputs]
+        return _named_outputs(config)
     checkpoint = find_backbone(backbone)
     offer = checkpoint.offer.to(samples.kind or checkpoint.offer.takes) or checkpoint.offer
     layered = offer.layers > 1 and "mean" in offer.poolings and offer.takes in ("text", "image")

@@ -1,5 +1,6 @@
 """Pictures of features and of trainings, drawn by matplotlib without a display."""
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,11 @@ from matplotlib.figure import Figure
 
 from pipelines.errors import UsageError
 from pipelines.names import nearest
+from pipelines.projection import METHODS, arrange, principal_components
 
-METHODS = ("tsne", "pca", "umap")
 MOST_POINTS = 5000
 """Samples that t-SNE and UMAP are given; more are thinned out evenly, which the picture says."""
 
-_DIMENSIONS_BEFORE = 50
 _MANY = 12
 
 
@@ -26,7 +26,7 @@ def project(features: np.ndarray, method: str, seed: int = 0) -> np.ndarray:
     features
         Vectors.
     method
-        `pca`; `tsne` (van der Maaten and Hinton 2008) or `umap` (McInnes et al. 2018), after PCA to 50 dimensions.
+        `pca`; `tsne` or `umap`, after PCA to 50 dimensions.
     seed
         Fixes the last two.
 
@@ -35,26 +35,14 @@ def project(features: np.ndarray, method: str, seed: int = 0) -> np.ndarray:
     UsageError
         If there is no such method, its package is not installed, or there are fewer than three samples.
     """
-    from sklearn.decomposition import PCA
-
     if method not in METHODS:
         raise UsageError(f"method {method!r} is not one; {nearest(method, METHODS)}")
     if len(features) < 3:
         raise UsageError(f"a picture of the feature space takes at least 3 samples, and there are {len(features)}")
-    most = 2 if method == "pca" else _DIMENSIONS_BEFORE
-    wide = PCA(min(most, *features.shape), random_state=seed).fit_transform(features)
-    if method == "pca":
-        return wide if wide.shape[1] == 2 else np.column_stack([wide, np.zeros(len(wide))])
-    if method == "tsne":
-        from sklearn.manifold import TSNE
-
-        near = min(30.0, (len(features) - 1) / 3)
-        return TSNE(2, perplexity=near, init="pca" if wide.shape[1] > 1 else "random", random_state=seed).fit_transform(wide)
-    try:
-        from umap import UMAP
-    except ImportError as error:
-        raise UsageError("umap-learn is not installed; pip install umap-learn") from error
-    return UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed, n_jobs=1).fit_transform(wide)
+    if method == "umap" and importlib.util.find_spec("umap") is None:
+        raise UsageError("umap-learn is not installed; pip install 'headstart[report]'")
+    components, _ = principal_components(features, seed)
+    return components[:, :2] if method == "pca" else arrange(components, method, seed)
 
 
 def thin(count: int, most: int = MOST_POINTS) -> np.ndarray:

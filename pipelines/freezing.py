@@ -1,4 +1,4 @@
-"""Which parts of a module learn: its blocks, parts by name, frozen parts kept in evaluation mode, learning rates by depth."""
+"""Which parts of a module learn: parts by name or block, frozen parts kept in evaluation mode, learning rates by depth."""
 
 import difflib
 import re
@@ -7,28 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from extract.backbones.blocks import find_blocks
 from pipelines.errors import UsageError
 
 LAYER_DECAY = 0.9
 """What a block's learning rate is to that of the block above it (Howard and Ruder 2018; Sun et al. 2019)."""
-
-_NUMBERED = re.compile(r"(?P<series>.*?)(?P<number>\d+)")
-
-
-def find_blocks(module: nn.Module) -> list[str]:
-    """Return the names of a module's blocks, from the input upwards.
-
-    They are the list or sequence of modules that holds the most parameters (`encoder.layer.0`, ...), or children whose
-    names go on by a number (`layer1`, ...). Empty where there is nothing of the kind.
-    """
-    best: list[str] = []
-    most = 0
-    for name, part in module.named_modules():
-        for series in _series(part):
-            size = sum(parameter.numel() for child in series for parameter in part.get_submodule(child).parameters())
-            if size > most:
-                best, most = [f"{name}.{child}" if name else child for child in series], size
-    return best
 
 
 def find_parts(module: nn.Module, name: str | int) -> list[nn.Parameter]:
@@ -92,21 +75,6 @@ def rates_by_depth(module: nn.Module, lr: float, decay: float = LAYER_DECAY) -> 
             groups.setdefault(height.get(id(parameter), -1 if level < 0 else len(blocks) - 1), []).append(parameter)
     top = max(len(blocks) - 1, 0)
     return [{"params": found, "lr": lr * decay ** (top - at)} for at, found in sorted(groups.items(), reverse=True)]
-
-
-def _series(module: nn.Module) -> Iterator[Sequence[str]]:
-    """Yield the names of children that follow on one another, two at least, each with parameters."""
-    children = [name for name, child in module.named_children() if next(child.parameters(), None) is not None]
-    if isinstance(module, nn.ModuleList | nn.Sequential):
-        if len(children) > 1:
-            yield children
-        return
-    series: dict[str, list[str]] = {}
-    for name in children:
-        match = _NUMBERED.fullmatch(name)
-        if match is not None:
-            series.setdefault(match["series"], []).append(name)
-    yield from (names for names in series.values() if len(names) > 1)
 
 
 def _ends(name: str) -> Iterator[str]:

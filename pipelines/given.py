@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from extract import Columns, ImageFile, ImageText, Samples, load_samples
+from extract import Columns, ImageFile, ImageText, Samples, load_samples, stream_samples
 from extract.images import ENDINGS
+from extract.remote import is_url
 from extract.sources.columns import samples_from_columns
+from extract.sources.streams import reads_in_slices
 from pipelines.errors import UsageError
 
 STANDARD_INPUT = Path("-")
@@ -19,7 +21,7 @@ _LINES = (".txt", ".jsonl", ".ndjson")
 _BYTES = 1 << 16
 
 
-def read_given(arguments: Sequence[str], file: Path | None, columns: Columns, most: int) -> Iterator[Samples]:
+def read_given(arguments: Sequence[str], file: Path | str | None, columns: Columns, most: int) -> Iterator[Samples]:
     """Read what is to be answered for, a part at a time.
 
     Parameters
@@ -27,8 +29,9 @@ def read_given(arguments: Sequence[str], file: Path | None, columns: Columns, mo
     arguments
         Texts; or paths of images and of folders of them, if all of them are such.
     file
-        Instead of them: a table, an image, a folder of images or texts; or lines, in a `.txt` or JSONL file or, as `-`, on
-        standard input: each a text (or an image's path) or a JSON object with the columns. Lines are answered for as they come.
+        Instead of them: a table, an image, a folder of images or texts; what is read a slice at a time, as Parquet files, by
+        path, pattern or URL; or lines, in a `.txt` or JSONL file or, as `-`, on standard input: each a text (or an image's
+        path) or a JSON object with the columns. Lines are answered for as they come.
     columns
         Which columns of a table matter.
     most
@@ -43,28 +46,22 @@ def read_given(arguments: Sequence[str], file: Path | None, columns: Columns, mo
         raise UsageError("give texts or images, or a file of them with --file, and not both")
     if not arguments and file is None:
         raise UsageError("give texts or images to classify, or a file of them with --file")
+    file = file if file is None or is_url(str(file)) else Path(file)
     if file == STANDARD_INPUT:
         return _read_lines("stdin", _lines_of(sys.stdin.fileno()), columns, most)
-    if file is not None and file.suffix in _LINES:
+    if isinstance(file, Path) and file.suffix in _LINES:
         try:
             descriptor = os.open(file, os.O_RDONLY)
         except OSError as error:
             raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
         return _read_lines(file.name, _lines_of(descriptor, close=True), columns, most, plain=file.suffix == ".txt")
-    return _in_parts(_read_arguments(arguments) if file is None else load_samples(file, columns), most)
+    if file is not None and reads_in_slices(str(file)):
+        return _in_parts(stream_samples(str(file), columns), most)
+    return _in_parts([_read_arguments(arguments) if file is None else load_samples(file, columns)], most)
 
 
-def _in_parts(samples: Samples, most: int) -> Iterator[Samples]:
-    for start in range(0, len(samples), most):
-        part = slice(start, start + most)
-        columns = {name: getattr(samples, name) for name in ("labels", "splits", "groups")}
-        yield Samples(
-            samples.name,
-            samples.inputs[part],
-            samples.ids[part],
-            **{name: None if column is None else column[part] for name, column in columns.items()},
-            faults={row - start: why for row, why in samples.faults.items() if start <= row < start + most},
-        )
+def _in_parts(slices: Iterable[Samples], most: int) -> Iterator[Samples]:
+    return (samples.part(start, start + most) for samples in slices for start in range(0, len(samples), most))
 
 
 def _lines_of(descriptor: int, close: bool = False) -> Iterator[list[str]]:

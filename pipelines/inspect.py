@@ -1,5 +1,6 @@
 """`headstart inspect`: look for label errors, duplicates, leaks and outliers in a config's data or a run's."""
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,14 @@ def inspect(
 def _inspect_run(run: Path, store: str | None, similarity: float) -> Inspection:
     from pipelines.quality import inspect_subject
     from pipelines.recall import recall
-    from pipelines.report import make_subject
+    from pipelines.report import make_subject, take_excerpt
 
     found = recall(run, store)
-    subject = make_subject(found.extraction.samples, found.extraction.features[0], found.outputs, found.task)
-    return inspect_subject(subject, similarity, seed=found.config.selection.seed)
+    samples, features, task, note = take_excerpt(found.extraction, found.extraction.features[0], found.task)
+    inspection = inspect_subject(
+        make_subject(samples, features, found.outputs, task), similarity, seed=found.config.selection.seed
+    )
+    return inspection if note is None else dataclasses.replace(inspection, notes=[note, *inspection.notes])
 
 
 def _inspect_config(file: Path, store: str | None, similarity: float, progress: Any) -> tuple[Inspection, Path]:
@@ -76,6 +80,8 @@ def _inspect_config(file: Path, store: str | None, similarity: float, progress: 
     from pipelines.task import make_task
 
     config = load_config(file)
+    if config.data.streams:
+        raise UsageError(f"{config.where('data')}: is read a slice at a time; train on it, and inspect the run")
     extraction = extract_config(config, store, False, progress)
     features, samples = extraction.features[0], extraction.samples
     outputs = features.outputs[:1]

@@ -5,7 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.")]
+from pipelines.completion import complete_configs, complete_runs
+
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.", autocompletion=complete_configs)
+]
 Store = Annotated[str | None, typer.Option("--store", metavar="DIR", help="Feature store to use instead of the config's.")]
 Kind = Literal["parquet", "npy", "datasets", "projector"]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
@@ -56,7 +60,7 @@ def import_(
 
 
 def push(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", autocompletion=complete_runs)],
     to: Annotated[str, typer.Argument(metavar="DEST", help="A new folder, or hub:user/name.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository on the hub private.")] = False,
     json: Json = False,

@@ -1,7 +1,7 @@
 """Samples with labels, from whatever a user has: splits, pairs, columns, files, data frames, data sets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,8 @@ class Labelled:
     def take(self, rows: np.ndarray) -> "Labelled":
         """Return some of them, by their positions `[m]`."""
         chosen = rows.tolist()
-
-        def of(column: Sequence[Any] | None) -> list[Any] | None:
-            return None if column is None else [column[row] for row in chosen]
-
-        samples = replace(
-            self.samples,
-            inputs=[self.samples.inputs[row] for row in chosen],
-            ids=[self.samples.ids[row] for row in chosen],
-            labels=of(self.samples.labels),
-            splits=of(self.samples.splits),
-            groups=of(self.samples.groups),
-            faults={new: self.samples.faults[old] for new, old in enumerate(chosen) if old in self.samples.faults},
-        )
-        return Labelled(samples, of(self.labels))
+        labels = None if self.labels is None else [self.labels[row] for row in chosen]
+        return Labelled(self.samples.take(chosen), labels)
 
 
 def read_labelled(data: Any, label: str = "label") -> Labelled:

@@ -75,3 +75,16 @@ def resident_bytes() -> int:
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(most if sys.platform == "darwin" else most * 1024)
+
+
+def peak_resident_bytes() -> int:
+    """Return the most resident memory that the process ever had; where the system does not tell, what it has now.
+
+    `getrusage` would tell a child process what its parent had when it was started; Linux's `VmHWM` is the process's own.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next((line for line in status.read_text().splitlines() if line.startswith("VmHWM:")), None)
+        if line is not None:
+            return int(line.split()[1]) * 1024
+    return resident_bytes()

@@ -12,9 +12,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from cache import FeatureStore
 from extract import BackboneSpec
 from heads import AttentionClassifier, LinearClassifier, MLPClassifier
 from pipelines.backbone_module import BackboneModule, Features
+from pipelines.boundary_batches import HandedIn
 from pipelines.errors import RunError, UsageError
 from pipelines.freezing import find_parts, set_training
 from pipelines.measure import Cost
@@ -58,7 +60,7 @@ class FeatureBasedModel(nn.Module):
         Whether features are brought to mean zero and deviation one over the training data before the classifier sees them;
         the trainer measures these once.
     store
-        The feature store's folder, for training and analysis through the cache.
+        The feature store, or its folder, for training and analysis through the cache.
 
     Attributes
     ----------
@@ -87,7 +89,7 @@ class FeatureBasedModel(nn.Module):
         freeze_backbone: bool = True,
         *,
         standardize: bool = False,
-        store: str = "features",
+        store: str | FeatureStore = "features",
     ) -> None:
         super().__init__()
         if not isinstance(backbone, nn.Module):
@@ -118,7 +120,7 @@ class FeatureBasedModel(nn.Module):
         output: Any = None,
         standardize: bool = True,
         device: str = "auto",
-        store: str = "features",
+        store: str | FeatureStore = "features",
         hidden_dim: int | Sequence[int] = _HIDDEN,
         dropout: float = 0.1,
         **settings: Any,
@@ -185,6 +187,9 @@ class FeatureBasedModel(nn.Module):
 
     def features(self, inputs: Any) -> Features:
         """Return the backbone's features of inputs as `forward` takes them: `[b, d]`, or tokens with their mask."""
+        if isinstance(inputs, HandedIn):
+            with inputs.boundary.handing_in(inputs.states):
+                return self.features(inputs.inputs)
         if isinstance(self.backbone, BackboneModule):
             found: Features = self.backbone(inputs)
             return found
@@ -281,7 +286,7 @@ class FeatureBasedModel(nn.Module):
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "auto", store: str = "features") -> "FeatureBasedModel":
+    def load(cls, folder: str | Path, device: str = "auto", store: str | FeatureStore = "features") -> "FeatureBasedModel":
         """Load a saved model, in evaluation mode; its backbone is frozen.
 
         Raises

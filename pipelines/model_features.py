@@ -64,7 +64,7 @@ def features_of(
     if isinstance(backbone, BackboneModule) and backbone.is_as_loaded:
         samples = data.samples
         samples = samples.as_files() if backbone.kind == "image" else samples
-        with _frozen(model):
+        with as_if_frozen(model):
             found = extract(
                 samples,
                 backbone.spec,
@@ -84,7 +84,7 @@ def features_of(
             _array(found.array()), found.rows, note, {skipped.row: skipped.reason for skipped in found.skipped}
         )
     usable = usable_rows(model, data)
-    with _frozen(model), torch.inference_mode():
+    with as_if_frozen(model), torch.inference_mode():
         parts = [model.features(*part.inputs()) for part in usable.batches(batch_size)]
     return ModelFeatures(_joined(parts), usable.rows, f"{len(usable.rows):,} features computed in memory", usable.skipped)
 
@@ -153,7 +153,7 @@ def _padded(part: Any, device: torch.device) -> Any:
 
 
 @contextmanager
-def _frozen(model: FeatureBasedModel) -> Iterator[None]:
+def as_if_frozen(model: FeatureBasedModel) -> Iterator[None]:
     """Keep a model's backbone frozen for a while."""
     learning = [parameter for parameter in model.backbone.parameters() if parameter.requires_grad]
     was_training = model.training

@@ -1,17 +1,22 @@
-"""The two ways in which a trainer trains: a classifier on features that stay the same, or the whole model in the loop."""
+"""The ways in which a trainer trains: on features that stay the same, from a boundary on, or the whole model in the loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
+from cache import StoreError
+from extract.errors import CannotSplitError
 from heads import Targets
 from heads.batches import FeatureBlocks
 from heads.scaling import Scaling, no_scaling
 from heads.targets import class_weights
 from heads.training import Data
+from pipelines.boundary_batches import BoundaryBatches, BoundaryRows
+from pipelines.boundary_cache import boundary_of, check_room, keep, need_of, store_of
+from pipelines.errors import NoRoomError
 from pipelines.labelled import Labelled, encode
 from pipelines.model import FeatureBasedModel
 from pipelines.model_features import features_of, usable_rows
@@ -73,6 +78,55 @@ class ThroughCache:
         return Data(FeatureBlocks(found.values, np.arange(len(y)), scaling, y.device, len(y)), y, weight)
 
 
+class FromBoundary:
+    """A phase in which every batch goes through the blocks that learn, and what the frozen ones below give is computed once.
+
+    Parameters
+    ----------
+    model
+        What learns.
+    data
+        What it learns from, and what is evaluated, if anything is.
+    batch_size
+        Samples at a time where nothing is learnt.
+    say
+        Told which samples cannot be used.
+    progress
+        Told how the computation goes.
+
+    Raises
+    ------
+    CannotSplitError
+        If there is no such place in the backbone.
+    NoRoomError, StoreError
+        If what is below cannot be kept.
+    """
+
+    def __init__(
+        self, model: FeatureBasedModel, data: Sequence[Labelled], batch_size: int, say: Say, progress: Any = None
+    ) -> None:
+        self.model, self.batch_size, self.say = model, batch_size, say
+        self.module = model
+        self.boundary = boundary_of(model, data[0])
+        store = store_of(model)
+        need = need_of(self.boundary, store, data)
+        check_room(need, store)
+        blocks = self.boundary.split.blocks
+        below = f"up to `{blocks[-1].removeprefix('model.')}` the backbone stays frozen"
+        if need.samples:
+            say(f"{below}: what it gives there is computed once, into the store `{store.path}` ({need})")
+        self._kept = [(part, keep(model, self.boundary, part, store, progress)) for part in data]
+        self.line = f"{below}: training what is above, on what it gives there ({need.of - need.samples:,} samples were there)"
+
+    def data(self, given: Labelled, class_weight: Any) -> Data:
+        """Return the states at the boundary and targets."""
+        kept = next(kept for part, kept in self._kept if part is given)
+        tell_skipped(given, kept.skipped, self.say)
+        y, weight = make_targets(self.model, given, kept.rows, class_weight)
+        rows = BoundaryRows(self.boundary, kept.values, kept.items, np.arange(len(y)), y.device)
+        return Data(BoundaryBatches(rows, self.batch_size), y, weight)
+
+
 class InTheLoop:
     """A phase in which every batch goes through the whole model.
 
@@ -88,16 +142,18 @@ class InTheLoop:
         Changes a sample when it is drawn, or None.
     say
         Told which samples cannot be used.
+    why
+        Said too: why the backbone's frozen part runs as well.
     """
 
     def __init__(
-        self, model: FeatureBasedModel, train_data: Labelled, batch_size: int, augment: Augment | None, say: Say
+        self, model: FeatureBasedModel, train_data: Labelled, batch_size: int, augment: Augment | None, say: Say, why: str = ""
     ) -> None:
         self.model, self.batch_size, self.augment, self.say = model, batch_size, augment, say
         self.module = model
         self._train_data = train_data
-        why = "samples are augmented" if model.is_frozen else "parts of the backbone learn"
-        self.line = f"{why}: training with the whole model in the loop"
+        reason = "samples are augmented" if augment else "parts of the backbone learn"
+        self.line = f"{reason}: training with the whole model in the loop{why and f' ({why})'}"
 
     def data(self, given: Labelled, class_weight: Any) -> Data:
         """Return raw samples and targets."""
@@ -106,6 +162,41 @@ class InTheLoop:
         y, weight = make_targets(self.model, given, usable.rows, class_weight)
         augment = self.augment if given is self._train_data else None
         return Data(SampleBatches(collate_for(self.model.backbone), usable.samples, self.batch_size, augment), y, weight)
+
+
+def choose_phase(
+    model: FeatureBasedModel,
+    train_data: Labelled,
+    eval_data: Labelled | None,
+    batch_size: int,
+    augment: Augment | None = None,
+    cache: bool = True,
+    say: Say = print,
+    progress: Any = None,
+) -> Phase:
+    """Return the way that computes least and gives what the whole model in the loop would.
+
+    Parameters
+    ----------
+    model, train_data, eval_data, batch_size, augment, say, progress
+        As for the phases.
+    cache
+        Whether what a frozen part gives may be kept where others learn.
+    """
+    if augment is not None:
+        return InTheLoop(model, train_data, batch_size, augment, say)
+    if model.is_frozen:
+        return ThroughCache(model, train_data, batch_size, say)
+    why = ""
+    if cache:
+        data = [train_data] if eval_data is None else [train_data, eval_data]
+        try:
+            return FromBoundary(model, data, batch_size, say, progress)
+        except CannotSplitError as error:
+            why = f"not split: {error}"
+        except (NoRoomError, StoreError) as error:
+            why = f"what is frozen is not kept: {error}"
+    return InTheLoop(model, train_data, batch_size, None, say, why)
 
 
 def make_targets(

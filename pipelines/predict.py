@@ -162,7 +162,7 @@ class Predictor:
 
 
 def predict(
-    run: Path, texts: Sequence[str] = (), file: Path | None = None, store: str | None = None, progress: Any = None
+    run: Path, texts: Sequence[str] = (), file: Path | str | None = None, store: str | None = None, progress: Any = None
 ) -> Iterator[dict[str, Any]]:
     """Answer for every text or image, in order, as an iterator that computes a part at a time.
 
@@ -172,7 +172,8 @@ def predict(
         A run folder.
     texts, file
         What to answer for: texts, or paths of images and folders of them; or a file (`.txt`: a text a line; CSV, TSV, JSONL,
-        Parquet: the run's columns; an image; a folder of images or texts; `-`: standard input, a text or a JSON object a line).
+        Parquet: the run's columns; an image; a folder of images or texts; a pattern or URL of Parquet files; `-`: standard
+        input, a text or a JSON object a line).
     store
         Feature store to use instead of the run's.
     progress

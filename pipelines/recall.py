@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cache import FeatureStore, Ragged
+from cache import FeatureStore, Ragged, StoredTable
 from extract import Features, Samples
 from pipelines.columns import read_columns
 from pipelines.config import Config, load_config
 from pipelines.errors import RunError
-from pipelines.extract import Extraction, load_data
+from pipelines.extract import Extraction, load_data, samples_of_table
 from pipelines.run import test_ids
 from pipelines.runs import check_run
 from pipelines.task import Task, make_task
@@ -58,15 +58,33 @@ def recall(run: Path, store: str | None = None) -> Recalled:
     """
     config = read_config(run)
     recipe, outputs = _used(run)
-    samples = load_data(config.data)
     place = FeatureStore(store or config.store)
-    features = recall_features(samples, place, recipe, outputs)
-    extraction = Extraction(samples, [features], 0.0)
+    if config.data.streams:
+        extraction = _recall_stream(run, place, recipe, outputs)
+    else:
+        samples = load_data(config.data)
+        extraction = Extraction(samples, [recall_features(samples, place, recipe, outputs)], 0.0)
     task = make_task(extraction, config)
     with contextlib.suppress(RunError):  # a part that was held out is the one that the run was tested on, whatever came since
-        tested = np.isin([samples.ids[row] for row in task.rows.tolist()], test_ids(run))
+        ids = extraction.samples.ids
+        tested = np.isin([ids[row] for row in task.rows.tolist()], test_ids(run))
         task = dataclasses.replace(task, test=tested) if tested.any() else task
     return Recalled(config, extraction, task, outputs)
+
+
+def _recall_stream(run: Path, store: FeatureStore, recipe: str, outputs: tuple[str, ...]) -> Extraction:
+    """Find what a run was trained on by the table that its stream left in the store."""
+    try:
+        name = str(json.loads((run / "metrics.json").read_text(encoding="utf-8"))["extract"]["table"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{run}: does not say which table of the store it was trained on") from error
+    table = StoredTable(store.path / "tables" / Path(name).name)
+    keys, found = table.keys(), store.find_recipe(recipe)
+    held = np.flatnonzero(~store.missing(found, keys, outputs))
+    if not len(held):
+        raise RunError(f"{store.path}: holds no features of {name} under recipe {recipe[:12]}; `headstart extract` makes them")
+    features = Features(store, found, outputs, keys[held], held, [], len(keys), len(held), 0, False, 0.0)
+    return Extraction(samples_of_table(name, table), [features], 0.0, table=name)
 
 
 def recall_features(samples: Samples, store: FeatureStore, recipe: str, outputs: tuple[str, ...]) -> Features:

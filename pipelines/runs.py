@@ -75,6 +75,22 @@ def check_run(folder: Path) -> None:
         raise UsageError(f"{folder}: is not a run folder (it has no metrics.json); `headstart train` makes one")
 
 
+def check_whole(run: Path) -> None:
+    """See that a run holds its trials and test predictions, which a pulled head does not.
+
+    Raises
+    ------
+    UsageError
+        If they are not there, or the folder is no run.
+    """
+    check_run(run)
+    if lacking := [name for name in ("trials.parquet", "test_predictions.parquet") if not (run / name).is_file()]:
+        raise UsageError(
+            f"{run}: has no {' and no '.join(lacking)}; a pulled head holds only what predicting needs: its README.md says how "
+            f"good it was, and `headstart evaluate {run} --file F` tests it on samples of yours"
+        )
+
+
 def read_entry(run: Path) -> RunEntry:
     """Read what a run came to.
 
@@ -121,7 +137,7 @@ def compare_runs(runs: Sequence[Path]) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If there are fewer than two runs, or two have no test samples in common or other labels for them.
+        If there are fewer than two runs, one is a pulled head, or two have no test samples in common or other labels for them.
     RunError
         If a run cannot be read.
     """
@@ -141,6 +157,7 @@ def _read_answers(run: Path) -> Answers:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    check_whole(run)
     try:
         table = pq.read_table(run / "test_predictions.parquet", columns=["id", "label", "predicted"]).to_pydict()
     except (OSError, pa.ArrowException) as error:

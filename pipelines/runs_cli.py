@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines.completion import complete_runs
+
 runs_app = typer.Typer(help="List runs, and compare them.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
@@ -32,7 +34,12 @@ def ls(
 
 @runs_app.command("compare")
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs; all are compared with the first.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN RUN...", help="Folders of runs; all are compared with the first.", autocompletion=complete_runs
+        ),
+    ],
     json: Json = False,
 ) -> None:
     """Compare runs with the first one, by paired tests on the test samples they share."""

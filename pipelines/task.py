@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cache import Names
 from extract import LABEL_SEPARATOR, Samples
 from heads import choose_splitter, hold_out
 from pipelines.config import Config
@@ -91,34 +92,32 @@ def make_task(extraction: Extraction, config: Config) -> Task:
     rows = extraction.features[0].rows
     for features in extraction.features[1:]:
         rows = np.intersect1d(rows, features.rows)
-    labelled = [row for row in rows.tolist() if samples.labels[row] is not None]
+    labelled = rows[Names.of(samples.labels).known[rows]]
     if unlabelled := len(rows) - len(labelled):
         notes.append(f"{unlabelled:,} samples have no label and take no part")
-    splits = samples.splits
-    placed = labelled if splits is None else [row for row in labelled if splits[row] is not None]
+    splits = None if samples.splits is None else Names.of(samples.splits)
+    placed = labelled if splits is None else labelled[splits.known[labelled]]
     if unplaced := len(labelled) - len(placed):
         notes.append(f"{unplaced:,} samples have no split and take no part")
-    if not placed:
+    if not len(placed):
         raise TrainingError(f"{samples.name}: no usable sample has a label in column `{config.data.label}`")
     labels, names = read_targets(samples, placed, config)
-    groups = None
-    if samples.groups is not None:  # a sample without a group is a group of its own
-        groups = np.array([samples.groups[row] or f"\0{row}" for row in placed])
-    parts = np.array(["train" if splits is None else splits[row] for row in placed])
+    groups = None if samples.groups is None else _groups(Names.of(samples.groups), placed)
+    parts = np.full(len(placed), "train") if splits is None else splits.at(placed)
     test, validation = parts == "test", parts == "validation"
     if not test.any():
         test = _hold_out(labels, groups, ~validation, config, notes)
     task = Task(
-        config.kind, np.array(placed), labels, names, groups, validation if validation.any() else None, test, notes
+        config.kind, placed, labels, names, groups, validation if validation.any() else None, test, notes
     )  # fmt: skip
     {"classification": _check_classes, "multilabel": _check_labels, "regression": _check_numbers}[task.kind](task, samples.name)
     return task
 
 
 def read_targets(
-    samples: Samples, rows: Sequence[int], config: Config, known: Sequence[str] = ()
+    samples: Samples, rows: np.ndarray, config: Config, known: Sequence[str] = ()
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the targets of some samples, and the labels' names where there are several a sample.
+    """Return the targets of some labelled samples `[m]`, and the labels' names where there are several a sample.
 
     Names that are `known` come first; others, which the data have besides, after them.
 
@@ -127,30 +126,44 @@ def read_targets(
     TrainingError
         If a number is none.
     """
-    values = [(samples.labels or ())[row] or "" for row in rows]
+    column = Names.of(samples.labels or ())
     if config.kind == "classification":
-        return np.array(values), ()
+        return column.at(rows), ()
+    used, which = np.unique(column.codes[rows], return_inverse=True)
+    values = column.names[used].tolist()
     if config.kind == "regression":
-        return np.array([_number(value, samples.ids[row]) for value, row in zip(values, rows, strict=True)]), ()
+        numbers = [_number(value) for value in values]
+        if None in numbers:
+            bad = numbers.index(None)
+            place = samples.ids[int(rows[(which == bad).argmax()])]
+            raise TrainingError(f"{place}: the label `{values[bad][:40]}` is no number, as `task: regression` needs")
+        return np.array(numbers, float)[which], ()
     separator = config.data.multilabel or LABEL_SEPARATOR
     several = [{part.strip() for part in value.split(separator)} - {""} for value in values]
     found = config.data.label if isinstance(config.data.label, list) else sorted(set().union(*several))
     names = tuple(dict.fromkeys([*known, *found]))
-    place = {name: number for number, name in enumerate(names)}
-    table = np.zeros((len(rows), len(names)), int)
+    place_of = {name: number for number, name in enumerate(names)}
+    table = np.zeros((len(values), len(names)), int)
     for number, labels in enumerate(several):
-        table[number, [place[name] for name in labels]] = 1
-    return table, names
+        table[number, [place_of[name] for name in labels]] = 1
+    return table[which], names
 
 
-def _number(value: str, place: str) -> float:
+def _groups(column: Names, rows: np.ndarray) -> np.ndarray:
+    """Return the groups `[m]` of some samples; one without is a group of its own."""
+    known = column.known[rows]
+    groups = np.array([f"\0{row}" for row in rows[~known].tolist()]) if not known.all() else np.zeros(0, "U1")
+    found = np.empty(len(rows), np.promote_types(groups.dtype, column.names.dtype))
+    found[known], found[~known] = column.at(rows[known]), groups
+    return found
+
+
+def _number(value: str) -> float | None:
     try:
         number = float(value)
     except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise TrainingError(f"{place}: the label `{value[:40]}` is no number, as `task: regression` needs")
-    return number
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _hold_out(labels: np.ndarray, groups: np.ndarray | None, among: np.ndarray, config: Config, notes: list[str]) -> np.ndarray:

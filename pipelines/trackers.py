@@ -1,9 +1,11 @@
-"""Trackers: one interface over Weights & Biases and TensorBoard, through their own libraries."""
+"""Trackers: one interface over Weights & Biases, TensorBoard and MLflow, through their own libraries."""
 
 import importlib
 import json
+import os
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,10 +13,13 @@ import numpy as np
 
 from pipelines.errors import UsageError
 
-TrackerName = Literal["wandb", "tensorboard"]
+TrackerName = Literal["wandb", "tensorboard", "mlflow"]
 
 PROJECT = "headstart"
-"""The W&B project where no run is on."""
+"""W&B's project and MLflow's experiment where no run is on."""
+
+_LONGEST_PARAM = 6000
+"""Characters that MLflow takes of a parameter."""
 
 INSTALL = "pip install 'headstart[trackers]'"
 
@@ -145,6 +150,66 @@ class TensorBoardTracker(Tracker):
             self.writer.close()
 
 
+class MlflowTracker(Tracker):
+    """MLflow: the run that is on, or a new one, in the store that MLflow itself would choose.
+
+    Where that is says `MLFLOW_TRACKING_URI`, and by default it is a file `mlflow.db` in the working directory. A new run is in
+    the experiment that `mlflow.set_experiment` or `MLFLOW_EXPERIMENT_NAME` says, or else in `headstart`.
+
+    Parameters
+    ----------
+    name
+        Of a new run.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        mlflow = require("mlflow")
+        self.client = mlflow.MlflowClient()
+        active = mlflow.active_run()
+        self.own = active is None
+        self.run = self.client.create_run(self._experiment(), run_name=name).info.run_id if self.own else active.info.run_id
+
+    def config(self, settings: Mapping[str, Any]) -> None:
+        noted = self.client.get_run(self.run).data.params  # which MLflow lets nobody change
+        for name, value in _leaves(settings):
+            if name not in noted:
+                self.client.log_param(self.run, name, value[:_LONGEST_PARAM])
+        self.client.log_dict(self.run, json.loads(json.dumps(dict(settings), default=str)), "config.yaml")
+
+    def scalars(self, numbers: Mapping[str, float], step: int) -> None:
+        for name, value in numbers.items():
+            self.client.log_metric(self.run, name, float(value), step=step)
+
+    def figure(self, name: str, figure: Any) -> None:
+        if isinstance(figure, Path):
+            self.client.log_artifact(self.run, str(figure), str(Path(name).parent))
+        else:
+            self.client.log_figure(self.run, figure, f"figures/{name}.png")
+
+    def embedding(self, name: str, features: np.ndarray, labels: Sequence[Any]) -> None:
+        import pandas as pd
+
+        table = pd.DataFrame(features, columns=[f"feature_{number}" for number in range(features.shape[1])])
+        table.insert(0, "label", [str(label) for label in labels])
+        with tempfile.TemporaryDirectory() as folder:
+            table.to_parquet(Path(folder) / f"{name}.parquet")
+            self.client.log_artifact(self.run, str(Path(folder) / f"{name}.parquet"))
+
+    def summary(self, numbers: Mapping[str, float]) -> None:
+        self.scalars(numbers, 0)
+
+    def finish(self) -> None:
+        if self.own:
+            self.client.set_terminated(self.run)
+
+    def _experiment(self) -> str:
+        if told := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+            return told
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
+        found = self.client.get_experiment_by_name(name)
+        return found.experiment_id if found else self.client.create_experiment(name)
+
+
 def check_trackers(names: Sequence[TrackerName]) -> None:
     """See that the packages of trackers are installed; raises `UsageError` with the command if not."""
     for name in names:
@@ -153,7 +218,20 @@ def check_trackers(names: Sequence[TrackerName]) -> None:
 
 def make_tracker(name: TrackerName, folder: Path) -> Tracker:
     """Begin to track a run in its folder."""
+    if name == "mlflow":
+        return MlflowTracker(folder.name)
     return WandbTracker(folder.name, folder) if name == "wandb" else TensorBoardTracker(folder / "tensorboard")
+
+
+def _leaves(settings: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield what is at the ends of nested settings, under names such as `data.path` and `heads.0.kind`."""
+    inner = enumerate(settings) if isinstance(settings, list | tuple) else settings.items()
+    for key, value in inner:
+        nested = isinstance(value, Mapping) or (isinstance(value, list | tuple) and any(isinstance(v, Mapping) for v in value))
+        if nested and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
 
 
 def require(package: str) -> Any:

@@ -18,7 +18,7 @@ from pipelines.labelled import Labelled, encode, find_classes, read_labelled, wi
 from pipelines.measure import Cost, measured
 from pipelines.model import FeatureBasedModel
 from pipelines.model_features import ModelFeatures, features_of, logits_of
-from pipelines.phases import InTheLoop, Phase, ThroughCache
+from pipelines.phases import Phase, choose_phase
 from pipelines.sample_batches import Augment, collate_for, make_augment
 from pipelines.training_history import CountingLoss, TrainerHistory, Watcher, accuracy_of
 
@@ -38,8 +38,9 @@ class FeatureBasedTrainer:
     """Trains a `FeatureBasedModel`.
 
     While the whole backbone is frozen and no augmentation is asked for, features never change: they are extracted once into
-    the model's store, and the classifier is trained on them. The result is that of running the backbone at every step, to
-    rounding. As soon as a part of the backbone learns, the whole model runs in the loop.
+    the model's store, and the classifier is trained on them. As soon as blocks of the backbone learn, what the frozen ones
+    below them give is extracted once, and only the blocks above run. The result is that of running the whole model at every
+    step, to rounding; that is done where samples are augmented, a backbone cannot be split, or the disk is too small.
 
     Parameters
     ----------
@@ -67,6 +68,10 @@ class FeatureBasedTrainer:
         Log to the Weights & Biases run that is on, or to a new one.
     tensorboard_writer
         A `SummaryWriter` to log to.
+    use_mlflow
+        Log to the MLflow run that is on, or to a new one.
+    cache_boundary
+        Whether what the frozen blocks give is kept in the store while blocks above them learn; False runs them at every step.
     seed
         Fixes the batches, dropout and augmentation.
     say
@@ -100,6 +105,8 @@ class FeatureBasedTrainer:
         callbacks: Sequence[Callback] = (),
         use_wandb: bool = False,
         tensorboard_writer: Any = None,
+        use_mlflow: bool = False,
+        cache_boundary: bool = True,
         seed: int = 0,
         say: Callable[[str], None] | None = print,
     ) -> None:
@@ -120,13 +127,14 @@ class FeatureBasedTrainer:
         self.label_smoothing = label_smoothing
         self.augment = make_augment(augment, seed)
         self.callbacks = list(callbacks)
+        self.cache_boundary = cache_boundary
         self.seed = seed
         self.say = say or (lambda line: None)
         self.train_data = with_labels(read_labelled(given), "train_data")
         self.eval_data = None if evaluated is None else with_labels(read_labelled(evaluated), "eval_data")
         self.history = TrainerHistory()
         self.cost = Cost()
-        self.trackers = _make_trackers(use_wandb, tensorboard_writer)
+        self.trackers = _make_trackers(use_wandb, tensorboard_writer, use_mlflow)
         for tracker in self.trackers:
             tracker.config(self.settings())
 
@@ -163,10 +171,8 @@ class FeatureBasedTrainer:
             model.unfreeze()
         device = next(model.classifier.parameters()).device
         with measured(device) as cost:
-            phase: Phase = (
-                ThroughCache(model, self.train_data, self.batch_size, self.say)
-                if model.is_frozen and self.augment is None
-                else InTheLoop(model, self.train_data, self.batch_size, self.augment, self.say)
+            phase = choose_phase(
+                model, self.train_data, self.eval_data, self.batch_size, self.augment, self.cache_boundary, self.say
             )
             self.say(phase.line)
             self._settle()
@@ -335,9 +341,11 @@ def _one(name: str, value: Any, other_name: str, other: Any) -> Any:
     return other if value is None else value
 
 
-def _make_trackers(use_wandb: bool, writer: Any) -> list[Any]:
-    if not use_wandb and writer is None:
+def _make_trackers(use_wandb: bool, writer: Any, use_mlflow: bool) -> list[Any]:
+    if not use_wandb and writer is None and not use_mlflow:
         return []
-    from pipelines.trackers import TensorBoardTracker, WandbTracker
+    from pipelines.trackers import MlflowTracker, TensorBoardTracker, WandbTracker
 
-    return [*([WandbTracker()] if use_wandb else []), *([TensorBoardTracker(writer)] if writer is not None else [])]
+    wanted: list[Any] = [WandbTracker()] if use_wandb else []
+    wanted += [TensorBoardTracker(writer)] if writer is not None else []
+    return [*wanted, *([MlflowTracker()] if use_mlflow else [])]

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,11 +54,18 @@ class Backbone(ABC):
         Whether `decode` may run in worker processes.
     model
         What runs; what `freeze` has frozen.
+    token_mask
+        The tensor of a batch that says which tokens are real, where samples differ in length; None where every position
+        counts.
+    block_names
+        Names of the model's blocks from the input upwards, where they are not those that its graph suggests.
     """
 
-    unit: ClassVar[str] = "tokens"
+    unit: str = "tokens"
     decode: Callable[[Any], Any] | None = None
     parallel: bool = True
+    token_mask: str | None = None
+    block_names: Sequence[str] | None = None
     model: torch.nn.Module
 
     @classmethod

@@ -45,6 +45,8 @@ class Checkpoint:
         Which outputs there are.
     custom
         The user's own backbone, where it is one (`extract.backbones.custom`).
+    boundary
+        The part whose states it gives, where not all of it runs (`extract.boundary`); the weights are then those below.
     """
 
     scheme: str
@@ -55,6 +57,7 @@ class Checkpoint:
     settings: str
     offer: Offer
     custom: Any = field(default=None, repr=False, compare=False)
+    boundary: str | None = None
 
     @property
     def uri(self) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import re
 import sysconfig
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ _LIBRARIES = tuple({sysconfig.get_paths()[place] for place in ("stdlib", "pureli
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
 
 
-def digest_state(module: Any) -> str:
-    """Return the SHA-256 over a torch module's state: names, types, shapes and bytes of parameters and buffers."""
+def digest_state(module: Any, names: Collection[str] | None = None) -> str:
+    """Return the SHA-256 over a torch module's state, or some of it: names, types, shapes and bytes of parameters, buffers."""
     import torch
 
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
+        if names is not None and name not in names:
+            continue
         values = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
         digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes() if values.numel() else b"")

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -159,7 +159,7 @@ class OnnxImages(Backbone):
         PIL image -> `[3, h, w]`; picklable.
     """
 
-    unit: ClassVar[str] = "images"
+    unit = "images"
 
     def __init__(self, session: Session, transform: Any) -> None:
         self.session = session

@@ -14,7 +14,7 @@ from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.find_tokenizer import find_tokenizer
 from extract.backbones.loading import autocast, loading, without_graph
 from extract.backbones.spec import BackboneSpec
-from extract.backbones.tokens import PLACES, REAL, Cutting, make_cutting
+from extract.backbones.tokens import PLACES, REAL, Cutting, Windowing, make_cutting
 from extract.errors import BackboneError, NoSuchBackboneError
 from extract.outputs import Output
 from extract.pooling import Tokens, pool
@@ -51,6 +51,7 @@ class TextBackbone(Backbone):
         self.layers = layers
         self.device = device
         self.precision = precision
+        self.token_mask = REAL if isinstance(texts, Windowing) else "attention_mask"
         self._accepted = set(inspect.signature(model.forward).parameters)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -38,6 +38,7 @@ class TextTower(Backbone):
     ) -> None:
         freeze(model)
         self.model = model.to(device)
+        self.token_mask = None if length else "mask"
         self.tokenise = tokenise
         self.fill = fill
         self.length = length
@@ -76,7 +77,7 @@ class ImageTextBackbone(Backbone):
         As for `TextTower`.
     """
 
-    unit: ClassVar[str] = "images"
+    unit = "images"
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -67,7 +67,7 @@ class ImageBackbone(Backbone):
         Where it runs, and `float32`, or `bfloat16` or `float16` for autocast.
     """
 
-    unit: ClassVar[str] = "images"
+    unit = "images"
 
     def __init__(self, model: torch.nn.Module, transform: Callable[[Any], Any], device: str, precision: str) -> None:
         freeze(model)

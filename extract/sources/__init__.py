@@ -2,5 +2,6 @@
 
 from extract.sources.columns import LABEL_SEPARATOR, Columns
 from extract.sources.load import load_samples
+from extract.sources.streams import stream_samples
 
-__all__ = ["LABEL_SEPARATOR", "Columns", "load_samples"]
+__all__ = ["LABEL_SEPARATOR", "Columns", "load_samples", "stream_samples"]

@@ -1,13 +1,12 @@
 """Columns to samples: which column is the text, the image, the label, ..., and what their values may be."""
 
 import difflib
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from extract.errors import NoSuchSourceError, SourceError
-from extract.images import ImageCell, ImageFile, ImageText
+from extract.images import ImageCell, ImageFile, ImageText, place_of
 from extract.samples import Samples, is_nothing
 
 LABEL_SEPARATOR = "\x1f"
@@ -148,7 +147,7 @@ def _inputs(picked: Mapping[str, Sequence[Any]], folder: str) -> Sequence[Any]:
 
 def _as_image(value: Any, folder: str) -> Any:
     if isinstance(value, str):
-        return ImageFile(os.path.join(folder, value)) if value else None
+        return ImageFile(place_of(value, folder)) if value else None
     return ImageCell([value], 0, folder) if isinstance(value, dict) else value
 
 

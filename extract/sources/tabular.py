@@ -15,6 +15,7 @@ from typing import Any
 from extract.errors import NoSuchSourceError, SourceError
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
+from extract.sources.parquet import columns_in_memory
 
 _END = "end of the file"
 """A line put behind the last one: where a quote is still open, it becomes part of a row."""
@@ -96,11 +97,7 @@ def load_parquet(path: Path, columns: Columns) -> Samples:
         table = file.read(columns=wanted)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{path}: not readable as Parquet: {error}") from error
-    held: dict[str, Any] = dict.fromkeys(file.schema_arrow.names, ())
-    for name in wanted:
-        kind = table[name].type
-        contents = name == columns.image and not (pa.types.is_string(kind) or pa.types.is_large_string(kind))
-        held[name] = table[name] if contents else table[name].to_pylist()  # contents of files are not copied into Python
+    held = columns_in_memory(table, file.schema_arrow.names, columns)
     places = list(_row_places(path.name, table.num_rows))
     return samples_from_columns(str(path), held, columns, places, {}, folder=str(path.parent))
 

@@ -14,7 +14,7 @@ _SERIES = 6
 
 @dataclass(frozen=True)
 class Axes:
-    """What the sides of a chart stand for: names, and the values at their ends."""
+    """What the sides of a chart stand for: names, and the values at their ends; x may run by its logarithm."""
 
     x: str
     y: str
@@ -22,10 +22,12 @@ class Axes:
     right: float
     low: float
     high: float
+    logarithmic: bool = False
 
     def across(self, value: float) -> float:
         """Return where a value of x is."""
-        return _LEFT + (value - self.left) / ((self.right - self.left) or 1) * (WIDTH - _LEFT - _RIGHT)
+        left, right, at = np.log([self.left, self.right, value]) if self.logarithmic else (self.left, self.right, value)
+        return float(_LEFT + (at - left) / ((right - left) or 1) * (WIDTH - _LEFT - _RIGHT))
 
     def up(self, value: float) -> float:
         """Return where a value of y is."""
@@ -38,7 +40,7 @@ class Axes:
             y = self.up(value)
             parts.append(f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
             parts.append(f'<text x="{_LEFT - 7}" y="{y + 3.5:.1f}" text-anchor="end">{value:g}</text>')
-        for value in ticks(self.left, self.right):
+        for value in powers(self.left, self.right) if self.logarithmic else ticks(self.left, self.right):
             parts.append(
                 f'<text x="{self.across(value):.1f}" y="{HEIGHT - _BOTTOM + 15}" text-anchor="middle">{value:g}</text>'
             )
@@ -59,6 +61,13 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     step = power * next(factor for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     start, end = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
     return [float(f"{number * step:.10g}") for number in range(start, end + 1)]
+
+
+def powers(low: float, high: float) -> list[float]:
+    """Return 1, 2 and 5 times powers of ten between two; over several powers those of ten alone."""
+    steps = (1, 2, 5) if high / low < 300 else (1,)
+    exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    return [value for e in exponents for step in steps if low <= (value := float(f"{step}e{e}")) <= high]
 
 
 def titled(title: str, chart: Markup, keys: Sequence[str] = (), y: str = "") -> Markup:

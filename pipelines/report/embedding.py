@@ -34,6 +34,12 @@ def pack_unit(values: np.ndarray) -> str:
     return base64.b64encode(shorts.tobytes()).decode()
 
 
+def pack_shares(values: np.ndarray) -> str:
+    """Pack numbers from 0 to 1, or NaN for what is not known, as 16-bit integers in base64; the highest stands for NaN."""
+    known = np.rint(np.clip(np.nan_to_num(values), 0, 1) * 65534)
+    return base64.b64encode(np.where(np.isnan(values), 65535, known).astype("<u2").tobytes()).decode()
+
+
 def pack_codes(codes: np.ndarray) -> str:
     """Pack codes below 65,536 in base64."""
     return base64.b64encode(np.asarray(codes).astype("<u2").tobytes()).decode()

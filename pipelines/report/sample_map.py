@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from pipelines.projection import METHODS, project
 from pipelines.quality import KINDS, Inspection, Subject
-from pipelines.report.embedding import as_json, cut, pack_codes, pack_unit, shown_text, thumbnails
-from pipelines.report.projection import METHODS, project
+from pipelines.report.embedding import as_json, cut, pack_codes, pack_shares, pack_unit, shown_text, thumbnails
 from pipelines.report.record import Record
 
 MOST_CATEGORIES = 20_000
@@ -173,9 +173,9 @@ def _categories(key: str, title: str, values: Sequence[str]) -> dict[str, Any]:
 def _numbers(key: str, title: str, values: np.ndarray) -> dict[str, Any]:
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    scaled = (np.where(np.isfinite(values), values, low) - low) / ((high - low) or 1)
+    scaled = np.where(np.isfinite(values), (values - low) / ((high - low) or 1), np.nan)
     ends = {"low": f"{low:.3g}", "high": f"{high:.3g}", "from": low, "to": high}
-    return {"key": key, "title": title, "kind": "number", "values": pack_unit(scaled), **ends}
+    return {"key": key, "title": title, "kind": "number", "values": pack_shares(scaled), **ends}
 
 
 def _floats(values: Sequence[str]) -> np.ndarray:

@@ -10,9 +10,11 @@ from pipelines.config import Config
 from pipelines.extract import Extraction
 from pipelines.quality import Inspection, Subject, inspect_subject
 from pipelines.recall import plain_features, read_config, recall
+from pipelines.report.excerpt import take_excerpt
 from pipelines.report.page import render
 from pipelines.report.record import read_record
 from pipelines.report.sample_map import QUICK, Effort
+from pipelines.runs import check_whole
 from pipelines.task import Task
 
 PAIRS_AT_MOST = 30_000
@@ -45,7 +47,8 @@ def write_report(
         What the winner was trained on.
     """
     features = next(features for features in extraction.features if features.recipe.id == recipe)
-    subject = make_subject(extraction.samples, features, outputs, task)
+    samples, features, task, note = take_excerpt(extraction, features, task)
+    subject = make_subject(samples, features, outputs, task)
     classes = len(task.classes) if task.labels.ndim == 1 else task.labels.shape[1]
     inspection = inspect_subject(
         subject,
@@ -53,7 +56,7 @@ def write_report(
         labels=subject.X.size * (1 if task.kind == "regression" else classes) <= FITTED_AT_MOST,
         seed=config.selection.seed,
     )
-    _write(folder, config, subject, inspection, QUICK, [])
+    _write(folder, config, subject, inspection, QUICK, [] if note is None else [note])
 
 
 def rebuild_report(folder: Path, store: str | None = None, effort: Effort | None = None) -> list[str]:
@@ -76,21 +79,22 @@ def rebuild_report(folder: Path, store: str | None = None, effort: Effort | None
     Raises
     ------
     UsageError
-        If the folder is no run.
+        If the folder is no run, or a pulled head.
     RunError
         If it cannot be read or written.
     """
+    check_whole(folder)
     config = read_config(folder)
     try:
         recalled = recall(folder, store)
-        features = recalled.extraction.features[0]
-        subject = make_subject(recalled.extraction.samples, features, recalled.outputs, recalled.task)
+        samples, features, task, note = take_excerpt(recalled.extraction, recalled.extraction.features[0], recalled.task)
+        subject = make_subject(samples, features, recalled.outputs, task)
         inspection = inspect_subject(subject, seed=config.selection.seed)
     except HeadstartError as error:
         missing = [f"the samples and their features are not here, so there are no texts and no map: {error}"]
         _write(folder, config, None, None, effort or Effort(), missing)
         return missing
-    _write(folder, config, subject, inspection, effort or Effort(), [])
+    _write(folder, config, subject, inspection, effort or Effort(), [] if note is None else [note])
     return []
 
 

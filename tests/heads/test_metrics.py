@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from heads import class_estimates, classification_metrics, confusion_matrix, per_class
+from heads import class_estimates, classification_metrics, confusion_matrix
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
@@ -72,8 +72,7 @@ def test_intervals_hold_the_value_and_shrink_with_samples():
     assert width(10_000) < width(100) / 5
 
 
-def test_the_confusion_matrix_and_its_rows():
+def test_the_confusion_matrix():
     true, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1])
     counts = confusion_matrix(true, predicted, 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
-    assert per_class(counts)[1] == {"precision": pytest.approx(1 / 3), "recall": 1.0, "f1": 0.5, "support": 1}

@@ -11,7 +11,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from heads.multilabel_metrics import label_estimates, multilabel_metrics, per_label
+from heads.multilabel_metrics import label_estimates, multilabel_metrics
 
 
 @pytest.fixture
@@ -43,7 +43,6 @@ def test_values_are_scikit_learn_s(predictions):
     for name, value in expected.items():
         assert found[name].value == pytest.approx(value)
         assert found[name].low < value < found[name].high
-    assert per_label(true, predicted)[1]["f1"] == pytest.approx(f1_score(true[:, 1], predicted[:, 1]))
 
 
 def test_a_label_that_nobody_has_and_a_head_without_probabilities_do_no_harm(predictions):

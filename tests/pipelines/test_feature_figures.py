@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 
@@ -26,9 +24,14 @@ def test_a_single_feature_and_few_samples_have_a_picture_too():
         project(TWO[:2], "tsne")
 
 
+@pytest.mark.parametrize("method", ["pca", "tsne"])
+def test_features_that_are_all_the_same_have_a_picture(method):
+    assert np.isfinite(project(np.ones((40, 5)), method)).all()
+
+
 def test_a_method_that_is_not_there_is_told(monkeypatch):
-    monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(UsageError, match="umap-learn is not installed; pip install umap-learn"):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"umap-learn is not installed; pip install 'headstart\[report\]'"):
         project(TWO, "umap")
     with pytest.raises(UsageError, match="did you mean `tsne`"):
         project(TWO, "t-sne")

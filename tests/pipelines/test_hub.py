@@ -23,6 +23,16 @@ def test_a_pushed_head_is_pulled_and_answers_like_the_run(here, run, project):
     }  # fmt: skip
 
 
+def test_a_pulled_head_has_no_report_and_is_not_compared_and_says_what_to_do_instead(here, run, project):
+    here("push", run, "shared")
+    here("pull", "shared", "mine")
+    for command in (("report", "mine"), ("runs", "compare", run, "mine")):
+        told = here(*command, status=2).err
+        assert "mine: has no trials.parquet and no test_predictions.parquet" in told
+        assert "headstart evaluate mine --file F" in told
+    assert here.json("evaluate", "mine", "--file", "reviews.csv")["test"]["accuracy"]["value"] > 0.5
+
+
 def test_the_card_says_what_it_is_in_the_hubs_words(here, run, project):
     from huggingface_hub import ModelCard
 

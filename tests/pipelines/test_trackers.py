@@ -5,7 +5,7 @@ import pytest
 
 from pipelines import FeatureBasedTrainer
 from pipelines.errors import UsageError
-from pipelines.trackers import TensorBoardTracker, WandbTracker, check_trackers, require
+from pipelines.trackers import MlflowTracker, TensorBoardTracker, WandbTracker, check_trackers, require
 from tests.pipelines.models import EVALUATION, TRAIN, make_model
 from tests.wandb_file import read_run
 
@@ -23,6 +23,31 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def mlflow_file(tmp_path_factory):
+    """A store of MLflow's, which takes seconds to make."""
+    return tmp_path_factory.mktemp("mlflow")
+
+
+@pytest.fixture
+def mlflow(mlflow_file, monkeypatch):
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlflow_file}/mlflow.db")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)  # what set_experiment sets, removed again at the end
+    monkeypatch.chdir(mlflow_file)
+    return pytest.importorskip("mlflow")
+
+
+def mlflow_run(name):
+    """Return the newest run of an experiment and the names of its artifacts."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    run = client.search_runs([client.get_experiment_by_name(name).experiment_id], max_results=1)[0]
+    folders = [entry.path for entry in client.list_artifacts(run.info.run_id)]
+    return run, [*folders, *(entry.path for entry in client.list_artifacts(run.info.run_id, "figures"))]
 
 
 def test_tensorboard_gets_curves_settings_pictures_and_the_projector(tiny_bert, tmp_path):
@@ -68,6 +93,52 @@ def test_wandb_begins_a_run_where_none_is_on(offline):
     wandb.teardown()
     rows, _, _ = read_run(offline)
     assert rows[0]["trials/step"] == 1
+
+
+@pytest.mark.slow
+def test_mlflow_gets_every_phase_in_the_run_that_is_on_or_in_one_of_its_own(tiny_bert, mlflow, tmp_path, monkeypatch):
+    mlflow.set_experiment("mine")
+    with mlflow.start_run():
+        FeatureBasedTrainer(make_model(tiny_bert, tmp_path), TRAIN, EVALUATION, use_mlflow=True, say=None).train(2)
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
+    trainer = FeatureBasedTrainer(make_model(tiny_bert, tmp_path), TRAIN, EVALUATION, use_mlflow=True, say=None)
+    for _ in range(2):
+        trainer.train(2)
+    for name, epochs in (("mine", 2), ("headstart", 4)):
+        run, artifacts = mlflow_run(name)
+        history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "validation_accuracy")
+        assert [entry.step for entry in history] == list(range(epochs))
+        assert run.info.status == "FINISHED"
+        assert run.data.params["batch_size"] == "32"
+        assert {"evaluation/accuracy", "train_loss", "seconds"} <= set(run.data.metrics)
+        assert {"config.yaml", "features.parquet", "figures/confusion_matrix.png", "figures/learning_curves.png"} <= set(
+            artifacts
+        )
+
+
+@pytest.mark.slow
+def test_headstart_train_tells_mlflow_where_its_user_keeps_runs(here, project, mlflow, mlflow_file):
+    with open(project / "config.yaml", "a") as file:
+        file.write("trackers: [mlflow]\n")
+    here("train", project / "config.yaml", "--run", project / "told")
+    run, artifacts = mlflow_run("headstart")
+    assert run.info.run_name == "told"
+    assert (run.data.params["name"], run.data.params["heads.0.kind"]) == ("reviews", "linear")
+    assert json.loads(run.data.params["heads.0.C"]) == [0.1, 10]
+    assert [entry.step for entry in mlflow.MlflowClient().get_metric_history(run.info.run_id, "trials/accuracy")] == [1, 2]
+    told = json.loads((project / "told/metrics.json").read_text())["test"]["accuracy"]["value"]
+    assert run.data.metrics["test/accuracy"] == pytest.approx(told)
+    assert "figures/confusion_matrix.png" in artifacts
+
+
+@pytest.mark.slow
+def test_mlflow_takes_a_setting_once_and_cuts_what_it_would_not_take(mlflow):
+    tracker = MlflowTracker("long")
+    for length in (1, 7000):
+        tracker.config({"texts": ["x" * 7000], "n": length, "inner": {"a": {}, "b": None}})
+    tracker.finish()
+    params = mlflow_run("headstart")[0].data.params
+    assert (params["n"], params["inner.a"], params["inner.b"], len(params["texts"])) == ("1", "{}", "null", 6000)
 
 
 def test_a_package_that_is_not_there_is_one_line_with_the_command(monkeypatch):

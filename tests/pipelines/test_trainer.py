@@ -39,7 +39,9 @@ def test_it_says_which_way_it_goes(tiny_bert, tmp_path):
     assert "evaluation loss" in lines[1]
     trainer.unfreeze_layers([-1])
     trainer.train(1)
-    assert "parts of the backbone learn: training with the whole model in the loop" in lines
+    assert any("the backbone stays frozen: training what is above" in line for line in lines)
+    trainer.train(1, freeze_backbone=False)
+    assert any(line.startswith("parts of the backbone learn: training with the whole model in the loop") for line in lines)
 
 
 def test_features_are_extracted_once_for_all_trainings(tiny_bert, tmp_path):

@@ -26,6 +26,11 @@ const Packed = {
     for (let i = 0; i < shorts.length; i++) values[i] = shorts[i] / 65535;
     return values;
   },
+
+  /** Unpack shares from 0 to 1; NaN where one is not known. */
+  shares(text) {
+    return Float32Array.from(Packed.shorts(text), (short) => (short === 65535 ? NaN : short / 65534));
+  },
 };
 
 /** Make an element with properties and children; text goes in as text. */

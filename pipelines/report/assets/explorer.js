@@ -30,7 +30,7 @@ class Explorer {
   }
 
   unpack(column) {
-    if (column.kind === "number") return { ...column, values: Packed.unit(column.values) };
+    if (column.kind === "number") return { ...column, values: Packed.shares(column.values) };
     const codes = Packed.shorts(column.codes);
     const counts = new Uint32Array(column.names.length);
     for (const code of codes) counts[code]++;
@@ -97,6 +97,8 @@ class Explorer {
     if (column.kind === "number") {
       const bar = make("div", { className: "ramp", style: `background: linear-gradient(90deg, ${RAMP.join(",")})` });
       legend.replaceChildren(bar, make("div", { className: "ends" }, make("span", {}, column.low), make("span", {}, column.high)));
+      const unknown = column.values.reduce((sum, value) => sum + Number.isNaN(value), 0);
+      if (unknown) legend.append(make("p", { className: "unknown" }, make("i", { style: `background: ${REST}` }), `${count(unknown)} without one`));
       return;
     }
     const order = column.names.map((_, code) => code).sort((a, b) => column.counts[b] - column.counts[a]);

@@ -13,8 +13,9 @@ function packColour(hex) {
   return (0xff000000 | ((value & 255) << 16) | (value & 0xff00) | (value >> 16)) >>> 0;
 }
 
-/** Return the ramp's colour at a share from 0 to 1, packed. */
+/** Return the ramp's colour at a share from 0 to 1, packed; NaN has the colour of what is not known. */
 function rampColour(share) {
+  if (Number.isNaN(share)) return packColour(REST);
   const at = Math.min(0.9999, Math.max(0, share)) * (RAMP.length - 1);
   const [low, high] = [packColour(RAMP[Math.floor(at)]), packColour(RAMP[Math.floor(at) + 1])];
   const part = at - Math.floor(at);

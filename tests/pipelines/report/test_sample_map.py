@@ -78,6 +78,13 @@ def test_numbers_are_coloured_by_a_ramp_and_several_labels_by_their_names(kind):
     if kind == "regression":
         assert [entry["kind"] for entry in data["columns"]][:3] == ["number"] * 3
         assert data["columns"][0]["to"] == 29
+        answered = column(data, "split") == "test"
+        for entry, known in zip(data["columns"][:3], (np.ones(30, bool), answered, answered), strict=True):
+            shares = np.frombuffer(base64.b64decode(entry["values"]), "<u2")
+            assert ((shares != 65535) == known).all()
+            if entry["key"] != "error":  # a third of the labels, and as many answers, in the samples' own order
+                order = [float(name.partition(":")[2]) for name in np.array(data["ids"])[known]]
+                assert np.allclose(shares[known] / 65534 * (entry["to"] - entry["from"]) + entry["from"], order, atol=1e-3)
     else:
         tested = column(data, "split") == "test"
         right = column(data, "answer")[tested] == "right"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.report.projection import project
+from pipelines.projection import project
 
 
 @pytest.fixture

@@ -32,6 +32,32 @@ class Projection:
     note: str
 
 
+def principal_components(X: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return features `[n, d]` along their principal axes `[n, 2 to 50]`, and the share of the variance that each holds."""
+    from sklearn.decomposition import PCA
+
+    pca = PCA(min(_COMPONENTS, *X.shape), svd_solver="randomized", random_state=seed)
+    with np.errstate(invalid="ignore"):  # where all samples are the same, the shares are of nothing
+        reduced = pca.fit_transform(X)
+    lacking = max(0, 2 - reduced.shape[1])
+    return np.pad(reduced, ((0, 0), (0, lacking))), np.pad(np.nan_to_num(pca.explained_variance_ratio_), (0, lacking))
+
+
+def arrange(X: np.ndarray, method: str, seed: int = 0) -> np.ndarray:
+    """Return places `[n, 2]` of at least three samples, given along their principal axes `[n, c]`.
+
+    Parameters
+    ----------
+    X
+        As `principal_components` returns them.
+    method
+        `tsne` (van der Maaten and Hinton 2008) or `umap` (McInnes et al. 2018).
+    seed
+        Of everything that is random.
+    """
+    return _tsne(X, seed) if method == "tsne" else _umap(X, seed)
+
+
 def project(X: np.ndarray, methods: Sequence[str] = METHODS, most: int = 2500, seed: int = 0) -> list[Projection]:
     """Project features.
 
@@ -46,29 +72,24 @@ def project(X: np.ndarray, methods: Sequence[str] = METHODS, most: int = 2500, s
     seed
         Of everything that is random.
     """
-    from sklearn.decomposition import PCA
-
     unit = centred_directions(X)
-    found = min(_COMPONENTS, *unit.shape)
-    if found < 2 or len(unit) < 3 or not (unit != unit[0]).any():
+    if min(unit.shape) < 2 or len(unit) < 3 or not (unit != unit[0]).any():
         flat = np.zeros((len(unit), 2))
         flat[:, 0] = np.linspace(0, 1, len(unit)) if len(unit) else 0
         return [Projection("pca", "PCA", flat, "There is nothing to project.")]
-    pca = PCA(found, svd_solver="randomized", random_state=seed)
-    reduced = pca.fit_transform(unit)
-    shares = pca.explained_variance_ratio_
+    reduced, shares = principal_components(unit, seed)
     results = []
     if "pca" in methods:
         note = f"PCA: these two components hold {shares[:2].sum():.0%} of the features' variance."
         results.append(Projection("pca", "PCA", _fit(reduced[:, :2]), note))
-    arranged = np.sort(np.random.default_rng(seed).permutation(len(unit))[:most])
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(unit))[:most])
     rest = f", and {len(unit) - most:,} more put beside those that are most like them" if len(unit) > most else ""
     if "tsne" in methods and len(unit) > 5:
-        results.append(Projection("tsne", "t-SNE", _spread(reduced, arranged, _tsne(reduced[arranged], seed)),
-                                  f"t-SNE of {len(arranged):,} samples{rest}."))  # fmt: skip
+        results.append(Projection("tsne", "t-SNE", _spread(reduced, chosen, arrange(reduced[chosen], "tsne", seed)),
+                                  f"t-SNE of {len(chosen):,} samples{rest}."))  # fmt: skip
     if "umap" in methods and len(unit) > 15 and importlib.util.find_spec("umap") is not None:
-        results.append(Projection("umap", "UMAP", _spread(reduced, arranged, _umap(reduced[arranged], seed)),
-                                  f"UMAP of {len(arranged):,} samples{rest}."))  # fmt: skip
+        results.append(Projection("umap", "UMAP", _spread(reduced, chosen, arrange(reduced[chosen], "umap", seed)),
+                                  f"UMAP of {len(chosen):,} samples{rest}."))  # fmt: skip
     return results
 
 

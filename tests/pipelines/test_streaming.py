@@ -1,0 +1,78 @@
+import csv
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.report import take_excerpt
+
+
+def write_parts(folder, rows, files=3):
+    """Write rows, which are mappings, to Parquet files of about the same length."""
+    folder.mkdir()
+    size = -(-len(rows) // files)
+    for number in range(files):
+        part = rows[number * size : (number + 1) * size]
+        pq.write_table(pa.Table.from_pylist(part), folder / f"part-{number}.parquet", row_group_size=17)
+
+
+@pytest.fixture
+def streamed(project):
+    """Put the reviews into Parquet files, beside a config that streams them."""
+    with open(project / "reviews.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    write_parts(project / "parts", rows)
+    config = (project / "config.yaml").read_text()
+    (project / "streamed.yaml").write_text(config.replace("path: reviews.csv", "path: 'parts/*.parquet'"))
+    return project
+
+
+def test_a_stream_trains_as_a_file_does(streamed, here):
+    plain = here.json("train", "config.yaml", "--run", "plain")
+    again = here.json("train", "streamed.yaml", "--run", "streamed")
+    assert again["extract"]["recipes"][0]["cached"] == 120  # the same samples, found in the same store
+    assert again["samples"] == plain["samples"]
+    assert again["test"].keys() == plain["test"].keys()
+    assert again["test"]["accuracy"]["value"] == pytest.approx(plain["test"]["accuracy"]["value"])
+    ids = pq.read_table(streamed / "streamed" / "test_predictions.parquet")["id"].to_pylist()
+    assert ids[0] == "part-0.parquet:1"
+    assert len(ids) == again["samples"]["test"]
+
+    assert here.json("evaluate", "streamed")["test"]["accuracy"]["value"] == again["test"]["accuracy"]["value"]
+    assert here.json("evaluate", "streamed", "--split", "train")["samples"] == again["samples"]["development"]
+    assert here.json("report", "streamed", "--quick")["missing"] == []
+    assert here.json("inspect", "streamed")["samples"] == 120
+    answers = here("predict", "streamed", "--file", "parts/part-*.parquet", "--jsonl").out.splitlines()
+    assert len(answers) == 120
+    assert json.loads(answers[0])["label"] in ("good", "bad")
+
+
+def test_a_report_on_a_large_stream_shows_a_part_of_it(streamed, here, monkeypatch):
+    monkeypatch.setattr("pipelines.report.writing.take_excerpt", lambda *given: take_excerpt(*given, most=40))
+    here("train", "streamed.yaml", "--run", "streamed")
+    page = (streamed / "streamed" / "report.html").read_text()
+    assert "40 of 120 samples, drawn at random, are looked at" in page
+    assert "All 40 samples" in page
+
+
+def test_a_stream_is_extracted_ranked_and_told_of(streamed, here):
+    with open(streamed / "parts" / "part-9.parquet", "wb") as file:
+        file.write(b"PAR1 nothing")
+    first = here.json("extract", "streamed.yaml", "--skipped", "skipped.jsonl")
+    (recipe,) = first["recipes"]
+    assert (recipe["samples"], recipe["extracted"], recipe["skipped"]) == (121, 120, 1)
+    assert json.loads((streamed / "skipped.jsonl").read_text())["id"] == "part-9.parquet"
+    second = here.json("extract", "streamed.yaml")["recipes"][0]
+    assert (second["cached"], second["extracted"], second["backbone_loaded"]) == (120, 0, False)
+    assert here.json("rank", "streamed.yaml")["candidates"][0]["output"].endswith("mean")
+    assert "part-9.parquet: not readable as Parquet" in here("extract", "streamed.yaml", "--strict", status=1).err
+
+
+def test_whatever_is_asked_of_a_stream_is_told_in_one_line(streamed, here):
+    told = here("extract", "streamed.yaml", "--set", "data.path=parts/none-*.parquet", status=2).err
+    assert "none-*.parquet: there are no such files" in told
+    told = here("extract", "streamed.yaml", "--set", "data.path=reviews.csv", "--set", "data.streaming=true", status=2).err
+    assert "reviews.csv: not a kind of file that is read a slice at a time" in told
+    told = here("extract", "streamed.yaml", "--set", "data.path=gopher://a/b.parquet", status=2).err
+    assert "URLs of this kind are not read" in told
