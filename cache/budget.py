@@ -1,6 +1,5 @@
 """A limit on a store's size: what would pass it is refused, or makes room by parting with recipes not used for longest."""
 
-import contextlib
 import re
 import shutil
 import warnings
@@ -8,11 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.atomic import remove
 from cache.errors import StoreError, StoreWarning
 from cache.lease import living, turn
+from cache.place import Place
 from cache.recipe import RECIPE_ID
-from cache.shard import list_shards
+from cache.shard import is_shard_name
 
 _UNITS = {"": 1} | {unit + i: (1024 if i else 1000) ** power for power, unit in enumerate("kmgt", 1) for i in ("", "i")}
 
@@ -32,13 +31,21 @@ class Budget:
     most: int
     evict: bool = False
 
-    def make_room(self, store: Path, needed: Collection[str], more: int) -> None:
+    def check(self, store: Place) -> None:
+        """Refuse, with a `StoreError`, what cannot be right for a store."""
+        if self.evict and not store.shared:
+            raise StoreError(
+                f"{store.name}: --evict cannot know what other machines use of a bucket; leave it out, and remove what is not "
+                "wanted with `headstart cache gc --drop-recipe`"
+            )
+
+    def make_room(self, store: Place, needed: Collection[str], more: int) -> None:
         """See that a store can grow by so many bytes.
 
         Parameters
         ----------
         store
-            The store's folder.
+            The store's place.
         needed
             Ids of recipes that the caller needs and that stay in any case, as do those a job is at work on.
         more
@@ -49,21 +56,22 @@ class Budget:
         StoreError
             If it cannot, with what to do about it; then nothing was removed.
         """
-        folders = [path for path in (store / "recipes").glob("*") if RECIPE_ID.fullmatch(path.name) and not path.is_symlink()]
-        sizes = {folder: size_of(folder) for folder in folders}
+        listed = store.listed(store.root / "recipes")
+        folders = [path for path in listed if RECIPE_ID.fullmatch(path.name) and not path.is_symlink()]
+        sizes = {folder: size_of(store, folder) for folder in folders}
         spare = [f for f in folders if self.evict and f.name not in needed and not living(f / "leases")]
         held = sum(sizes.values())
         if held - sum(sizes[folder] for folder in spare) + more <= self.most:
             for folder in sorted(spare, key=_last_used):
-                if held + more > self.most and _remove_unless_busy(folder):
+                if held + more > self.most and _remove_unless_busy(store, folder):
                     held -= sizes[folder]
-                    told = f"{sizes[folder]:,} bytes of recipe {folder.name[:12]}, not used for longest, made room in {store}"
-                    warnings.warn(StoreWarning(told), stacklevel=2)
+                    told = f"{sizes[folder]:,} bytes of recipe {folder.name[:12]}, not used for longest, made room"
+                    warnings.warn(StoreWarning(f"{store.name}: {told}"), stacklevel=2)
         if held + more > self.most:
             evict = "" if self.evict else ", or allow --evict to remove recipes not used for longest"
             raise StoreError(
-                f"{store}: holds {held:,} bytes and {more:,} more would pass the limit of {self.most:,}; raise --max-size, "
-                f"or remove what is not wanted (`headstart cache gc`){evict}"
+                f"{store.name}: holds {held:,} bytes and {more:,} more would pass the limit of {self.most:,}; "
+                f"raise --max-size, or remove what is not wanted (`headstart cache gc`){evict}"
             )
 
 
@@ -75,13 +83,9 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-def size_of(recipe_folder: Path) -> int:
+def size_of(store: Place, recipe_folder: Path) -> int:
     """Return the bytes of a recipe's shards."""
-    sizes = []
-    for path in list_shards(recipe_folder / "shards"):
-        with contextlib.suppress(FileNotFoundError):
-            sizes.append(path.lstat().st_size)
-    return sum(sizes)
+    return sum(store.size(path) for path in store.listed(recipe_folder / "shards") if is_shard_name(path.name))
 
 
 def _last_used(folder: Path) -> float:
@@ -91,11 +95,10 @@ def _last_used(folder: Path) -> float:
         return 0.0
 
 
-def _remove_unless_busy(folder: Path) -> bool:
+def _remove_unless_busy(store: Place, folder: Path) -> bool:
     with turn(folder / "leases"):
         if living(folder / "leases"):
             return False
-        for path in list_shards(folder / "shards"):
-            remove(path)
+        store.remove(*(path for path in store.listed(folder / "shards") if is_shard_name(path.name)))
         shutil.rmtree(folder, ignore_errors=True)
     return not folder.exists()

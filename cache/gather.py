@@ -85,7 +85,7 @@ def _gather_vectors(shards: Sequence[Shard], shard: np.ndarray, row: np.ndarray,
     first = int(shard[0])
     alone = bool((shard == first).all())
     if alone and not _is_dense(row, row_bytes):
-        return shards[first].map_rows(output).take(row, axis=0)
+        return shards[first].take_rows(output, row)
     into = np.empty((len(row), kind.width), kind.dtype)
     for number in [first] if alone else np.unique(shard).tolist():
         here = np.arange(len(row)) if alone else np.flatnonzero(shard == number)
@@ -93,7 +93,7 @@ def _gather_vectors(shards: Sequence[Shard], shard: np.ndarray, row: np.ndarray,
         if _is_dense(rows, row_bytes):
             _read_dense(shards[number], output, here, rows, into)
         else:
-            into[here] = shards[number].map_rows(output).take(rows, axis=0)
+            into[here] = shards[number].take_rows(output, rows)
     return into
 
 

@@ -8,14 +8,15 @@ a hash of its content. The layout is a public format: docs/store-format.md.
 
 import json
 import re
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xxhash
 
+from cache.directory import Directory, Extent
 from cache.keys import KEY_BYTES
 from cache.ragged import Ragged
 from cache.recipe import Recipe
@@ -28,15 +29,6 @@ _LARGEST_ATTRIBUTE = 2**16
 _MOST_OUTPUTS = 4096
 
 
-@dataclass(frozen=True)
-class Extent:
-    """Where an array lies in a file."""
-
-    offset: int
-    shape: tuple[int, ...]
-    dtype: str
-
-
 def build_file(
     recipe: Recipe, keys: np.ndarray, outputs: Mapping[str, np.ndarray | Ragged], provenance: Mapping[str, Any]
 ) -> tuple[str, list[bytes], dict[str, Extent]]:
@@ -44,16 +36,18 @@ def build_file(
     import h5py
 
     _check_rows(recipe, keys, outputs)
-    arrays: dict[str, np.ndarray] = {"keys": keys}
+    arrays: dict[str, np.ndarray] = {}
     for name, features in sorted(outputs.items()):
         if isinstance(features, Ragged):
             arrays |= {f"outputs/{name}/offsets": features.offsets, f"outputs/{name}/values": features.values}
         else:
             arrays[f"outputs/{name}"] = features
+    arrays["keys"] = keys  # last, so that one read of a far file's end mostly gives the directory and the keys
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     sums = {name: _checksum(array) for name, array in arrays.items()}
-    # Built in memory and written by one plain write: HDF5 never has the disk fail under it.
-    with h5py.File("shard", "w", driver="core", backing_store=False, alignment_threshold=1, alignment_interval=64) as file:
+    # Built in memory and written by one plain write: HDF5 never has the disk fail under it. Threads may build side by side.
+    name = f"shard-{threading.get_ident()}"
+    with h5py.File(name, "w", driver="core", backing_store=False, alignment_threshold=1, alignment_interval=64) as file:
         file.attrs["format"] = FORMAT
         file.attrs["recipe_id"] = recipe.id
         file.attrs["recipe"] = recipe.to_json()
@@ -65,7 +59,10 @@ def build_file(
         file.flush()
         image = file.id.get_file_image()
         extents = {name: _locate(file[name], len(image)) for name in arrays}
-    return name_of(FORMAT, recipe, sums), [image, TRAILER + xxhash.xxh3_128_digest(image)], extents
+    directory = Directory.of(image, len(keys), extents, sums).to_bytes()
+    whole = xxhash.xxh3_128(image)
+    whole.update(directory)
+    return name_of(FORMAT, recipe, sums), [image, directory, TRAILER + whole.digest()], extents
 
 
 def read_structure(path: Path, size: int, recipe: Recipe, sealed: bool) -> tuple[int, dict[str, Extent], dict[str, str] | None]:
@@ -180,6 +177,28 @@ def _fits(name: str, extent: Extent, rows: int, recipe: Recipe) -> bool:
     if part == ["offsets"]:
         return dtype == np.int64 and extent.shape == (rows + 1,)
     return dtype == recipe.dtype_of(output) and len(extent.shape) == 2 and (part == ["values"] or extent.shape[0] == rows)
+
+
+def check_directory(directory: Directory, name: str, recipe: Recipe) -> None:
+    """See that a directory is one that a shard of this name may have; raises a `ValueError` that says what is wrong."""
+    extents = directory.extents
+    if not 1 < len(extents) <= 2 * _MOST_OUTPUTS or extents.keys() != directory.sums.keys() or "keys" not in extents:
+        raise ValueError("its directory lacks arrays or their checksums")
+    outputs: dict[str, set[str]] = {}
+    for array in extents.keys() - {"keys"}:
+        root, _, rest = array.partition("/")
+        output, _, part = rest.partition("/")
+        if root != "outputs" or not _OUTPUT_NAME.fullmatch(output):
+            raise ValueError(f"{array[:100]!r} is no array of a shard")
+        outputs.setdefault(output, set()).add(part)
+    if any(parts not in ({""}, {"offsets", "values"}) for parts in outputs.values()):
+        raise ValueError("its directory names half an output")
+    for array, extent in extents.items():
+        if min(extent.offset, *extent.shape) < 0 or extent.offset + extent.size > directory.length:
+            raise ValueError(f"{array} reaches past the end of the file")
+    _check_extents(extents, directory.rows, recipe)
+    if name_of(FORMAT, recipe, directory.sums) != name:
+        raise ValueError("its name is not the hash of its content")
 
 
 def provenance_of(path: Path) -> Any:

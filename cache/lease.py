@@ -57,6 +57,15 @@ class Lease:
         with contextlib.suppress(OSError):
             self._path.unlink()
 
+    @property
+    def name(self) -> str:
+        """What this lease goes by among those of its recipe."""
+        return self._path.stem
+
+    def living(self) -> set[str]:
+        """Return the names of the recipe's leases whose jobs live, this one's too."""
+        return {path.stem for path in living(self.folder)}
+
     def claim(self, keys: np.ndarray) -> np.ndarray:
         """Claim samples in place of those claimed before.
 

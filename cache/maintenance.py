@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.atomic import remove, remove_leftovers, sync_folder
+from cache.atomic import remove_leftovers
 from cache.errors import StoreError, StoreWarning
 from cache.files import ChangedFileError
 from cache.gather import gather, kind_of
@@ -20,9 +19,9 @@ from cache.layout import provenance_of
 from cache.lease import living, turn
 from cache.ragged import Ragged
 from cache.recipe import Recipe
-from cache.shard import Shard, list_shards, write_shard
+from cache.shard import Shard
 from cache.store import FeatureStore
-from cache.table import list_tables, read_keys
+from cache.table import read_keys
 
 SHARD_BYTES = 128 * 2**20
 """What compaction aims at."""
@@ -56,6 +55,8 @@ class Collection:
         Bytes that are free now.
     busy
         Recipes that were left alone since a job is at work on them.
+    young_shards
+        Shards in a bucket that were left alone, wanted or not, since a job elsewhere may have written them a moment ago.
     """
 
     dry_run: bool
@@ -64,6 +65,7 @@ class Collection:
     removed_tables: list[Path] = field(default_factory=list)
     freed_bytes: int = 0
     busy: list[str] = field(default_factory=list)
+    young_shards: int = 0
 
 
 @dataclass
@@ -78,7 +80,7 @@ class Compaction:
 
 def shard_files(store: FeatureStore) -> list[Path]:
     """Return every shard file of a store, without opening any."""
-    return [path for folder in store.recipe_folders() for path in list_shards(folder / "shards")]
+    return [path for folder in store.recipe_folders() for path in store.shard_files(folder)]
 
 
 def verify(store: FeatureStore, on_shard: OnProgress | None = None) -> Verification:
@@ -98,8 +100,8 @@ def verify(store: FeatureStore, on_shard: OnProgress | None = None) -> Verificat
             recipe = store.read_recipe(folder)
         except StoreError as error:
             found.damaged[folder / "recipe.json"] = str(error)
-        for path in _listed(folder / "shards", found):
-            size = file_size(path)
+        for path in _listed(store, folder, found):
+            size = store.place.size(path)
             if recipe is None:
                 found.damaged[path] = f"{path}: its recipe does not hold, so it is not used"
             elif not _verify_shard(store, path, recipe, found):
@@ -111,7 +113,7 @@ def verify(store: FeatureStore, on_shard: OnProgress | None = None) -> Verificat
             for index in (folder / "index").glob("*.idx"):
                 with contextlib.suppress(OSError):
                     index.unlink()  # derived from the shards, and built again when it is needed
-    for path in list_tables(store.path):
+    for path in store.tables():
         try:
             read_keys(path)
         except StoreError as error:
@@ -149,19 +151,20 @@ def collect(
     collection = Collection(dry_run)
     dropped = set(drop_tables)
     unwanted = {recipe.id for recipe in drop_recipes}
-    wanted = _Wanted(store.path, dropped)
+    wanted = _Wanted(store, dropped)
     wanted.keys()
-    for path in sorted(dropped & set(list_tables(store.path))):
+    for path in sorted(dropped & set(store.tables())):
         collection.removed_tables.append(path)
-        collection.freed_bytes += file_size(path)
+        collection.freed_bytes += store.place.size(path)
         if not dry_run:
-            remove(path)
+            store.place.remove(path)
     for recipe in store.recipes():
         with turn(store.folder(recipe) / "leases"):  # a job that begins now waits until this recipe is done
             if living(store.folder(recipe) / "leases"):
                 collection.busy.append(recipe.id)
             else:
-                _collect_recipe(store, recipe, NO_KEYS if recipe.id in unwanted else wanted.keys(), collection)
+                unasked = recipe.id not in unwanted
+                _collect_recipe(store, recipe, wanted.keys() if unasked else NO_KEYS, collection, unasked)
         if on_recipe is not None:
             on_recipe(1)
     if not dry_run:
@@ -198,27 +201,19 @@ def compact(store: FeatureStore, recipe: Recipe, dry_run: bool, shard_bytes: int
     return result
 
 
-def _listed(folder: Path, found: Verification) -> list[Path]:
+def _listed(store: FeatureStore, folder: Path, found: Verification) -> list[Path]:
     try:
-        return list_shards(folder)
+        return store.shard_files(folder)
     except StoreError as error:
-        found.damaged[folder] = str(error)
+        found.damaged[folder / "shards"] = str(error)
         return []
-
-
-def file_size(path: Path) -> int:
-    """Return a file's bytes; 0 if it is gone."""
-    try:
-        return path.lstat().st_size
-    except OSError:
-        return 0
 
 
 def _verify_shard(store: FeatureStore, path: Path, recipe: Recipe, found: Verification) -> bool:
     try:
         damage = store.damage(path, recipe)
     except ChangedFileError:
-        return path.exists()
+        return store.place.stamp(path) != "gone"
     except StoreError as error:
         damage = str(error)
     if damage is not None:
@@ -229,26 +224,30 @@ def _verify_shard(store: FeatureStore, path: Path, recipe: Recipe, found: Verifi
 class _Wanted:
     """The keys that a store's tables refer to, but for some that are about to be dropped; looks for new tables every time."""
 
-    def __init__(self, store: Path, dropped: set[Path]) -> None:
+    def __init__(self, store: FeatureStore, dropped: set[Path]) -> None:
         self.store = store
         self.dropped = dropped
         self._keys = NO_KEYS
         self._read: list[Path] = []
 
     def keys(self) -> np.ndarray:
-        tables = [path for path in list_tables(self.store) if path not in self.dropped]
+        tables = [path for path in self.store.tables() if path not in self.dropped]
         if tables != self._read:
             self._keys = np.unique(np.concatenate([NO_KEYS, *(sortable(read_keys(path)) for path in tables)]))
             self._read = tables
         return self._keys
 
 
-def _collect_recipe(store: FeatureStore, recipe: Recipe, wanted: np.ndarray, collection: Collection) -> None:
+def _collect_recipe(store: FeatureStore, recipe: Recipe, wanted: np.ndarray, collection: Collection, spare_young: bool) -> None:
     shards = store.shards(recipe)
-    gone = 0
+    gone: list[Path] = []
+    gone_whole = 0
     for shard in shards:
         keep = np.isin(sortable(shard.keys), wanted)
         if keep.mean() >= LEAST_WANTED:
+            continue
+        if spare_young and store.place.is_young(shard.path):
+            collection.young_shards += 1
             continue
         if keep.any():
             if not _is_sound(store, shard, recipe):
@@ -256,20 +255,18 @@ def _collect_recipe(store: FeatureStore, recipe: Recipe, wanted: np.ndarray, col
             collection.rewritten_shards += 1
             collection.freed_bytes += int(shard.size * (1 - keep.mean()))
             if not collection.dry_run:
-                _rewrite(recipe, [shard], np.zeros(int(keep.sum()), np.int64), np.flatnonzero(keep))
+                _rewrite(store, recipe, [shard], np.zeros(int(keep.sum()), np.int64), np.flatnonzero(keep))
         else:
             collection.removed_shards += 1
             collection.freed_bytes += shard.size
-            gone += 1
-        if not collection.dry_run:
-            remove(shard.path)
+            gone_whole += 1
+        gone.append(shard.path)
     if not collection.dry_run:
+        store.place.remove(*gone)
         for part in ("shards", "index", "leases"):
             remove_leftovers(store.folder(recipe) / part)
-        if gone:
-            sync_folder(store.shard_folder(recipe))
-        if gone == len(shards) and not list_shards(store.shard_folder(recipe)):
-            _remove_recipe(store.folder(recipe))
+        if gone_whole == len(shards) and not store.shard_files(store.folder(recipe)):
+            store.place.remove_recipe(store.folder(recipe))
 
 
 def _is_sound(store: FeatureStore, shard: Shard, recipe: Recipe) -> bool:
@@ -278,15 +275,6 @@ def _is_sound(store: FeatureStore, shard: Shard, recipe: Recipe) -> bool:
     if damage is not None:
         warnings.warn(StoreWarning(f"damaged shard: {damage}; its rows count as missing"), stacklevel=2)
     return damage is None
-
-
-def _remove_recipe(folder: Path) -> None:
-    """Remove what is left of a recipe that holds nothing; what is in quarantine stays."""
-    (folder / "recipe.json").unlink(missing_ok=True)
-    for part in ("index", "shards", "leases"):
-        shutil.rmtree(folder / part, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
 def _join(store: FeatureStore, recipe: Recipe, shards: Sequence[Shard], shard_bytes: int, result: Compaction) -> None:
@@ -301,18 +289,15 @@ def _join(store: FeatureStore, recipe: Recipe, shards: Sequence[Shard], shard_by
     result.after += len(pieces) - len(shards)
     if result.dry_run:
         return
-    made = {_rewrite(recipe, shards, shard[piece], row[piece]) for piece in pieces}
-    for held in shards:
-        if held.path not in made:
-            remove(held.path)
-    sync_folder(store.shard_folder(recipe))
+    made = {_rewrite(store, recipe, shards, shard[piece], row[piece]) for piece in pieces}
+    store.place.remove(*(held.path for held in shards if held.path not in made))
 
 
 def _in_table_order(store: FeatureStore, keys: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Order rows as the first table that names them does; those that none names stay behind, in their own order."""
     place = np.full(len(rows), np.iinfo(np.int64).max)
     start = 0
-    for path in sorted(list_tables(store.path), key=lambda path: path.stat().st_mtime_ns):
+    for path in sorted(store.tables(), key=lambda path: path.stat().st_mtime_ns):
         try:
             named, at = np.unique(sortable(read_keys(path)), return_index=True)
         except StoreError:
@@ -324,7 +309,7 @@ def _in_table_order(store: FeatureStore, keys: np.ndarray, rows: np.ndarray) -> 
     return rows[np.argsort(place, kind="stable")]
 
 
-def _rewrite(recipe: Recipe, shards: Sequence[Shard], shard: np.ndarray, row: np.ndarray) -> Path:
+def _rewrite(store: FeatureStore, recipe: Recipe, shards: Sequence[Shard], shard: np.ndarray, row: np.ndarray) -> Path:
     """Write rows of shards as a new shard beside them; return its path."""
     keys = np.empty((len(row), KEY_BYTES), np.uint8)
     for number in np.unique(shard):
@@ -333,8 +318,8 @@ def _rewrite(recipe: Recipe, shards: Sequence[Shard], shard: np.ndarray, row: np
     outputs: dict[str, np.ndarray | Ragged] = {
         name: gather(shards, shard, row, name, kind_of(shards, shard, name)) for name in shards[0].outputs
     }
-    said = {json.dumps(provenance_of(shards[number].path), sort_keys=True) for number in np.unique(shard)}
+    said = {json.dumps(provenance_of(store.place.whole(shards[number].path)), sort_keys=True) for number in np.unique(shard)}
     made_with = [json.loads(text) for text in sorted(said)]
     joined = [part for one in made_with for part in (one["joined"] if isinstance(one, dict) and "joined" in one else [one])]
     provenance = joined[0] if len(joined) == 1 else {"joined": joined}
-    return write_shard(shards[0].path.parent, recipe, keys, outputs, provenance)
+    return store.write_shard(recipe, keys, outputs, provenance)

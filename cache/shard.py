@@ -7,7 +7,6 @@ file that has not changed is opened without HDF5. What is in the file is in `lay
 import contextlib
 import errno
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ import numpy as np
 
 from cache import files
 from cache.atomic import write_atomically
+from cache.directory import Extent
 from cache.errors import StoreError
-from cache.layout import FORMAT, TRAILER, TRAILER_BYTES, Extent, build_file, name_of, read_structure
+from cache.layout import FORMAT, TRAILER, TRAILER_BYTES, build_file, name_of, read_structure
 from cache.memo import recall, remember, stamp_of
 from cache.ragged import Ragged
 from cache.recipe import Recipe
@@ -94,6 +94,10 @@ class Shard:
         name = f"outputs/{output}/values" if self.is_ragged(output) else f"outputs/{output}"
         return self._view(name)
 
+    def take_rows(self, output: str, rows: np.ndarray) -> np.ndarray:
+        """Return vectors by their numbers `[m]` in any order, `[m, d]`."""
+        return self.map_rows(output).take(rows, axis=0)
+
     def read_output(self, output: str) -> np.ndarray | Ragged:
         """Read a whole output into memory."""
         values = np.empty(self._features(output).shape, self.dtype(output))
@@ -108,22 +112,9 @@ class Shard:
         return files.MAPS.view(self.path, self.stamp, extent.offset, extent.shape, np.dtype(extent.dtype))
 
 
-def list_shards(folder: Path) -> list[Path]:
-    """Return the shard files in a recipe's `shards` folder, by name; none where there is no such folder.
-
-    Raises
-    ------
-    StoreError
-        If the folder or its parent is a link, or cannot be listed.
-    """
-    try:
-        if folder.is_symlink() or folder.parent.is_symlink():
-            raise StoreError(f"{folder}: leads out of the store; links are not followed inside a store")
-        return sorted(Path(entry.path) for entry in os.scandir(folder) if _SHARD_NAME.fullmatch(entry.name))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot be listed: {error.strerror or error}") from error
+def is_shard_name(name: str) -> bool:
+    """Tell whether a file's name is that of a shard."""
+    return _SHARD_NAME.fullmatch(name) is not None
 
 
 def write_shard(

@@ -1,10 +1,10 @@
-"""The feature store: a folder that maps (recipe, output, sample key) to a feature vector.
+"""The feature store: a folder or bucket that maps (recipe, output, sample key) to a feature vector.
 
-Recipes and their shards are here; tables of data sets are in `table`, the files' layout in `shard`, upkeep in `maintenance`.
+Recipes and their shards are here; tables of data sets are in `table`, the files' layout in `shard`, upkeep in `maintenance`;
+what differs between a folder and a bucket is in `place`.
 """
 
 import contextlib
-import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cache.atomic import TEMPORARY_PREFIX, make_folder, remove_leftovers, write_atomically
+from cache.atomic import remove_leftovers, write_atomically
 from cache.budget import Budget
 from cache.errors import StoreError, StoreWarning
 from cache.files import ChangedFileError, read_small, told
@@ -22,10 +22,13 @@ from cache.gather import gather_runs
 from cache.index import Index, Runs
 from cache.keys import KEY_BYTES, sortable
 from cache.lease import Lease
+from cache.place import find_place
 from cache.ragged import Ragged
 from cache.recipe import RECIPE_ID, Recipe
+from cache.reports import Reports
 from cache.rows import StoredRows
-from cache.shard import DamagedShardError, Shard, list_shards, open_shards, verify_shard, write_shard
+from cache.shard import DamagedShardError, Shard, is_shard_name, write_shard
+from cache.table import Table, is_kept, is_table_name, table_path, write_table
 
 STORE_FORMAT = 2
 FILE_BYTES = 2**14
@@ -66,24 +69,40 @@ class _Held:
 
 
 class FeatureStore:
-    """A folder of features, shared by any number of readers and writers.
+    """A place of features, shared by any number of readers and writers.
 
     Parameters
     ----------
     path
-        The folder; it is made at the first commit.
+        The folder, which is made at the first commit; or a URL that fsspec knows, such as `s3://bucket/features`.
     budget
         How large it may become; None for as large as the disk.
+    storage_options
+        Where it is a URL: what fsspec's file system takes (endpoint, credentials); by default what the environment says.
+
+    Attributes
+    ----------
+    place
+        Where the files are.
+    path
+        The folder; for a store in a bucket, the folder that mirrors what has been looked at of it.
+    name
+        The folder or URL, for messages.
 
     Raises
     ------
     StoreError
-        If the folder holds something else, or a store of a newer format.
+        If the folder or bucket holds something else, or a store of a newer format, or cannot be reached.
     """
 
-    def __init__(self, path: str | Path, budget: Budget | None = None) -> None:
-        self.path = Path(path).absolute()
+    def __init__(
+        self, path: str | Path, budget: Budget | None = None, storage_options: Mapping[str, Any] | None = None
+    ) -> None:
+        self.place = find_place(path, storage_options)
+        self.path, self.name = self.place.root, self.place.name
         self.budget = budget
+        if budget is not None:
+            budget.check(self.place)
         self._held: dict[str, _Held] = {}
         self._prepared: set[str] = set()
         self._used: set[str] = set()
@@ -101,23 +120,49 @@ class FeatureStore:
 
     def recipe_folders(self) -> list[Path]:
         """Return the folders of recipes that have been begun, in the order of their ids."""
-        place = self.path / "recipes"
-        try:
-            return self._list_recipes(place)
-        except OSError as error:
-            raise told(place, error) from error
+        folders = [path for path in self.place.listed(self.path / "recipes") if RECIPE_ID.fullmatch(path.name)]
+        self.place.pull(*(path / "recipe.json" for path in folders if not (path / "recipe.json").exists()))
+        return [path for path in folders if path.is_symlink() or (path / "recipe.json").exists() or self._has_shards(path)]
 
-    def _list_recipes(self, place: Path) -> list[Path]:
-        folders = [path for path in sorted(place.iterdir()) if RECIPE_ID.fullmatch(path.name)] if place.is_dir() else []
-        return [
-            path for path in folders if path.is_symlink() or (path / "recipe.json").exists() or any(path.glob("shards/*.h5"))
-        ]
+    def _has_shards(self, folder: Path) -> bool:
+        try:
+            return bool(self.shard_files(folder))
+        except StoreError:  # told by whoever looks into it
+            return True
+
+    def shard_files(self, folder: Path) -> list[Path]:
+        """Return the files of a recipe's shards, in its `folder`, without opening any."""
+        return [path for path in self.place.listed(folder / "shards") if is_shard_name(path.name)]
+
+    def tables(self) -> list[Path]:
+        """Return the files of the store's tables, sorted by name, as they are now."""
+        paths = [path for path in self.place.listed(self.path / "tables") if is_table_name(path.name)]
+        self.place.pull(*paths)
+        return [path for path in paths if path.exists()]
+
+    def find_table(self, file_name: str) -> Path:
+        """Return where a table by its file's name is, brought up to date; there is no file if the store has none."""
+        path = self.path / "tables" / file_name
+        self.place.pull(path)
+        return path
+
+    def write_table(self, table: Table) -> Path:
+        """Keep a table, if it is not there as it is already; return its file."""
+        path = table_path(self.path, table)
+        self.place.pull(path)
+        if not is_kept(path, table):
+            self.place.publish(write_table(self.path, table))
+        return path
+
+    def exists(self) -> bool:
+        """Tell whether there is a store already."""
+        return (self.path / "VERSION").is_file()
 
     def find_recipe(self, start: str) -> Recipe:
         """Return the one recipe whose id begins with `start`; raises `StoreError` if there is not exactly one."""
         found = [recipe for recipe in self.recipes() if recipe.id.startswith(start)]
         if len(found) != 1:
-            raise StoreError(f"{self.path}: {len(found)} recipes begin with {start!r}; `headstart cache ls` lists the ids")
+            raise StoreError(f"{self.name}: {len(found)} recipes begin with {start!r}; `headstart cache ls` lists the ids")
         return found[0]
 
     def missing(self, recipe: Recipe, keys: np.ndarray, outputs: Iterable[str]) -> np.ndarray:
@@ -175,16 +220,28 @@ class FeatureStore:
         """
         if self.budget is not None:
             more = FILE_BYTES + keys.nbytes + sum(_bytes_of(array) for array in outputs.values())
-            self.budget.make_room(self.path, {recipe.id, *self._used}, more)
+            self.budget.make_room(self.place, {recipe.id, *self._used}, more)
         self.prepare(recipe)
         self._mark_used(recipe)
-        return write_shard(self.shard_folder(recipe), recipe, keys, outputs, provenance or {})
+        return self.write_shard(recipe, keys, outputs, provenance or {})
+
+    def write_shard(
+        self, recipe: Recipe, keys: np.ndarray, outputs: Mapping[str, np.ndarray | Ragged], provenance: Mapping[str, Any]
+    ) -> Path:
+        """Write a shard of a recipe that has its place; see `cache.shard.write_shard`."""
+        path = write_shard(self.shard_folder(recipe), recipe, keys, outputs, provenance)
+        self.place.publish(path)
+        return path
 
     def lease(self, recipe: Recipe) -> Lease:
         """Return a lease on the recipe, with which a job claims the samples it is about to compute."""
         with contextlib.suppress(StoreError):  # a store that cannot be written has no need of it
             self._write_version()
         return Lease(self.folder(recipe) / "leases")
+
+    def reports(self, recipe: Recipe, session: str) -> Reports:
+        """Return the reports of the processes that share an extraction with the recipe, whose name is `session`."""
+        return Reports(self.folder(recipe) / "leases", session)
 
     def holding(self, recipe: Recipe) -> Holding:
         """Count what the store holds of a recipe."""
@@ -216,6 +273,10 @@ class FeatureStore:
         unique = np.unique(np.concatenate([sortable(part) for part in keys])) if keys else np.empty(0, f"S{KEY_BYTES}")
         return unique.view(np.uint8).reshape(-1, KEY_BYTES)
 
+    def called(self, path: Path) -> str:
+        """Return what a file of the store is called in messages."""
+        return f"{self.name}/{path.relative_to(self.path).as_posix()}" if path.is_relative_to(self.path) else str(path)
+
     def folder(self, recipe: Recipe) -> Path:
         """Return where everything of a recipe is."""
         return self.path / "recipes" / recipe.id
@@ -226,21 +287,19 @@ class FeatureStore:
 
     def quarantine(self, path: Path, reason: str) -> str:
         """Set a damaged file of a recipe aside, with the reason beside it; return what became of it, for a message."""
-        place = path.parent.parent / "quarantine"
-        try:
-            make_folder(place)
-            path.replace(place / path.name)
-            write_atomically(place / f"{path.name}.reason", f"{reason}\n".encode())
-        except FileNotFoundError:
-            return "gone meanwhile"
-        except (StoreError, OSError):
-            return "left where it is, which is not writable"
-        return f"moved to {place}"
+        return self.place.quarantine(path, reason)
+
+    def is_sound(self, path: Path, recipe: Recipe) -> bool:
+        """Tell whether a shard holds; every byte of it is read, but in a bucket, of which the end is."""
+        if self.place.shared:
+            return self.damage(path, recipe) is None
+        ((_, error),) = self.place.open_shards([path], recipe)
+        return error is None
 
     def damage(self, path: Path, recipe: Recipe) -> str | None:
         """Check every byte of a shard of a recipe; set it aside and return why if something does not hold, else None."""
         try:
-            verify_shard(path, recipe)
+            self.place.verify_shard(path, recipe)
         except DamagedShardError as error:
             return f"{error}; {self.quarantine(path, str(error))}"
         return None
@@ -250,7 +309,7 @@ class FeatureStore:
         place = None if index is None else index.locate(keys, output)
         if index is None or place is None or not any(output in shard.outputs for shard in index.shards):
             lacking = int(self.missing(recipe, keys, [output]).sum())
-            raise StoreError(f"{self.path}: {lacking} of {len(keys)} samples have no {output} under recipe {recipe.id}")
+            raise StoreError(f"{self.name}: {lacking} of {len(keys)} samples have no {output} under recipe {recipe.id}")
         return index.shards, place
 
     def _steadily(self, recipe: Recipe, work: Callable[[], _T]) -> _T:
@@ -264,6 +323,7 @@ class FeatureStore:
 
     def _read_version(self) -> int:
         version = self.path / "VERSION"
+        self.place.pull(version)
         try:
             return self._check_version(version)
         except OSError as error:
@@ -274,11 +334,12 @@ class FeatureStore:
             text = read_small(version, 64).decode(errors="replace").strip()
             if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= STORE_FORMAT:
                 raise StoreError(
-                    f"{version}: store format {text[:20]!r} is not known here (this is {STORE_FORMAT}); update headstart"
+                    f"{self.name}/VERSION: store format {text[:20]!r} is not known here (this is {STORE_FORMAT}); "
+                    "update headstart"
                 )
             return int(text)
-        if self.path.exists() and not self._is_beginning() and not version.is_file():
-            raise StoreError(f"{self.path}: exists and is not a feature store; name another folder")
+        if self.place.is_foreign():
+            raise StoreError(f"{self.name}: exists and is not a feature store; name another folder")
         return STORE_FORMAT
 
     def prepare(self, recipe: Recipe) -> None:
@@ -287,21 +348,20 @@ class FeatureStore:
         if recipe.id in self._prepared and description.is_file():
             return
         self._write_version()
+        self.place.pull(description)
         if not description.is_file() or description.stat().st_size != len(content) or description.read_bytes() != content:
             write_atomically(description, content)
+            self.place.publish(description)
         here = self.folder(recipe)
         for folder in (self.path, self.path / "tables", here, *(here / part for part in ("shards", "index", "quarantine"))):
             remove_leftovers(folder)
         self._prepared.add(recipe.id)
 
-    def _is_beginning(self) -> bool:
-        """Tell whether there is nothing here but what another process has just begun to write."""
-        return self.path.is_dir() and all(path.name.startswith(TEMPORARY_PREFIX) for path in self.path.iterdir())
-
     def _write_version(self) -> None:
         version = self.path / "VERSION"
         if not version.is_file() or self.format < STORE_FORMAT:
             write_atomically(version, f"{STORE_FORMAT}\n".encode())
+            self.place.publish(version)
             self.format = STORE_FORMAT
 
     def read_recipe(self, folder: Path) -> Recipe:
@@ -326,23 +386,24 @@ class FeatureStore:
         """Bring what is known of a recipe's shards up to date with the folder; damaged ones are set aside."""
         held = self._held.setdefault(recipe.id, _Held())
         folder = self.shard_folder(recipe)
-        names = [path.name for path in list_shards(folder)]
+        names = [path.name for path in self.shard_files(self.folder(recipe))]
         if held.rejected:  # still there since nobody may write here; unless it was mended
-            held.rejected = {n: stamp for n, stamp in held.rejected.items() if n in names and _stamp(folder / n) == stamp}
+            stamps = {name: self.place.stamp(folder / name) for name in held.rejected if name in names}
+            held.rejected = {name: stamp for name, stamp in stamps.items() if held.rejected[name] == stamp}
             names = [name for name in names if name not in held.rejected]
         if names == list(held.shards):
             return held
         unknown = [name for name in names if name not in held.shards]
-        opened = dict(zip(unknown, open_shards([folder / name for name in unknown], recipe), strict=True))
+        opened = dict(zip(unknown, self.place.open_shards([folder / name for name in unknown], recipe), strict=True))
         shards: dict[str, Shard] = {}
         for name in names:
             shard, error = opened.get(name, (held.shards.get(name), None))
             if shard is not None:
                 shards[name] = shard
             elif isinstance(error, DamagedShardError):
-                stamp = _stamp(folder / name)
-                fate = self.quarantine(folder / name, str(error))
-                if stamp == _stamp(folder / name):
+                stamp = self.place.stamp(folder / name)
+                fate = self.place.refuse(folder / name, str(error))
+                if stamp == self.place.stamp(folder / name):
                     held.rejected[name] = stamp
                 warnings.warn(
                     StoreWarning(f"damaged shard: {error}; {fate}; its rows count as missing and are extracted again"),
@@ -361,16 +422,7 @@ class FeatureStore:
         """Leave a mark of when the recipe was last used, by which a full store can tell what to part with."""
         if recipe.id not in self._used:
             self._used.add(recipe.id)
-            with contextlib.suppress(OSError):
-                os.utime(self.folder(recipe) / "recipe.json")
-
-
-def _stamp(path: Path) -> str:
-    try:
-        status = path.lstat()
-    except OSError:
-        return "gone"
-    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
+            self.place.mark_used(self.folder(recipe))
 
 
 def _count_keys(shards: Iterable[Shard]) -> int:

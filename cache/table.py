@@ -130,10 +130,25 @@ def path_of_table(store: Path, name: str, digits: str) -> Path:
     return store / "tables" / f"{safe}-{digits}.parquet"
 
 
+def table_path(store: Path, table: Table) -> Path:
+    """Return where a store keeps a table."""
+    return path_of_table(store, table.name, table.fingerprint)
+
+
+def is_table_name(name: str) -> bool:
+    """Tell whether a file's name is that of a table."""
+    return _NAME.fullmatch(name) is not None
+
+
+def is_kept(path: Path, table: Table) -> bool:
+    """Tell whether a table's file is there, and as new as the file that the table was read from."""
+    return path.is_file() and not _is_older(path, table.origin)
+
+
 def write_table(store: Path, table: Table) -> Path:
-    """Keep a table as `tables/<name>-<fingerprint>.parquet`, if it is not there as it is already; return its path."""
-    path = path_of_table(store, table.name, table.fingerprint)
-    if not path.is_file() or _is_older(path, table.origin):
+    """Keep a table in a store's folder, if it is not there as it is already; return its path."""
+    path = table_path(store, table)
+    if not is_kept(path, table):
         import pyarrow.parquet as pq
 
         file = io.BytesIO()
@@ -148,15 +163,6 @@ def _is_older(path: Path, origin: Origin | None) -> bool:
         return origin is not None and path.stat().st_mtime < Path(origin.path).stat().st_mtime
     except OSError:
         return False
-
-
-def list_tables(store: Path) -> list[Path]:
-    """Return the tables of a store, sorted by name."""
-    folder = store / "tables"
-    try:
-        return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name)) if folder.is_dir() else []
-    except OSError as error:
-        raise files.told(folder, error) from error
 
 
 def read_table(path: Path) -> Table:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cache.atomic import TEMPORARY_PREFIX, make_folder, remove, sync_folder
+from cache.atomic import TEMPORARY_PREFIX, make_folder, sync_folder
 from cache.errors import StoreError
 from cache.keys import as_key_array
 from cache.process import this_process
-from cache.table import COLUMNS, Table, describe_table, fingerprint, list_tables, opened_table, path_of_table, write_table
+from cache.store import FeatureStore
+from cache.table import COLUMNS, Table, describe_table, fingerprint, opened_table, path_of_table
 
 ROWS_AT_ONCE = 2**16
 """Rows of a row group, at least."""
@@ -31,18 +32,18 @@ class TableWriter:
     Parameters
     ----------
     store
-        The store's folder.
+        Where it is kept.
     name
         The data set's name, for people.
     clock
         Seconds, for tests.
     """
 
-    def __init__(self, store: Path, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: FeatureStore, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.store = store
         self.name = name
         self.rows = 0
-        self._path = store / "tables" / f"{TEMPORARY_PREFIX}{this_process()}-{secrets.token_hex(4)}"
+        self._path = store.path / "tables" / f"{TEMPORARY_PREFIX}{this_process()}-{secrets.token_hex(4)}"
         self._clock = clock
         self._kept = clock()
         self._writer: Any = None
@@ -91,15 +92,15 @@ class TableWriter:
         self._writer.close()
         self._writer = None
         try:
-            path = path_of_table(self.store, self.name, self._fingerprint())
+            path = path_of_table(self.store.path, self.name, self._fingerprint())
             with open(self._path, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(self._path, path)
             sync_folder(path.parent)
         except OSError as error:
             raise self._refused(error) from error
-        for part in self._parts():
-            remove(part)
+        self.store.place.publish(path)
+        self.store.place.remove(*self._parts())
         return path
 
     def _write(self) -> None:
@@ -125,13 +126,13 @@ class TableWriter:
         pieces, self._unkept = self._unkept, []
         if pieces:
             self._kept_parts += 1
-            write_table(self.store, _joined(f"{self.name} part {self._kept_parts}", pieces))
+            self.store.write_table(_joined(f"{self.name} part {self._kept_parts}", pieces))
 
     def _parts(self) -> list[Path]:
         """Return the tables that are parts of this one, also those that a job left that was killed."""
         told = re.compile(re.escape(self.name) + r" part \d+")
         found = []
-        for path in list_tables(self.store):
+        for path in self.store.tables():
             try:
                 if "-part-" in path.name and told.fullmatch(describe_table(path).name):
                     found.append(path)
@@ -151,7 +152,7 @@ class TableWriter:
 
     def _refused(self, error: OSError) -> StoreError:
         reason = error.strerror or error
-        return StoreError(f"{self.store / 'tables'}: the table of {self.name} could not be written: {reason}")
+        return StoreError(f"{self.store.name}/tables: the table of {self.name} could not be written: {reason}")
 
 
 def _joined(name: str, pieces: Sequence[Any]) -> Table:

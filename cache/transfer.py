@@ -1,6 +1,7 @@
 """Features from one store to another, by copying shard files, with every byte checked on the way in.
 
-The other side is a folder that is itself a store, or a tar file of one (`.tar`, or compressed `.tar.gz` for cold storage).
+The other side is a folder or bucket that is itself a store, or a tar file of one (`.tar`, or compressed `.tar.gz` for cold
+storage).
 """
 
 import contextlib
@@ -17,10 +18,10 @@ from pathlib import Path
 from cache.atomic import make_folder, sync_folder, write_atomically
 from cache.errors import StoreError
 from cache.files import read_small
+from cache.place import is_url
 from cache.recipe import Recipe
-from cache.shard import list_shards, verify_shard
 from cache.store import FeatureStore
-from cache.table import list_tables, read_table
+from cache.table import read_table
 
 _MEMBER = re.compile(r"VERSION|recipes/[0-9a-f]{32}/(recipe\.json|shards/[0-9a-f]{32}\.h5)|tables/[A-Za-z0-9_.-]+\.parquet")
 _DERIVED = re.compile(r"recipes/[0-9a-f]{32}/(index|leases|quarantine)/[A-Za-z0-9_.-]+")
@@ -42,7 +43,7 @@ class Transfer:
 
 def export_store(
     store: FeatureStore,
-    destination: Path,
+    destination: str | Path,
     recipes: Sequence[Recipe] | None = None,
     tables: Sequence[Path] | None = None,
     on_file: OnFile | None = None,
@@ -54,7 +55,7 @@ def export_store(
     store
         Where from.
     destination
-        A folder that is a store or becomes one; or a file ending in `.tar`, `.tar.gz` or `.tgz`, which must not exist.
+        A folder or URL that is a store or becomes one; or a file ending in `.tar`, `.tar.gz` or `.tgz`, which must not exist.
     recipes, tables
         Which of them; None for all.
     on_file
@@ -66,9 +67,10 @@ def export_store(
         If the destination cannot be written or is something else.
     """
     chosen = store.recipes() if recipes is None else list(recipes)
-    named = list_tables(store.path) if tables is None else list(tables)
-    if not _is_tar(destination):
+    named = store.tables() if tables is None else list(tables)
+    if is_url(destination) or not _is_tar(Path(destination)):
         return _copy(store, FeatureStore(destination), chosen, named, on_file)
+    destination = Path(destination)
     if destination.exists():
         raise StoreError(f"{destination}: exists; name a new file")
     with tempfile.TemporaryDirectory(dir=_nearest_folder(destination), prefix=".export-") as folder:
@@ -89,7 +91,7 @@ def export_store(
     return transfer
 
 
-def import_store(store: FeatureStore, source: Path, on_file: OnFile | None = None) -> Transfer:
+def import_store(store: FeatureStore, source: str | Path, on_file: OnFile | None = None) -> Transfer:
     """Add everything that another store, or a tar file of one, holds; what does not hold is refused and told.
 
     Parameters
@@ -97,7 +99,7 @@ def import_store(store: FeatureStore, source: Path, on_file: OnFile | None = Non
     store
         Where to.
     source
-        A store's folder, or a tar file of one.
+        A store's folder or URL, or a tar file of one.
     on_file
         Called after every file with its size in bytes.
 
@@ -107,19 +109,18 @@ def import_store(store: FeatureStore, source: Path, on_file: OnFile | None = Non
         If the source is no store, or the store cannot be written.
     """
     with contextlib.ExitStack() as stack:
-        if source.is_file():
+        if not is_url(source) and Path(source).is_file():
             folder = Path(
                 stack.enter_context(
                     tempfile.TemporaryDirectory(dir=_nearest_folder(store.path / "VERSION"), prefix=".writing-import-")
                 )
             )
-            _unpack(source, folder)
-        else:
-            folder = source
-        if not (folder / "VERSION").is_file():
-            raise StoreError(f"{source}: is not a feature store (it has no VERSION)")
-        other = FeatureStore(folder)
-        return _copy(other, store, other.recipes(), list_tables(other.path), on_file)
+            _unpack(Path(source), folder)
+            source = folder
+        other = FeatureStore(source)
+        if not other.exists():
+            raise StoreError(f"{other.name}: is not a feature store (it has no VERSION)")
+        return _copy(other, store, other.recipes(), other.tables(), on_file)
 
 
 def _copy(
@@ -129,22 +130,25 @@ def _copy(
     for recipe in recipes:
         into.prepare(recipe)
         transfer.recipes.append(recipe.id)
-        for path in list_shards(store.shard_folder(recipe)):
+        there = {path.name for path in into.shard_files(into.folder(recipe))}
+        for path in store.shard_files(store.folder(recipe)):
             place = into.shard_folder(recipe) / path.name
-            if place.is_file() and into.damage(place, recipe) is None:
+            if path.name in there and into.is_sound(place, recipe):
                 transfer.present += 1
             else:
                 with _told(transfer, path):
-                    verify_shard(path, recipe)
-                    transfer.bytes += _copy_file(path, place)
+                    store.place.verify_shard(path, recipe)
+                    transfer.bytes += _copy_file(store.place.whole(path), place, into)
                     transfer.shards += 1
-            if on_file is not None and place.is_file():
-                on_file(place.stat().st_size)
+            if on_file is not None:
+                on_file(store.place.size(path))
     for path in tables:
         with _told(transfer, path):
             read_table(path)
-            if not _is_readable(into.path / "tables" / path.name):
-                transfer.bytes += _copy_file(path, into.path / "tables" / path.name)
+            place = into.path / "tables" / path.name
+            into.place.pull(place)
+            if not _is_readable(place):
+                transfer.bytes += _copy_file(path, place, into)
                 transfer.tables += 1
     return transfer
 
@@ -172,10 +176,11 @@ class _NotWrittenError(StoreError):
     """The destination's fault, which no other file will mend."""
 
 
-def _copy_file(path: Path, place: Path) -> int:
+def _copy_file(path: Path, place: Path, into: FeatureStore) -> int:
     content = read_small(path, path.stat().st_size)
     try:
         write_atomically(place, content)
+        into.place.publish(place)
     except StoreError as error:
         raise _NotWrittenError(str(error)) from error
     return len(content)

@@ -6,6 +6,7 @@ from extract.backbones.custom import CustomBackbone, custom_backbone
 from extract.backbones.registry import find_backbone
 from extract.backbones.spec import BackboneSpec
 from extract.encoder import Encoded, Encoder
+from extract.engine import Engine
 from extract.errors import BackboneError, BadSampleError, NoSuchNameError, SourceError, UnusableSampleError
 from extract.extractor import Features, extract
 from extract.images import ImageFile, ImageText
@@ -31,6 +32,7 @@ __all__ = [
     "CustomBackbone",
     "Encoded",
     "Encoder",
+    "Engine",
     "FeatureExtractor",
     "Features",
     "ImageFile",

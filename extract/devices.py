@@ -80,13 +80,18 @@ def count_workers(device: str) -> int:
 
 
 def count_processors(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Return how many processors this process may use: those it is bound to, as far as its container lets it."""
+    """Return how many processors this process may use: those it is bound to, as far as its container lets it, and its share of
+    them where `torchrun`, which binds nothing, has started several processes side by side.
+    """
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    side_by_side = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    share = max(1, int(side_by_side)) if side_by_side.isdecimal() else 1
     try:
         most, period = quota.read_text().split()
-        return max(1, min(processors, round(int(most) / int(period))))
+        processors = min(processors, round(int(most) / int(period)))
     except (OSError, ValueError):  # no container, or `max`
-        return processors
+        pass
+    return max(1, processors // share)
 
 
 def use_processors(device: str) -> None:

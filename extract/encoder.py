@@ -10,9 +10,10 @@ from cache import Ragged, Recipe
 from extract.backbones.registry import adapter_of
 from extract.backbones.spec import BackboneSpec
 from extract.devices import choose_device
-from extract.extractor import Quiet, make_recipe, match_samples, settle_precision
+from extract.extractor import make_recipe, match_samples, settle_precision
 from extract.options import LoopOptions
 from extract.outputs import parse_outputs
+from extract.quiet import Quiet
 from extract.samples import Samples, Skipped
 
 

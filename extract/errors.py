@@ -27,6 +27,10 @@ class CannotSplitError(BackboneError):
     """A backbone cannot be split below what learns; the text is the reason."""
 
 
+class EngineError(HeadstartError):
+    """Backbones cannot be run where they were asked to run."""
+
+
 class BadSampleError(HeadstartError):
     """A sample cannot be extracted and the caller asked for that to be an error."""
 

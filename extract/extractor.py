@@ -2,12 +2,12 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from cache import FeatureStore, Ragged, Recipe, StoreError, Table, write_table
+from cache import FeatureStore, Ragged, Recipe, StoreError, Table
 from cache.keys import sortable
 from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.custom import CustomBackbone
@@ -15,15 +15,16 @@ from extract.backbones.find_tokenizer import find_tokenizer
 from extract.backbones.imported import SCHEME, refuse_settings
 from extract.backbones.registry import find_backbone
 from extract.backbones.spec import BackboneSpec, check_settings, overrides
-from extract.devices import choose_device, choose_precision
+from extract.devices import choose_precision
+from extract.engine import Engine
 from extract.errors import BackboneError, BadSampleError, NoSuchBackboneError
-from extract.job import Job
 from extract.options import LoopOptions
-from extract.outcome import Outcome, Truncation
+from extract.outcome import Truncation
 from extract.outputs import parse_outputs
-from extract.ranks import Rank
+from extract.place import find_place
+from extract.quiet import Quiet
 from extract.samples import Admitted, Samples, Skipped
-from extract.sharing import take_turns
+from extract.sharing import Team
 from extract.views import Rows, Views
 
 EXTRACTOR_VERSION = 1
@@ -94,28 +95,6 @@ class Features:
         return self.store.read(self.recipe, self.keys, output or self.outputs[0])
 
 
-class Quiet:
-    """A listener to progress that says nothing."""
-
-    def start(self, title: str, cached: int, missing: int) -> None:
-        """Say nothing."""
-
-    def advance(self, samples: int, share: float) -> None:
-        """Say nothing."""
-
-    def wait(self, samples: int) -> None:
-        """Say nothing."""
-
-    def start_stream(self, title: str) -> None:
-        """Say nothing."""
-
-    def advance_stream(self, cached: int, extracted: int) -> None:
-        """Say nothing."""
-
-    def finish(self) -> None:
-        """Say nothing."""
-
-
 def extract(
     samples: Samples | Sequence[Any],
     backbone: "str | CustomBackbone | BackboneSpec",
@@ -124,6 +103,7 @@ def extract(
     *,
     device: str = "auto",
     options: LoopOptions | None = None,
+    engine: Engine | str = "local",
     strict: bool = False,
     keep_table: bool = True,
     progress: Any = None,
@@ -148,6 +128,8 @@ def extract(
         `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
     options
         How to run the backbone: size of batches, worker processes, ...
+    engine
+        Where to run it: an `Engine` or its name. Ranks that `torchrun` or `srun` has started are recognised in any case.
     strict
         Raise on the first sample that cannot be used, before anything is computed, instead of skipping it.
     keep_table
@@ -173,15 +155,15 @@ def extract(
     samples = samples if isinstance(samples, Samples) else Samples.of(samples)
     spec = backbone if isinstance(backbone, BackboneSpec) else BackboneSpec(backbone)
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    rank = Rank.of_process()
-    progress = progress if progress is not None and rank.number == 0 else Quiet()
+    place = find_place(Engine.of(engine))
+    progress = progress if progress is not None and place.rank.number == 0 else Quiet()
     samples, checkpoint = match_samples(samples, spec)
     kind = checkpoint.offer.takes
     title = spec.backbone if isinstance(spec.backbone, str) else checkpoint.uri
     asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {title}")
     names = tuple(output.name for output in asked)
-    device = rank.device(choose_device(device))
-    recipe = make_recipe(checkpoint, spec, settle_precision(checkpoint, spec, device))
+    device = place.device(device)
+    recipe = make_recipe(checkpoint, spec, settle_precision(checkpoint, spec, device, place.precision))
 
     admitted = samples.admit(kind)
     skipped = admitted.skipped
@@ -191,17 +173,17 @@ def extract(
     wanted = Rows.plain(admitted.keys) if spec.views is None else spec.views.of(admitted.keys, chosen)
     keys = wanted.keys
     with store.lease(recipe) as lease:
-        job = Job(store, recipe, lease, checkpoint, spec, device, options or LoopOptions(), asked, progress, loaded)
+        job = place.job(store, recipe, lease, checkpoint, spec, device, options or LoopOptions(), asked, progress, loaded)
         unkept = _keep_tables(store, samples, admitted, wanted) if keep_table and len(keys) else None
         todo = _first_occurrences(keys, store.missing(recipe, keys, names))
         if unkept is not None and len(todo):
             raise unkept
-        mine = todo[rank.owns(keys[todo])]
-        progress.start(title, len(keys) - len(todo), len(mine))
+        progress.start(title, len(keys) - len(todo), int(place.rank.owns(keys[todo]).sum()))
+        team = Team(place.rank, store, recipe, lease, keys, names, progress.wait, lambda: job.outcome)
         try:
-            for now in take_turns(store, recipe, lease, keys, names, mine, progress.wait):
+            for now in team.turns(todo):
                 job.run([_view(samples.inputs[admitted.rows[wanted.owners[at]]], spec, wanted, at) for at in now], keys[now])
-            outcome = Outcome.together(rank.gather(job.outcome))
+            outcome = team.together()
         finally:
             progress.finish()
     refused = outcome.refused
@@ -222,7 +204,7 @@ def extract(
         samples=len(samples),
         cached=max(0, int(usable[wanted.owners].sum()) - outcome.samples + len(refused)),
         extracted=outcome.samples - len(refused),
-        backbone_loaded=job.backbone is not None,
+        backbone_loaded=job.backbone_loaded,
         seconds=time.monotonic() - began,
         truncation=outcome.truncation,
         views=spec.views,
@@ -236,11 +218,11 @@ def _keep_tables(store: FeatureStore, samples: Samples, admitted: Admitted, want
     """
     table = samples.table(admitted)
     try:
-        write_table(store.path, table)
+        store.write_table(table)
         if len(wanted.keys) > len(table.keys):
             pairs = zip(wanted.owners.tolist(), wanted.numbers.tolist(), strict=True)
             ids = [f"{table.ids[owner]} view {number}" for owner, number in pairs]
-            write_table(store.path, Table(f"{table.name} views", wanted.keys, ids, origin=table.origin))
+            store.write_table(Table(f"{table.name} views", wanted.keys, ids, origin=table.origin))
     except StoreError as error:
         return error
     return None
@@ -303,14 +285,16 @@ def make_recipe(checkpoint: Checkpoint, spec: BackboneSpec, precision: str) -> R
     )
 
 
-def settle_precision(checkpoint: Checkpoint, spec: BackboneSpec, device: str) -> str:
+def settle_precision(
+    checkpoint: Checkpoint, spec: BackboneSpec, device: str, choose: Callable[[str, str], str] = choose_precision
+) -> str:
     """Return the arithmetic of the forward pass on a device.
 
     What was imported depends on no device, and an ONNX file computes as it was written: both go by the name of `float32`.
     """
     if checkpoint.scheme == "onnx" and spec.precision not in ("auto", "float32"):
         raise NoSuchBackboneError(f"{checkpoint.uri}: an ONNX file computes as it was written; leave out `precision`")
-    return "float32" if checkpoint.scheme in ("onnx", SCHEME) else choose_precision(spec.precision, device)
+    return "float32" if checkpoint.scheme in ("onnx", SCHEME) else choose(spec.precision, device)
 
 
 def _view(sample: Any, spec: BackboneSpec, wanted: Rows, row: int) -> Any:

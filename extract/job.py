@@ -23,7 +23,7 @@ class Job:
     Parameters
     ----------
     store, recipe, lease
-        Where features go, what they are, and this process's claims on them.
+        Where features go, what they are, and this process's claims on them; None where somebody else has made them.
     checkpoint, spec, device, options
         The backbone and how it is run.
     outputs
@@ -38,7 +38,7 @@ class Job:
         self,
         store: FeatureStore,
         recipe: Recipe,
-        lease: Lease,
+        lease: Lease | None,
         checkpoint: Checkpoint,
         spec: BackboneSpec,
         device: str,
@@ -59,6 +59,11 @@ class Job:
         self.outcome = Outcome()
         self.loaded = {} if loaded is None else loaded
         self.backbone: Any = self.loaded.get(recipe.id)
+
+    @property
+    def backbone_loaded(self) -> bool:
+        """Whether the backbone had to be loaded."""
+        return self.backbone is not None
 
     def run(self, samples: Sequence[Any], keys: np.ndarray) -> None:
         """Extract samples with their keys `[n, 16]`; as long as only broken images come, no backbone is loaded."""
@@ -95,7 +100,8 @@ class Job:
 
     def _commit(self, keys: np.ndarray, features: Mapping[str, Any]) -> None:
         self.store.commit(self.recipe, keys, features, provenance(self.device, self.options))
-        self.lease.renew()
+        if self.lease is not None:
+            self.lease.renew()
 
 
 def provenance(device: str, options: LoopOptions) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """What an extraction did besides the features: samples left out, and how much of the others was cut off. No torch here."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -84,3 +86,18 @@ class Outcome:
             together.budget = max(together.budget, outcome.budget)
             together.truncation += outcome.truncation
         return together
+
+    def to_json(self) -> dict[str, Any]:
+        """Return this in JSON's types."""
+        refused = {key.hex(): reason for key, reason in self.refused.items()}
+        truncation = dataclasses.asdict(self.truncation)
+        return {"samples": self.samples, "refused": refused, "budget": self.budget, "truncation": truncation}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Outcome":
+        """Read back what `to_json` returned; raises `ValueError` if it is nothing of that kind."""
+        try:
+            refused = {bytes.fromhex(key): str(reason) for key, reason in content["refused"].items()}
+            return cls(int(content["samples"]), refused, int(content["budget"]), Truncation(**content["truncation"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not an outcome: {error}") from error

@@ -16,11 +16,13 @@ from cache import FeatureStore, Lease, StoredTable, Table, TableWriter
 from cache.keys import KEY_BYTES
 from extract.backbones.custom import CustomBackbone
 from extract.backbones.spec import BackboneSpec
+from extract.engine import Engine
 from extract.errors import SourceError
-from extract.extractor import Features, Quiet, extract, refuse
+from extract.extractor import Features, extract, refuse
 from extract.options import LoopOptions
 from extract.outcome import Truncation
 from extract.prefetch import Prefetch
+from extract.quiet import Quiet
 from extract.ranks import Rank
 from extract.samples import Samples, Skipped
 from extract.stream import SampleStream
@@ -70,6 +72,7 @@ def extract_stream(
     *,
     device: str = "auto",
     options: LoopOptions | None = None,
+    engine: Engine | str = "local",
     strict: bool = False,
     progress: Any = None,
 ) -> Streamed:
@@ -84,7 +87,7 @@ def extract_stream(
         What a source gives.
     requests
         Backbones, and what is to be kept of each.
-    store, device, options, strict, progress
+    store, device, options, engine, strict, progress
         As for `extract`; `progress` is told of a stream by `start_stream`, `advance_stream` and `finish`.
 
     Raises
@@ -101,9 +104,9 @@ def extract_stream(
     slices = Prefetch(iter(stream), 1)
     try:
         with ExitStack() as stack:
-            how = {"device": device, "options": options, "strict": strict, "progress": _Part(progress)}
+            how = {"device": device, "options": options, "engine": engine, "strict": strict, "progress": _Part(progress)}
             tallies = [_Tally(request, store, stream.name, how, stack) for request in requests]
-            writer = stack.enter_context(TableWriter(store.path, stream.name)) if leads else None
+            writer = stack.enter_context(TableWriter(store, stream.name)) if leads else None
             start = rows = 0
             for samples in slices:
                 found = [tally.extract(samples) for tally in tallies]
@@ -233,7 +236,7 @@ class _Tally:
         if found.views is None or not found.views.count or Rank.of_process().number:
             return
         if self.views is None:
-            self.views = self.stack.enter_context(TableWriter(self.store.path, f"{self.name} views"))
+            self.views = self.stack.enter_context(TableWriter(self.store, f"{self.name} views"))
         rows = found.rows if found.viewed is None else found.rows[found.viewed]
         keys = found.view_keys
         ids = [f"{samples.ids[row]} view {number}" for row in rows.tolist() for number in range(keys.shape[1])]

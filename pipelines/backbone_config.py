@@ -59,6 +59,16 @@ class Loop(Part):
     channels_last: bool = False
 
 
+class EngineChoice(Part):
+    """Where backbones are run: nothing here changes a feature but by rounding."""
+
+    kind: Literal["local", "torchrun", "ray"] = "local"
+    processes: PositiveInt | None = Field(
+        None, description="processes that run the backbone; None: one a GPU, or a single one where there is none"
+    )
+    address: str | None = Field(None, description="of the Ray cluster; None: RAY_ADDRESS, this machine's, or a new one")
+
+
 class OutputChoice(Part):
     """Layers and poolings to keep."""
 

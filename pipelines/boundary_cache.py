@@ -119,10 +119,10 @@ def check_room(need: Need, store: FeatureStore) -> None:
     """
     place = next(folder for folder in (store.path, *store.path.parents) if folder.exists())
     free = shutil.disk_usage(place).free - SPARE
-    if need.bytes > free:
-        raise NoRoomError(f"it takes {need.bytes:,} bytes, and the disk of {store.path} has {max(free, 0):,} to spare")
+    if store.place.shared and need.bytes > free:  # a bucket has no end
+        raise NoRoomError(f"it takes {need.bytes:,} bytes, and the disk of {store.name} has {max(free, 0):,} to spare")
     if store.budget is not None:
-        held = 0 if store.budget.evict else sum(size_of(folder) for folder in store.recipe_folders())
+        held = 0 if store.budget.evict else sum(size_of(store.place, folder) for folder in store.recipe_folders())
         if held + need.bytes > store.budget.most:
             raise NoRoomError(f"it takes {need.bytes:,} bytes, which would pass the store's limit of {store.budget.most:,}")
 

@@ -1,13 +1,14 @@
 """`headstart cache`: look into a feature store and keep it in order."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 cache_app = typer.Typer(help="Look into the feature store, and keep it in order.")
 
-StoreFolder = Annotated[str, typer.Option("--store", metavar="DIR", help="The feature store.")]
+StoreFolder = Annotated[
+    str, typer.Option("--store", metavar="PLACE", help="The feature store: a folder, or a URL such as s3://bucket/features.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 RecipeStart = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's id, or its beginning.")]
 Recipes = Annotated[
@@ -78,7 +79,7 @@ def compact(store: StoreFolder = "features", recipe: Recipes = None, dry_run: Dr
 
 @cache_app.command("export")
 def export(
-    destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder, or a new .tar or .tar.gz file.")],
+    destination: Annotated[str, typer.Argument(metavar="DEST", help="A folder, a URL, or a new .tar or .tar.gz file.")],
     store: StoreFolder = "features",
     recipe: Recipes = None,
     json: Json = False,
@@ -94,7 +95,7 @@ def export(
 
 @cache_app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A store's folder, or a .tar or .tar.gz file of one.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A store's folder or URL, or a .tar or .tar.gz file of one.")],
     store: StoreFolder = "features",
     json: Json = False,
 ) -> None:

@@ -9,8 +9,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.text import Text
 
 from cache import FeatureStore, Recipe, StoreError
-from cache.maintenance import collect, compact, file_size, shard_files, verify
-from cache.table import count_references, describe_table, list_tables
+from cache.maintenance import collect, compact, shard_files, verify
+from cache.place import is_url
+from cache.table import count_references, describe_table
 from cache.transfer import Transfer, export_store, import_store
 from pipelines.console import err, note, out, print_json, size, table
 from pipelines.errors import UsageError
@@ -24,7 +25,7 @@ def list_store(folder: str) -> dict[str, Any]:
     known = store.recipes()
     recipes = []
     for holding in map(store.holding, known):
-        quarantined = len(list((store.folder(holding.recipe) / "quarantine").glob("*.h5")))
+        quarantined = sum(path.suffix == ".h5" for path in store.place.listed(store.folder(holding.recipe) / "quarantine"))
         recipes.append(
             {
                 "id": holding.recipe.id,
@@ -38,7 +39,7 @@ def list_store(folder: str) -> dict[str, Any]:
             }
         )
     tables = []
-    for path in list_tables(store.path):
+    for path in store.tables():
         try:
             about = describe_table(path)
             state = about.origin.state() if about.origin else "no file"
@@ -60,16 +61,16 @@ def describe_recipe(folder: str, start: str) -> dict[str, Any]:
         "shards": holding.shards,
         "bytes": holding.bytes,
         "outputs": [{"name": name, "rows": rows, "width": width} for name, (rows, width) in holding.outputs.items()],
-        "tables": [{"file": path.name, "rows": count_references(path, keys)} for path in list_tables(store.path)],
+        "tables": [{"file": path.name, "rows": count_references(path, keys)} for path in store.tables()],
     }
 
 
 def verify_store(folder: str) -> dict[str, Any]:
     """Check a store; return what `headstart cache verify --json` prints."""
     store = _existing(folder)
-    with _progress("checking", sum(map(file_size, shard_files(store)))) as advance:
+    with _progress("checking", sum(map(store.place.size, shard_files(store)))) as advance:
         found = verify(store, advance)
-    damaged = [{"file": str(path), "reason": reason} for path, reason in found.damaged.items()]
+    damaged = [{"file": store.called(path), "reason": reason} for path, reason in found.damaged.items()]
     return {"shards": found.shards, "damaged": damaged}
 
 
@@ -84,6 +85,7 @@ def collect_store(folder: str, dry_run: bool, drop_recipes: Sequence[str], drop_
         "freed_bytes": done.freed_bytes,
         "dry_run": dry_run,
         "busy": done.busy,
+        "young_shards": done.young_shards,
     }
 
 
@@ -103,7 +105,7 @@ def compact_store(folder: str, starts: Sequence[str], dry_run: bool) -> dict[str
     return {"recipes": recipes, "dry_run": dry_run}
 
 
-def export_features(folder: str, destination: Path, starts: Sequence[str]) -> dict[str, Any]:
+def export_features(folder: str, destination: str, starts: Sequence[str]) -> dict[str, Any]:
     """Copy features out; return what `headstart cache export --json` prints."""
     store = _existing(folder)
     chosen = _chosen(store, starts) or store.recipes()
@@ -111,9 +113,9 @@ def export_features(folder: str, destination: Path, starts: Sequence[str]) -> di
         return _told(export_store(store, destination, chosen, on_file=advance))
 
 
-def import_features(folder: str, source: Path) -> dict[str, Any]:
+def import_features(folder: str, source: str) -> dict[str, Any]:
     """Copy features in; return what `headstart cache import --json` prints."""
-    if not source.exists():
+    if not is_url(source) and not Path(source).exists():
         raise UsageError(f"{source}: there is no such store or archive")
     with _progress("importing", None) as advance:
         return _told(import_store(FeatureStore(folder), source, advance))
@@ -202,6 +204,8 @@ def show_collection(done: dict[str, Any]) -> None:
     )
     for recipe in done["busy"]:
         note(f"{recipe[:12]} was left alone: a job is at work on it")
+    if done["young_shards"]:
+        note(f"{done['young_shards']:,} shards were left alone: they were put within a day, perhaps by a job that is at work")
     if done["dry_run"]:
         out.print("nothing was changed; --yes does it", style="dim")
 
@@ -226,9 +230,10 @@ def show_transfer(done: dict[str, Any], where: str) -> None:
 
 
 def _existing(folder: str) -> FeatureStore:
-    if not Path(folder).exists():
+    store = FeatureStore(folder)
+    if not store.exists() and (is_url(folder) or not store.path.exists()):
         raise UsageError(f"{folder}: there is no such store; name it with --store")
-    return FeatureStore(folder)
+    return store
 
 
 def _chosen(store: FeatureStore, starts: Sequence[str]) -> list[Recipe]:
@@ -236,9 +241,9 @@ def _chosen(store: FeatureStore, starts: Sequence[str]) -> list[Recipe]:
 
 
 def _find_table(store: FeatureStore, name: str) -> Path:
-    found = [path for path in list_tables(store.path) if path.name.startswith(name)]
+    found = [path for path in store.tables() if path.name.startswith(name)]
     if len(found) != 1:
-        raise StoreError(f"{store.path}: {len(found)} tables begin with {name!r}; `headstart cache ls` lists them")
+        raise StoreError(f"{store.name}: {len(found)} tables begin with {name!r}; `headstart cache ls` lists them")
     return found[0]
 
 

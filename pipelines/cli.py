@@ -1,8 +1,10 @@
 """The `headstart` command. Only arguments, messages and exit statuses are here; heavy imports wait for their command."""
 
+import json as json_module
 import sys
 import traceback
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -16,6 +18,8 @@ from pipelines.runs_cli import runs_app
 
 STOPPED = 130
 """Exit status after Ctrl-C, by the shells' convention; typer turns the interruption into it."""
+
+_GOES_ON = "what was extracted is in the store, and the same command goes on from there"
 
 app = typer.Typer(
     add_completion=True,
@@ -33,7 +37,9 @@ ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.", autocompletion=complete_configs)
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", autocompletion=complete_runs)]
-Store = Annotated[str | None, typer.Option("--store", metavar="DIR", help="Feature store to use instead of the config's.")]
+Store = Annotated[
+    str | None, typer.Option("--store", metavar="PLACE", help="Feature store (folder or URL) to use instead of the config's.")
+]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a value of the config; may be repeated.")
 ]
@@ -42,6 +48,16 @@ MaxSize = Annotated[
     str | None, typer.Option("--max-size", metavar="SIZE", help="Refuse to let the store grow past this size, such as 50GB.")
 ]
 Evict = Annotated[bool, typer.Option("--evict", help="Past --max-size, remove recipes not used for longest instead.")]
+EngineName = Annotated[
+    str | None,
+    typer.Option("--engine", metavar="NAME", help="Where to run the backbones: local, torchrun or ray."),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        "--processes", min=1, help="How many processes run the backbones, with torchrun or ray; one a GPU by default."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 
 
@@ -71,6 +87,8 @@ def extract(
     strict: Strict = False,
     max_size: MaxSize = None,
     evict: Evict = False,
+    engine: EngineName = None,
+    processes: Processes = None,
     skipped: Annotated[
         Path | None, typer.Option("--skipped", metavar="F", help="Write the samples that could not be used to this JSONL file.")
     ] = None,
@@ -81,10 +99,13 @@ def extract(
     from pipelines import console
     from pipelines.config import load_config
     from pipelines.extract import extract_config
+    from pipelines.launch import launch_if_asked
 
-    extraction = extract_config(load_config(config, _changes(set_, max_size, evict)), store, strict, console.Bars())
+    loaded = load_config(config, _changes(set_, max_size, evict, engine, processes))
+    launch_if_asked(loaded)
+    extraction = extract_config(loaded, store, strict, console.Bars())
     if Rank.of_process().number:
-        return  # of several processes that torchrun started, the first one speaks
+        return  # of several ranks, the first one speaks
     if skipped is not None:
         extraction.write_skipped(skipped)
     if not extraction.features[0].samples:
@@ -104,15 +125,18 @@ def train(
     strict: Strict = False,
     max_size: MaxSize = None,
     evict: Evict = False,
+    engine: EngineName = None,
+    processes: Processes = None,
     json: Json = False,
 ) -> None:
     """Extract what is missing, try every head, choose one by validation and test it once."""
     from pipelines import console
     from pipelines.experiment import run_experiment
 
-    experiment = run_experiment(config, store, run, _changes(set_, max_size, evict), strict, console.Bars(), console.note)
+    changes = _changes(set_, max_size, evict, engine, processes)
+    experiment = run_experiment(config, store, run, changes, strict, console.Bars(), console.note)
     if experiment is None:
-        return  # of several processes that torchrun started, the first one trains and speaks
+        return  # of several ranks, the first one trains and speaks
     if json:
         console.print_json(experiment.metrics)
     else:
@@ -217,6 +241,25 @@ def compare(
 
     found = compare_methods(load_config(config, set_ or ()), run, console.note, new_cells=not cached).to_json()
     console.print_json(found) if json else show_comparison(found)
+
+
+@app.command()
+def recommend(
+    subject: Annotated[Path, typer.Argument(metavar="CONFIG|RUN", help="The experiment's YAML file, or a run's folder.")],
+    budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="How long fine-tuning may take: 90s, 10m, 2h.")],
+    worth: Annotated[float, typer.Option("--worth", min=0, max=1, help="Accuracy below which a gain is not worth it.")] = 0.01,
+    speed: Annotated[
+        float | None, typer.Option("--speed", min=1e-6, help="Samples a second through the backbone; measured by default.")
+    ] = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Say whether fine-tuning is likely to pay for itself, from cached features and a budget of time."""
+    from pipelines import console, listings
+    from pipelines.recommend import recommend as judge
+
+    found = judge(subject, budget, store, worth, speed, console.Bars()).to_json()
+    console.print_json(found) if json else listings.show_advice(found)
 
 
 @app.command()
@@ -338,9 +381,10 @@ def doctor(store: StoreFolder = "features", json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _changes(set_: list[str] | None, max_size: str | None, evict: bool) -> list[str]:
+def _changes(set_: list[str] | None, max_size: str | None, evict: bool, engine: str | None, processes: int | None) -> list[str]:
     """Put options that are keys of the config among the changes to it."""
-    return [*(set_ or ()), *([f"max_size={max_size!r}"] if max_size else ()), *(["evict=true"] if evict else ())]
+    asked = {"max_size": max_size, "evict": evict or None, "engine.kind": engine, "engine.processes": processes}
+    return [*(set_ or ()), *(f"{key}={json_module.dumps(value)}" for key, value in asked.items() if value is not None)]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -350,7 +394,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     warnings.showwarning = _tell
     try:
-        status = int(app(arguments, prog_name="headstart", standalone_mode=False) or 0)
+        with _terminable(arguments):
+            status = int(app(arguments, prog_name="headstart", standalone_mode=False) or 0)
         return _stopped(arguments) if status == STOPPED else status
     except TyperException as error:
         return _fail(f"{error.format_message()} (`{_command(error)} --help` tells more)", 2, debug)
@@ -362,7 +407,12 @@ def main(arguments: list[str] | None = None) -> int:
         from cache import HeadstartError
         from extract.errors import NoSuchNameError
         from pipelines.errors import UsageError
+        from pipelines.launch import LaunchNeeded, launch
 
+        if isinstance(error, LaunchNeeded):
+            status, told = launch(arguments, error.ranks)
+            more = f"{told}; {_GOES_ON}" if told else None
+            return _stopped(arguments) if status == STOPPED else _fail(more, status, debug) if more else status
         if isinstance(error, HeadstartError):
             return _fail(str(error), 2 if isinstance(error, UsageError | NoSuchNameError) else 1, debug)
         return _fail(f"{type(error).__name__}: {error} (--debug shows where; this may be a bug)", 1, debug)
@@ -385,9 +435,20 @@ def _tell(
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
+def _extracts(arguments: list[str]) -> bool:
+    return bool({"extract", "train", "predict", "evaluate", "rank"} & set(arguments[:1]))
+
+
+def _terminable(arguments: list[str]) -> AbstractContextManager[None]:
+    if not _extracts(arguments):
+        return nullcontext()
+    from pipelines.stopping import terminable
+
+    return terminable()
+
+
 def _stopped(arguments: list[str]) -> int:
-    extracts = bool({"extract", "train", "predict", "evaluate", "rank"} & set(arguments[:1]))
-    more = "; what was extracted is in the store, and the same command goes on from there" if extracts else ""
+    more = f"; {_GOES_ON}" if _extracts(arguments) else ""
     if arguments[:1] == ["compare"]:
         more = "; the cells that ended are in the comparison's folder, and the same command goes on from there"
     return _fail(f"stopped{more}", STOPPED, False)
@@ -395,10 +456,13 @@ def _stopped(arguments: list[str]) -> int:
 
 def _fail(text: str, status: int, debug: bool) -> int:
     from pipelines import console
+    from pipelines.stopping import speaker
 
-    if debug:
-        traceback.print_exc()
-    console.fail(text)
+    who = speaker(status != STOPPED)
+    if who is not None:
+        if debug:
+            traceback.print_exc()
+        console.fail(f"{who}{text}")
     return status
 
 

@@ -13,9 +13,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, ValidationError, field_validator, model_validator
 
 from cache.budget import parse_size
+from cache.place import absolute
 from extract.remote import is_url
 from extract.sources.streams import always_streams
-from pipelines.backbone_config import Backbone, Loop, OutputChoice, Part, ViewChoice
+from pipelines.backbone_config import Backbone, EngineChoice, Loop, OutputChoice, Part, ViewChoice
 from pipelines.compare_config import CompareChoice
 from pipelines.errors import UsageError
 from pipelines.spaces import Range, read_space
@@ -174,6 +175,7 @@ class Config(Part):
     )
     device: str = "auto"
     loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
+    engine: EngineChoice = Field(default_factory=lambda: EngineChoice.model_validate({}))
 
     _path: Path | None = PrivateAttr(None)
     _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
@@ -224,6 +226,11 @@ class Config(Part):
     def _bare_names(cls, value: Any) -> Any:
         return [{"name": entry} if isinstance(entry, str) else entry for entry in value] if isinstance(value, list) else value
 
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _bare_engine(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
     @field_validator("outputs", mode="before")
     @classmethod
     def _bare_poolings(cls, value: Any) -> Any:
@@ -266,6 +273,7 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
         raise UsageError(f"{path}: is no mapping of keys; a config begins with `name:` or `data:`")
     lines = _lines(path, node)
     content |= {"backbones": Config._bare_names(content["backbones"])} if "backbones" in content else {}
+    content |= {"engine": Config._bare_engine(content["engine"])} if "engine" in content else {}
     for change in changes:
         _apply(content, change)
     content.setdefault("name", path.stem)
@@ -338,7 +346,7 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
 
 _PARTS: dict[str, type[BaseModel]] = {
     "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection,
-    "loop": Loop, "search": Search,
+    "loop": Loop, "search": Search, "engine": EngineChoice,
     "views": ViewChoice, "compare": CompareChoice,
 }  # fmt: skip
 _KEYS = {*Config.model_fields, *(name for part in _PARTS.values() for name in part.model_fields)}
@@ -364,7 +372,7 @@ def _with_paths(config: Config, base: Path) -> Config:
         )
         for backbone in config.backbones
     ]
-    store = str(_absolute(config.store, base)) if "store" in config.model_fields_set else config.store
+    store = absolute(config.store, base) if "store" in config.model_fields_set else config.store
     return config.model_copy(update={"data": data, "backbones": backbones, "store": store})
 
 

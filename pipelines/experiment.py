@@ -10,6 +10,7 @@ from extract.ranks import Rank
 from pipelines.config import Config, load_config
 from pipelines.errors import UsageError
 from pipelines.extract import Extraction, extract_config
+from pipelines.launch import launch_if_asked
 from pipelines.trackers import check_trackers
 
 
@@ -34,7 +35,8 @@ def run_experiment(
 ) -> Experiment | None:
     """Run a config from raw samples to a run folder.
 
-    Of several processes that `torchrun` started, all extract, and the first one alone trains; the others get None.
+    Of several ranks (processes that `torchrun` or `srun` started) all extract, and the first one alone trains; the others get
+    None.
 
     Parameters
     ----------
@@ -48,6 +50,11 @@ def run_experiment(
         Told the progress.
     note
         Told what the user should know about the data.
+
+    Raises
+    ------
+    LaunchNeeded
+        If the config wants ranks and this process is none.
     """
     began = time.monotonic()
     config = load_config(config_file, changes)
@@ -64,6 +71,7 @@ def run_experiment(
     from pipelines.trials import check_heads, count_all_trials
 
     check_heads(config)
+    launch_if_asked(config)
     folder = choose_run_folder(config, run)
     extraction = extract_config(config, store, strict, bars)
     if Rank.of_process().number:

@@ -14,6 +14,7 @@ from cache.budget import Budget, parse_size
 from extract import (
     BackboneSpec,
     Columns,
+    Engine,
     Features,
     LoopOptions,
     Request,
@@ -127,6 +128,7 @@ def _extract_all(
             _outputs(config, backbone.name, samples),
             device=config.device,
             options=LoopOptions(**config.loop.model_dump()),
+            engine=Engine(**config.engine.model_dump()),
             strict=strict,
             progress=progress,
             viewed=_viewed(backbone, samples),
@@ -141,7 +143,10 @@ def _extract_stream(config: Config, place: FeatureStore, strict: bool, progress:
     requests = [Request(spec_of(backbone), outputs, partial(_viewed, backbone)) for backbone in config.backbones]
     options = LoopOptions(**config.loop.model_dump())
     stream = open_stream(config.data)
-    return extract_stream(stream, requests, place, device=config.device, options=options, strict=strict, progress=progress)
+    engine = Engine(**config.engine.model_dump())
+    return extract_stream(
+        stream, requests, place, device=config.device, options=options, engine=engine, strict=strict, progress=progress
+    )
 
 
 def samples_of_table(name: str, table: StoredTable) -> Samples:

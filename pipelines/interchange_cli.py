@@ -10,7 +10,9 @@ from pipelines.completion import complete_configs, complete_runs
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.", autocompletion=complete_configs)
 ]
-Store = Annotated[str | None, typer.Option("--store", metavar="DIR", help="Feature store to use instead of the config's.")]
+Store = Annotated[
+    str | None, typer.Option("--store", metavar="PLACE", help="Feature store (folder or URL) to use instead of the config's.")
+]
 Kind = Literal["parquet", "npy", "datasets", "projector"]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 

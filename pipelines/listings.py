@@ -77,6 +77,16 @@ def show_evaluation(evaluation: Mapping[str, Any]) -> None:
         note(line)
 
 
+def show_advice(found: Mapping[str, Any]) -> None:
+    """Show whether fine-tuning is likely to pay, and why."""
+    colour = {"yes": "green", "no": "red"}.get(found["answer"], "yellow")
+    out.print(Text.assemble("is fine-tuning likely to pay for itself? ", (found["answer"], f"bold {colour}")))
+    for reason in found["reasons"]:
+        out.print(Text(f"- {reason}"), soft_wrap=True)
+    if found["answer"] != "no":
+        out.print(Text("`headstart compare` measures it; the rule's record is in docs/comparison.md", "dim"), soft_wrap=True)
+
+
 def show_config(written: Mapping[str, Any]) -> None:
     """Say what `init` took the data for."""
     columns = ", ".join(f"{role} `{column}`" for role, column in written["columns"].items())

@@ -79,7 +79,7 @@ def features_of(
             raise TrainingError(
                 f"no sample can be used; the first: {found.skipped[0].reason if found.skipped else 'none given'}"
             )
-        note = f"{found.cached:,} features from the store `{found.store.path}`, {found.extracted:,} extracted into it"
+        note = f"{found.cached:,} features from the store `{found.store.name}`, {found.extracted:,} extracted into it"
         return ModelFeatures(
             _array(found.array()), found.rows, note, {skipped.row: skipped.reason for skipped in found.skipped}
         )

@@ -114,7 +114,7 @@ class FromBoundary:
         blocks = self.boundary.split.blocks
         below = f"up to `{blocks[-1].removeprefix('model.')}` the backbone stays frozen"
         if need.samples:
-            say(f"{below}: what it gives there is computed once, into the store `{store.path}` ({need})")
+            say(f"{below}: what it gives there is computed once, into the store `{store.name}` ({need})")
         self._kept = [(part, keep(model, self.boundary, part, store, progress)) for part in data]
         self.line = f"{below}: training what is above, on what it gives there ({need.of - need.samples:,} samples were there)"
 

@@ -78,11 +78,11 @@ def _recall_stream(run: Path, store: FeatureStore, recipe: str, outputs: tuple[s
         name = str(json.loads((run / "metrics.json").read_text(encoding="utf-8"))["extract"]["table"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{run}: does not say which table of the store it was trained on") from error
-    table = StoredTable(store.path / "tables" / Path(name).name)
+    table = StoredTable(store.find_table(Path(name).name))
     keys, found = table.keys(), store.find_recipe(recipe)
     held = np.flatnonzero(~store.missing(found, keys, outputs))
     if not len(held):
-        raise RunError(f"{store.path}: holds no features of {name} under recipe {recipe[:12]}; `headstart extract` makes them")
+        raise RunError(f"{store.name}: holds no features of {name} under recipe {recipe[:12]}; `headstart extract` makes them")
     features = Features(store, found, outputs, keys[held], held, [], len(keys), len(held), 0, False, 0.0)
     return Extraction(samples_of_table(name, table), [features], 0.0, table=name)
 
@@ -105,7 +105,7 @@ def recall_features(samples: Samples, store: FeatureStore, recipe: str, outputs:
                 store, found, outputs, admitted.keys[~missing], admitted.rows[~missing], [], len(samples), held, 0, False, 0.0
             )
     raise RunError(
-        f"{store.path}: holds no features of {samples.name} under recipe {recipe[:12]}; `headstart extract` makes them"
+        f"{store.name}: holds no features of {samples.name} under recipe {recipe[:12]}; `headstart extract` makes them"
     )
 
 

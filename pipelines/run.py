@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from cache import HeadstartError
+from cache.place import absolute
 from extract import BackboneSpec, Columns
 from heads import Decision, gives_probabilities, load_head, save_head
 from pipelines.config import Config
@@ -85,7 +86,7 @@ def write_run(
     building = folder.parent / f".{folder.name}.building-{os.getpid()}"
     try:
         building.mkdir(parents=True)
-        settled = config.model_copy(update={"store": str(Path(store).resolve())})
+        settled = config.model_copy(update={"store": absolute(store)})
         (building / "config.yaml").write_text(settled.to_yaml(), encoding="utf-8")
         _write_json(building / "environment.json", environment())
         extraction.write_skipped(building / "skipped.jsonl")

@@ -25,7 +25,7 @@ def test_what_is_no_size_is_refused(text):
 
 def test_what_would_pass_the_limit_is_refused_and_nothing_is_removed(store):
     fill(store, range(100))
-    held = size_of(store.folder(RECIPE))
+    held = size_of(store.place, store.folder(RECIPE))
     limited = FeatureStore(store.path, Budget(held + 500))
     with pytest.raises(StoreError, match="would pass the limit of .*; raise --max-size"):
         fill(limited, range(100, 200))
@@ -37,7 +37,7 @@ def test_told_to_evict_it_parts_with_what_was_used_longest_ago(store):
         fill(store, range(2000), recipe)
         stamp = store.folder(recipe).stat().st_mtime - age
         os.utime(store.folder(recipe) / "recipe.json", (stamp, stamp))
-    total = sum(size_of(store.folder(recipe)) for recipe in (RECIPE, OTHER, THIRD))
+    total = sum(size_of(store.place, store.folder(recipe)) for recipe in (RECIPE, OTHER, THIRD))
     limited = FeatureStore(store.path, Budget(total, evict=True))
     fill(limited, range(2000, 2050))
     assert OTHER not in FeatureStore(store.path).recipes()
@@ -47,7 +47,7 @@ def test_told_to_evict_it_parts_with_what_was_used_longest_ago(store):
 
 def test_where_evicting_would_not_help_nothing_is_removed(store):
     fill(store, range(2000), OTHER)
-    limited = FeatureStore(store.path, Budget(size_of(store.folder(OTHER)) + 500, evict=True))
+    limited = FeatureStore(store.path, Budget(size_of(store.place, store.folder(OTHER)) + 500, evict=True))
     with pytest.raises(StoreError, match="would pass the limit"):
         fill(limited, range(9000))
     assert holds(store, range(2000), OTHER)
@@ -57,7 +57,10 @@ def test_where_evicting_would_not_help_nothing_is_removed(store):
 def test_what_the_same_store_has_used_is_not_evicted(store):
     for recipe in (OTHER, THIRD):
         fill(store, range(2000), recipe)
-    limited = FeatureStore(store.path, Budget(size_of(store.folder(OTHER)) + size_of(store.folder(THIRD)) + 100, evict=True))
+    limited = FeatureStore(
+        store.path,
+        Budget(size_of(store.place, store.folder(OTHER)) + size_of(store.place, store.folder(THIRD)) + 100, evict=True),
+    )
     assert holds(limited, range(2000), OTHER)
     fill(limited, range(50))
     assert OTHER in FeatureStore(store.path).recipes()
@@ -67,7 +70,7 @@ def test_what_the_same_store_has_used_is_not_evicted(store):
 def test_a_recipe_that_a_job_is_at_work_on_is_not_evicted(store):
     fill(store, range(2000), OTHER)
     fill(store, range(2000))
-    total = size_of(store.folder(RECIPE)) + size_of(store.folder(OTHER))
+    total = size_of(store.place, store.folder(RECIPE)) + size_of(store.place, store.folder(OTHER))
     limited = FeatureStore(store.path, Budget(total + 100, evict=True))
     with store.lease(OTHER), pytest.raises(StoreError, match="would pass the limit"):
         fill(limited, range(2000, 2050))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import cache.table_writer
-from cache import StoredTable, Table, TableWriter, as_key_array, read_table, text_key, write_table
-from cache.table import list_tables, read_keys
+from cache import FeatureStore, StoredTable, Table, TableWriter, as_key_array, read_table, text_key, write_table
+from cache.table import read_keys
 
 
 def rows(start, stop, name="big"):
@@ -26,7 +26,7 @@ def small_groups(monkeypatch):
 
 @pytest.mark.usefixtures("small_groups")
 def test_a_table_in_pieces_is_the_one_that_is_written_at_once(tmp_path):
-    with TableWriter(tmp_path / "streamed", "big") as writer:
+    with TableWriter(FeatureStore(tmp_path / "streamed"), "big") as writer:
         for start in range(0, 60, 7):
             writer.add(rows(start, min(start + 7, 60)))
         path = writer.finish()
@@ -38,7 +38,8 @@ def test_a_table_in_pieces_is_the_one_that_is_written_at_once(tmp_path):
 
 @pytest.mark.usefixtures("small_groups")
 def test_columns_are_read_from_disk_when_they_are_asked_for(tmp_path):
-    with TableWriter(tmp_path, "big") as writer:
+    store = FeatureStore(tmp_path)
+    with TableWriter(store, "big") as writer:
         for start in range(0, 60, 7):
             writer.add(rows(start, min(start + 7, 60)))
         stored, whole = StoredTable(writer.finish()), rows(0, 60)
@@ -55,44 +56,48 @@ def test_columns_are_read_from_disk_when_they_are_asked_for(tmp_path):
 
 
 def test_a_job_that_fails_leaves_word_of_what_its_features_are_for(tmp_path):
+    store = FeatureStore(tmp_path)
+
     def stop_in_the_middle():
-        with TableWriter(tmp_path, "big") as writer:
+        with TableWriter(store, "big") as writer:
             writer.add(rows(0, 20))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         stop_in_the_middle()
-    (part,) = list_tables(tmp_path)
+    (part,) = store.tables()
     assert np.array_equal(read_keys(part), rows(0, 20).keys)
-    with TableWriter(tmp_path, "big") as writer:  # and the one that gets to the end puts it away
+    with TableWriter(store, "big") as writer:  # and the one that gets to the end puts it away
         writer.add(rows(0, 30))
         path = writer.finish()
-    assert list_tables(tmp_path) == [path]
+    assert store.tables() == [path]
 
 
 def test_parts_are_kept_as_time_and_rows_go_by(tmp_path, monkeypatch):
+    store = FeatureStore(tmp_path)
     seconds = [0.0]
     monkeypatch.setattr(cache.table_writer, "ROWS_A_PART", 50)
-    with TableWriter(tmp_path, "big", clock=lambda: seconds[0]) as writer:
+    with TableWriter(store, "big", clock=lambda: seconds[0]) as writer:
         writer.add(rows(0, 20))
-        assert not list_tables(tmp_path)
+        assert not store.tables()
         seconds[0] = 301.0
         writer.add(rows(20, 30))
-        assert len(list_tables(tmp_path)) == 1
+        assert len(store.tables()) == 1
         writer.add(rows(30, 90))
-        assert sorted(len(read_keys(path)) for path in list_tables(tmp_path)) == [30, 60]
-        assert len(list_tables(tmp_path)) == 2
+        assert sorted(len(read_keys(path)) for path in store.tables()) == [30, 60]
+        assert len(store.tables()) == 2
         another = write_table(tmp_path, rows(0, 3, name="big part of it"))
         writer.finish()
-    assert len(list_tables(tmp_path)) == 2
+    assert len(store.tables()) == 2
     assert another.is_file()
 
 
 def test_a_stream_without_rows_has_no_table(tmp_path):
-    with TableWriter(tmp_path, "big") as writer:
+    store = FeatureStore(tmp_path)
+    with TableWriter(store, "big") as writer:
         writer.add(rows(0, 0))
         assert writer.finish() is None
-    assert not list_tables(tmp_path)
+    assert not store.tables()
 
 
 def test_a_table_changed_in_one_column_is_refused_when_keys_alone_are_read(tmp_path):

@@ -1,12 +1,16 @@
 import multiprocessing
+import threading
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from cache import FeatureStore, Recipe, as_key_array, text_key
 from extract import extract
-from extract.sharing import take_turns
+from extract.outcome import Outcome
+from extract.ranks import Rank
+from extract.sharing import Team, take_turns
 from tests.conftest import sentences
 
 RECIPE = Recipe("st:x", None, "w", {})
@@ -43,6 +47,71 @@ def test_what_another_process_finishes_is_not_done_again_and_what_it_leaves_is(t
         commit(store, np.arange(6, 10))
         assert list(turns) == []
     assert waits == [10, 10, 4]
+
+
+class Worked:
+    """Stands for a job: commits what it is given, but refuses some."""
+
+    def __init__(self, store, refuses=()):
+        self.store, self.refuses, self.outcome = store, set(refuses), Outcome()
+
+    def run(self, positions):
+        good = np.array([at for at in positions if at not in self.refuses], int)
+        if len(good):
+            commit(self.store, good)
+        refused = {KEYS[at].tobytes(): "no good" for at in positions if at in self.refuses}
+        self.outcome = Outcome.together([self.outcome, Outcome(len(positions), refused)])
+
+
+def team(rank, store, lease, worked, sleep=time.sleep):
+    return Team(rank, store, RECIPE, lease, KEYS, ["pooled"], lambda _: None, lambda: worked.outcome, sleep)
+
+
+def test_a_rank_does_what_another_one_left_when_it_died_and_both_counts_are_told(tmp_path):
+    store = FeatureStore(tmp_path / "store")
+    with store.lease(RECIPE) as lease:
+        rank, dead = Rank(0, 2, session="a"), Rank(1, 2, session="a")
+        own = np.flatnonzero(rank.owns(KEYS))
+        gone = store.lease(RECIPE)
+        gone.__enter__()
+        gone.claim(KEYS[dead.owns(KEYS)])
+        worked = Worked(store)
+
+        def meanwhile(_):
+            commit(store, np.flatnonzero(dead.owns(KEYS))[:3])
+            gone.release()
+
+        mine = team(rank, store, lease, worked, meanwhile)
+        turns = []
+        for turn in mine.turns(np.arange(20)):
+            turns.append(turn.tolist())
+            worked.run(turn)
+        assert turns == [own.tolist(), np.flatnonzero(dead.owns(KEYS))[3:].tolist()]
+        assert not store.missing(RECIPE, KEYS, ["pooled"]).any()
+        assert mine.together().samples == 17
+
+
+def test_what_a_rank_has_refused_is_not_tried_by_the_others(tmp_path):
+    store = FeatureStore(tmp_path / "store")
+    told = {}
+
+    def work(number):
+        worked = Worked(store, refuses=range(5))
+        with store.lease(RECIPE) as lease:
+            one = team(Rank(number, 3, session="b"), store, lease, worked)
+            for turn in one.turns(np.arange(20)):
+                worked.run(turn)
+            told[number] = one.together()
+
+    with mock.patch.object(Rank, "next_session", lambda self: self.session):  # which counts the extractions of a process
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert {outcome.samples for outcome in told.values()} == {20}
+    assert all(sorted(outcome.refused) == sorted(KEYS[at].tobytes() for at in range(5)) for outcome in told.values())
+    assert sum(len(shard.keys) for shard in store.shards(RECIPE)) == 15
 
 
 def test_a_store_can_be_opened_as_soon_as_anything_of_it_is_there(tiny_bert, tmp_path, monkeypatch):

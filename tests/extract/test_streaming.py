@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from cache import FeatureStore
-from cache.table import list_tables
 from extract import BadSampleError, Request, Samples, SampleStream, custom_backbone, extract, extract_stream
 from tests.conftest import sentences
 
@@ -63,10 +62,10 @@ def test_a_stream_stopped_in_the_middle_goes_on_where_it_was(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         extract_stream(SampleStream("texts", broken), [Request(STUB)], store)
-    assert len(list_tables(store.path)) == 1  # which says that what was extracted is still wanted
+    assert len(store.tables()) == 1  # which says that what was extracted is still wanted
     (features,) = extract_stream(stream_of(texts), [Request(STUB)], store).features
     assert counts(features)[1:3] == (40, 20) or counts(features)[1:3] == (30, 30)  # what was read ahead was not begun
-    assert [len(path.name) for path in list_tables(store.path)] == [len("texts-0123456789abcdef.parquet")]
+    assert [len(path.name) for path in store.tables()] == [len("texts-0123456789abcdef.parquet")]
     assert counts(extract_stream(stream_of(texts), [Request(STUB)], store).features[0]) == (60, 60, 0, 0)
 
 

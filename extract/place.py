@@ -1,0 +1,85 @@
+"""The place where an extraction's backbone runs: this process, perhaps as one of several ranks, or a Ray cluster."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from cache import FeatureStore, Lease, Recipe
+from extract.backbones.checkpoint import Checkpoint
+from extract.backbones.spec import BackboneSpec
+from extract.devices import choose_device, choose_precision
+from extract.engine import Engine
+from extract.job import Job
+from extract.options import LoopOptions
+from extract.outcome import Outcome
+from extract.outputs import Output
+from extract.ranks import Rank
+
+
+class Worker(Protocol):
+    """Extracts samples: `Job` does it here, `RayJob` on a cluster."""
+
+    outcome: Outcome
+
+    @property
+    def backbone_loaded(self) -> bool:
+        """Whether a backbone had to be loaded."""
+
+    def run(self, samples: Sequence[Any], keys: np.ndarray) -> None:
+        """Extract samples with their keys `[n, 16]`."""
+
+
+class Place(Protocol):
+    """Where a backbone runs."""
+
+    rank: Rank
+
+    def device(self, device: str) -> str:
+        """Return the device that is meant there."""
+
+    def precision(self, asked: str, device: str) -> str:
+        """Return the arithmetic that is meant there."""
+
+    def job(
+        self,
+        store: FeatureStore,
+        recipe: Recipe,
+        lease: Lease,
+        checkpoint: Checkpoint,
+        spec: BackboneSpec,
+        device: str,
+        options: LoopOptions,
+        outputs: Sequence[Output],
+        progress: Any,
+        loaded: dict[str, Any] | None,
+    ) -> Worker:
+        """Return what extracts there; the parameters are those of `Job`."""
+
+
+class Here:
+    """The process that extracts itself, perhaps as one of several ranks."""
+
+    def __init__(self) -> None:
+        self.rank = Rank.of_process()
+
+    def device(self, device: str) -> str:
+        """Return the device that is meant: for `auto` the one this machine has, and of several GPUs this rank's."""
+        return self.rank.device(choose_device(device))
+
+    def precision(self, asked: str, device: str) -> str:
+        """Return the arithmetic of the forward pass."""
+        return choose_precision(asked, device)
+
+    def job(self, *how: Any) -> Job:
+        """Return a `Job`, whose parameters these are."""
+        return Job(*how)
+
+
+def find_place(engine: Engine) -> Place:
+    """Return the place that an engine means; raises as `Cluster` does."""
+    if engine.kind == "ray":
+        from extract.ray_engine import Cluster
+
+        return Cluster(engine)
+    return Here()

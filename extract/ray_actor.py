@@ -1,0 +1,120 @@
+"""What runs on a Ray cluster: an actor that keeps a backbone loaded and commits the features of block after block of samples.
+
+A block that is retried, since its actor or node died, finds what was committed of it and does the rest.
+"""
+
+import os
+import pickle
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache import FeatureStore, HeadstartError, Recipe
+from cache.budget import Budget
+from cache.keys import KEY_BYTES
+from extract.backbones.registry import find_backbone
+from extract.backbones.spec import BackboneSpec
+from extract.errors import BackboneError
+from extract.job import Job
+from extract.options import LoopOptions
+from extract.outcome import Outcome
+from extract.outputs import Output
+from extract.quiet import Quiet
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all actors of an extraction are told.
+
+    Attributes
+    ----------
+    folder
+        The working directory of whoever asked, which relative paths start from; taken where it exists.
+    store, budget
+        The feature store's folder and how large it may become.
+    recipe
+        What the features are to be.
+    spec, kind
+        The backbone, and which kind of samples it takes.
+    device, options, outputs
+        How it runs, and what is to be kept.
+    """
+
+    folder: str
+    store: str
+    budget: Budget | None
+    recipe: Recipe
+    spec: BackboneSpec
+    kind: str
+    device: str
+    options: LoopOptions
+    outputs: tuple[Output, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Samples that are extracted together, and their keys `[n, 16]` as bytes."""
+
+    samples: list[Any]
+    keys: bytes
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a block: how many samples it had, what happened to them, and the error that ended it."""
+
+    samples: int
+    outcome: Outcome
+    error: HeadstartError | None = None
+
+
+class Extracting:
+    """Keeps a backbone and extracts blocks; Ray makes one in every process of its pool.
+
+    Parameters
+    ----------
+    work
+        What is to be done.
+    """
+
+    def __init__(self, work: Work) -> None:
+        if Path(work.folder).is_dir():
+            os.chdir(work.folder)
+        if work.folder not in sys.path:
+            sys.path.append(work.folder)
+        self.work = work
+        self.store = FeatureStore(work.store, work.budget)
+        self.loaded: dict[str, Any] = {}
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+        """Extract the blocks of a batch: column `block` in, column `done` out, both pickled."""
+        return {"done": [pickle.dumps(self._extract(pickle.loads(content))) for content in batch["block"]]}  # noqa: S301
+
+    def _extract(self, block: Block) -> Done:
+        keys = np.frombuffer(block.keys, np.uint8).reshape(-1, KEY_BYTES)
+        try:
+            return Done(len(keys), self._run(block.samples, keys))
+        except HeadstartError as error:
+            return Done(len(keys), Outcome(), error)
+
+    def _run(self, samples: list[Any], keys: np.ndarray) -> Outcome:
+        from extract.extractor import make_recipe
+
+        work = self.work
+        checkpoint = find_backbone(work.spec.backbone).for_samples(work.kind)
+        here = make_recipe(checkpoint, work.spec, work.recipe.precision)
+        if here.id != work.recipe.id:
+            raise BackboneError(
+                f"{checkpoint.uri}: is not the same on {os.uname().nodename} as where the extraction was asked for; "
+                "give all nodes the same weights, files and versions"
+            )
+        names = [output.name for output in work.outputs]
+        left = np.flatnonzero(self.store.missing(work.recipe, keys, names))
+        job = Job(
+            self.store, work.recipe, None, checkpoint, work.spec, work.device, work.options, work.outputs, Quiet(), self.loaded
+        )  # fmt: skip
+        job.run([samples[row] for row in left], keys[left])
+        return replace(job.outcome, samples=len(keys))

@@ -1,0 +1,124 @@
+import importlib.util
+import os
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from benchmarks.ray_failures import ENVIRONMENT, run_with_failures, short_folder
+from cache import FeatureStore
+from extract import Engine, NoSuchNameError, extract
+from extract.errors import BackboneError, EngineError
+from extract.ray_engine import LEAST_SAMPLES, MOST_SAMPLES, cut_blocks
+from tests.conftest import sentences
+
+CHANGING = """
+import os
+
+from extract import custom_backbone
+
+
+def make():
+    return custom_backbone(lambda texts: [[1.0]] * len(texts), name="x", version=os.getpid())
+"""
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+
+
+@pytest.mark.parametrize(("actors", "count"), [(1, 100), (4, 30_000), (2, 200_000), (3, 0)])
+def test_blocks_hold_every_sample_once_in_order_and_cost_alike(actors, count):
+    costs = np.random.default_rng(0).integers(1, 2000, count)
+    blocks = cut_blocks(costs, actors)
+    assert np.concatenate([np.arange(0), *blocks]).tolist() == list(range(count))
+    assert all(len(block) <= MOST_SAMPLES for block in blocks)
+    spent = [int(costs[block].sum()) for block in blocks[:-1]]
+    if spent:
+        assert max(spent) < 1.1 * min(spent)
+    if count > 8 * actors * LEAST_SAMPLES:
+        assert len(blocks) >= 8 * actors
+
+
+def test_a_sample_that_costs_more_than_a_block_is_one_of_its_own():
+    blocks = cut_blocks(np.array([1, 1, 10**9, 1, 1]), 2)
+    assert sorted(np.concatenate(blocks).tolist()) == list(range(5))
+    assert all(len(block) <= 3 for block in blocks)
+
+
+def test_without_ray_one_line_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NoSuchNameError, match=r"engine ray needs Ray: pip install 'headstart\[ray\]'"):
+        extract(["a"], "python:x:y", str(tmp_path), engine="ray")
+
+
+@pytest.fixture
+def stub_ray(monkeypatch):
+    """A stand-in for Ray with two nodes, of which one is gone."""
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}},
+        {"Alive": True, "Resources": {"CPU": 4.0}},
+        {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+    ]
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(nodes=lambda: nodes))
+    return nodes
+
+
+@pytest.mark.parametrize(
+    ("processes", "device", "expected"),
+    [
+        (None, "cuda", (2, 1, 1)),
+        (1, "cuda", (1, 1, 1)),
+        (9, "cuda", (2, 1, 1)),
+        (None, "cpu", (2, 3, 0)),
+        (5, "cpu", (5, 1, 0)),
+    ],
+)
+def test_there_is_an_actor_for_every_gpu_or_node_that_lives(stub_ray, monkeypatch, processes, device, expected):
+    from extract.ray_engine import Cluster
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
+    assert Cluster(Engine("ray", processes)).pool(device) == expected
+
+
+def test_a_cluster_without_the_device_is_an_error(stub_ray, monkeypatch):
+    from extract.ray_engine import Cluster
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
+    stub_ray[0]["Resources"].pop("GPU")
+    with pytest.raises(EngineError, match="no node of the cluster has a GPU"):
+        Cluster(Engine("ray")).pool("cuda")
+
+
+@needs_ray
+@pytest.mark.slow
+def test_actors_give_the_rows_of_a_local_run_and_say_what_is_wrong(tiny_bert, tmp_path, monkeypatch):
+    for name, value in (ENVIRONMENT | {"PYTHONPATH": os.getcwd()}).items():
+        monkeypatch.setenv(name, value)
+    import ray
+
+    texts = [*sentences(500), "", "good", "good"]
+    with short_folder() as short:
+        monkeypatch.setenv("RAY_TMPDIR", short)
+        ray.init(num_cpus=2, object_store_memory=10**8, include_dashboard=False, log_to_driver=False)
+        there = extract(texts, f"hf:{tiny_bert}", str(tmp_path / "there"), engine=Engine("ray", 1))
+        again = extract(texts, f"hf:{tiny_bert}", str(tmp_path / "there"), engine="ray")
+        (tmp_path / "changing.py").write_text(CHANGING)
+        with pytest.raises(BackboneError, match="python:changing:make: is not the same"):
+            extract(texts, f"python:{tmp_path}/changing.py:make", str(tmp_path / "other"), engine="ray")
+        ray.shutdown()
+    here = extract(texts, f"hf:{tiny_bert}", str(tmp_path / "here"))
+    assert (there.samples, there.cached, there.extracted, len(there.skipped)) == (503, 1, 501, 1)
+    assert (again.cached, again.extracted, again.backbone_loaded) == (502, 0, False)
+    assert there.recipe == here.recipe
+    assert there.truncation == here.truncation
+    np.testing.assert_allclose(there.array(), here.array(), atol=1e-5, rtol=0)
+    store = FeatureStore(tmp_path / "there")
+    assert sum(shard.rows for shard in store.shards(there.recipe)) == 501
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_killed_worker_and_a_killed_node_lose_no_row_and_double_none(tmp_path):
+    found = run_with_failures(tmp_path, 20_000, lambda _: None)
+    assert found["workers_lost_with_the_node"] > 0
+    assert (found["rows"], found["distinct"], found["damaged"], found["largest_difference"]) == (20_000, 20_000, 0, 0.0)
+    assert (found["told"]["cached"], found["told"]["extracted"]) == (0, 20_000)
