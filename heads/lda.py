@@ -66,7 +66,7 @@ class LDAHead(LinearProbabilities, ClassifierHead):
 
     def _estimate(self, X: Any, y: Any, sample_weight: Any, shrinkage: Any) -> Gaussians:
         """Read what `fit` is given, and estimate the classes from it."""
-        if shrinkage not in ("auto", None) and not (isinstance(shrinkage, Real) and 0 <= shrinkage <= 1):
+        if shrinkage not in ("auto", None) and not (isinstance(shrinkage, Real) and 0 <= float(shrinkage) <= 1):
             raise ValueError(f"`shrinkage` is {shrinkage!r}; it may be `auto`, or from 0 to 1")
         X, targets = self._read(X, y)
         if targets.multilabel:
