@@ -1,5 +1,6 @@
 """Stored features as an array that reads only what is asked for, for training on more than fits into memory."""
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,12 +27,22 @@ class StoredRows:
     def __init__(self, locate: Callable[[], tuple[Sequence[Shard], Runs]], output: str) -> None:
         self._locate = locate
         self._output = output
+        self._chosen: np.ndarray | None = None
         self._find()
+
+    def select(self, rows: np.ndarray) -> "StoredRows":
+        """Return some of the samples, by numbers `[m]` or a mask `[n]`, on disk as well; nothing is read."""
+        chosen = np.arange(len(self))[rows] if self._chosen is None else self._chosen[rows]
+        selected = copy.copy(self)
+        selected._chosen, selected._shard, selected._row = chosen, self._shard[rows], self._row[rows]
+        return selected
 
     def _find(self) -> None:
         self._shards, runs = self._locate()
         shard, row = runs.each()
         self._shard, self._row = shard.astype(np.uint32), row.astype(np.uint32)
+        if self._chosen is not None:
+            self._shard, self._row = self._shard[self._chosen], self._row[self._chosen]
         self._kind = kind_of(self._shards, runs.shard, self._output)
 
     def __len__(self) -> int:

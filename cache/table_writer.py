@@ -1,9 +1,11 @@
 """A table that is written while its rows come in, and that protects what there is of it from the first minutes on.
 
 Rows go to a file under a temporary name, which gets its own at the end. Until then parts of the table are kept as tables of
-their own from time to time, so that a job that is killed leaves word of what its features are for.
+their own, the first piece at once and then from time to time, so that a job that is killed leaves word of what its features
+are for.
 """
 
+import math
 import os
 import re
 import secrets
@@ -45,7 +47,7 @@ class TableWriter:
         self.rows = 0
         self._path = store.path / "tables" / f"{TEMPORARY_PREFIX}{this_process()}-{secrets.token_hex(4)}"
         self._clock = clock
-        self._kept = clock()
+        self._kept = -math.inf  # the first piece is kept at once
         self._writer: Any = None
         self._waiting: list[Any] = []
         self._unkept: list[Any] = []

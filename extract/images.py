@@ -37,7 +37,7 @@ class ImageFile:
         except HeadstartError as error:  # a kind of URL that is not read
             raise UnusableSampleError(str(error)) from error
         except OSError as error:
-            raise UnusableSampleError(_why(error)) from error
+            raise UnusableSampleError(reason_of(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _key(sample: Any) -> bytes:
 
 def _checked(answer: str | OSError) -> bytes:
     if isinstance(answer, OSError):
-        raise UnusableSampleError(_why(answer))
+        raise UnusableSampleError(reason_of(answer))
     if not answer:
         raise UnusableSampleError("the file is empty")
     return bytes.fromhex(answer)
@@ -179,7 +179,8 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def _why(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
+    """Say why a file cannot be read."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     return f"cannot be read: {error.strerror or error}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from extract.samples import Samples
 
-SLICE_SAMPLES = 2**14
+SLICE_SAMPLES = 2**16
 SLICE_BYTES = 2**27
 """What is read of a slice before the next one begins: the sooner of both ends it."""
 

@@ -211,7 +211,8 @@ class _Tally:
         """Return the features of the whole stream, given the keys `[n, 16]` of its table."""
         assert self.last is not None
         kept = np.ones(len(keys), bool)
-        kept[np.concatenate([np.zeros(0, np.int64), *self.refused])] = False
+        if len(keys):  # of several ranks the first alone has a table
+            kept[np.concatenate([np.zeros(0, np.int64), *self.refused])] = False
         return dataclasses.replace(
             self.last,
             keys=keys if kept.all() else keys[kept],

@@ -70,6 +70,10 @@ class StoredTokens:
         ragged = as_tokens(found)
         return unpad(np.asarray(found)) if ragged is None else ragged
 
+    def select(self, rows: Any) -> "StoredTokens":
+        """Return some samples, on disk as well."""
+        return StoredTokens(select_rows(self.source, rows))
+
     @property
     def shape(self) -> tuple[int, None, int]:
         """`(n, None, d)`."""
@@ -90,6 +94,11 @@ def is_on_disk(X: Any) -> bool:
     if isinstance(X, np.ndarray) or sparse.issparse(X) or type(X).__module__.partition(".")[0] in ("torch", "pandas"):
         return False
     return all(hasattr(X, name) for name in ("shape", "dtype", "__getitem__")) and len(X.shape) > 1
+
+
+def select_rows(X: Any, rows: Any) -> Any:
+    """Return some samples of X, by numbers `[m]` or a mask `[n]`; of what is on disk and has `select`, on disk as well."""
+    return X.select(rows) if hasattr(X, "select") else X[rows]
 
 
 def read_features(estimator: Any, X: Any, *, tokens: bool, reset: bool) -> Any:

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, indexable
 
-from heads.inputs import as_tokens
+from heads.inputs import as_tokens, is_on_disk, select_rows
 from heads.solvers.catalog import find_engine
 from heads.solvers.engine import FoldTask, Solved, known_scores, read_task, score_solved, threads
 from heads.sweep_results import FoldScore, TrialReport, first_error, mean_scores, tabulate
@@ -116,7 +116,7 @@ class SweepCV(GridSearchCV):
     def _together(
         self, trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, folds: Sequence[Any]
     ) -> Iterator[tuple[int, list[FoldScore]]]:
-        engine = find_engine(self.estimator)
+        engine = None if is_on_disk(X) else find_engine(self.estimator)
         task = None if engine is None else read_task(X, y, weight, folds, is_regressor(self.estimator))
         if engine is None or task is None:
             return
@@ -272,4 +272,6 @@ def _fit(head: Any, X: Any, y: Any, weight: Any) -> Any:
 
 
 def _rows(part: Any, rows: Any) -> Any:
-    return None if part is None else _safe_indexing(part, rows)
+    if part is None or is_on_disk(part):
+        return None if part is None else select_rows(part, rows)
+    return _safe_indexing(part, rows)

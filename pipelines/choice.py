@@ -3,6 +3,7 @@
 import numpy as np
 
 from heads import one_standard_error, score_predictions
+from heads.inputs import select_rows
 from pipelines.config import Config
 from pipelines.errors import TrainingError
 from pipelines.extract import Extraction
@@ -89,7 +90,7 @@ def nested_scores(config: Config, extraction: Extraction, task: Task) -> dict[st
         head = fit_on_development(chosen, columns, inner)
         known = np.isin(inner.labels[mask], inner.classes) if task.kind == "classification" else np.ones(mask.sum(), bool)
         rows = np.flatnonzero(mask)[known]
-        raw, true = predict_raw(head, columns.X[rows], inner), true_codes(inner, rows)
+        raw, true = predict_raw(head, select_rows(columns.X, rows), inner), true_codes(inner, rows)
         for name in metrics:
             scores[name].append(score_predictions(raw, true, name))
     return {name: Score(float(np.mean(values)), float(np.std(values))) for name, values in scores.items()}

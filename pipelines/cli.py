@@ -26,12 +26,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train classifiers on the cached features of frozen pretrained backbones, in seconds.",
 )
-app.add_typer(cache_app, name="cache")
-app.add_typer(runs_app, name="runs")
-app.command("export")(interchange_cli.export)
-app.command("import")(interchange_cli.import_)
-app.command("push")(interchange_cli.push)
-app.command("pull")(interchange_cli.pull)
 
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.", autocompletion=complete_configs)
@@ -379,6 +373,14 @@ def doctor(store: StoreFolder = "features", json: Json = False) -> None:
     console.print_json(found) if json else console.show_findings(found)
     if found["problems"]:
         raise typer.Exit(1)
+
+
+app.add_typer(cache_app, name="cache")
+app.add_typer(runs_app, name="runs")
+app.command("export")(interchange_cli.export)
+app.command("import")(interchange_cli.import_)
+app.command("push")(interchange_cli.push)
+app.command("pull")(interchange_cli.pull)
 
 
 def _changes(set_: list[str] | None, max_size: str | None, evict: bool, engine: str | None, processes: int | None) -> list[str]:

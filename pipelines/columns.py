@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from cache import Ragged
+from cache import Ragged, StoredRows
 from extract import Features
 from pipelines.backbone_config import ViewChoice
 from pipelines.combinations import Combination
 from pipelines.errors import TrainingError
+
+MEASURED = 256
+"""Samples by which the number of tokens a sample is guessed."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class ViewColumns:
 class Columns:
     """Features `X [n, d]` (tokens are ragged), how many columns each output has, and the views that are trained on, if any.
 
-    `X` is what is validated, tested and predicted on: the plain samples, or means of their views.
+    `X`, which may stay on disk, is what is validated, tested and predicted on: the plain samples, or means of their views.
     """
 
     X: Any
@@ -47,7 +50,37 @@ class Columns:
     views: ViewColumns | None = None
 
 
-def read_columns(features: Features, outputs: Combination, rows: np.ndarray, views: ViewChoice | None = None) -> Columns:
+@dataclass(frozen=True)
+class SideBySide:
+    """Arrays on disk `[n, d_i]` as one `[n, sum of d_i]`."""
+
+    parts: tuple[StoredRows, ...]
+
+    def __len__(self) -> int:
+        return len(self.parts[0])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(n, d)`."""
+        return (len(self), sum(part.shape[-1] or 0 for part in self.parts))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the features."""
+        return np.result_type(*(part.dtype for part in self.parts))
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Read a slice, a mask `[n]` or numbers `[m]` of samples."""
+        return np.concatenate([np.asarray(part[rows]) for part in self.parts], axis=-1)
+
+    def select(self, rows: Any) -> "SideBySide":
+        """Return some of the samples, on disk as well."""
+        return SideBySide(tuple(part.select(rows) for part in self.parts))
+
+
+def read_columns(
+    features: Features, outputs: Combination, rows: np.ndarray, views: ViewChoice | None = None, memory: int | None = None
+) -> Columns:
     """Read a combination's features of samples by their positions in the source, `rows [n]`.
 
     Parameters
@@ -55,7 +88,9 @@ def read_columns(features: Features, outputs: Combination, rows: np.ndarray, vie
     features, outputs, rows
         Whose, which, and of which samples.
     views
-        What is to be done with augmented views; None where there are none.
+        What is to be done with augmented views; None where there are none. They are always read into memory.
+    memory
+        Bytes of features above which they stay on disk; None for any number in memory.
 
     Raises
     ------
@@ -63,6 +98,8 @@ def read_columns(features: Features, outputs: Combination, rows: np.ndarray, vie
         If tokens are to stand beside something else, or to be averaged.
     """
     if views is None or features.views is None:
+        if memory is not None and count_bytes(features, outputs, len(rows)) > memory:
+            return _leave_on_disk(features, outputs, rows)
         return read_answered(features, outputs, rows, average=False)
     at = np.searchsorted(features.rows, rows)
     has = np.ones(len(at), bool) if features.viewed is None else features.viewed[at]
@@ -81,6 +118,30 @@ def read_answered(features: Features, outputs: Combination, rows: np.ndarray, av
         return put_together([features.store.read(features.recipe, keys, output) for output in outputs], outputs)
     values, widths, count = _read_views(features, outputs, keys)
     return Columns(mean_of_views(values, count), widths)
+
+
+def count_bytes(features: Features, outputs: Combination, samples: int) -> int:
+    """Return about how many bytes the features of so many samples have; of tokens by the mean of some samples."""
+    keys = features.keys[:: max(1, len(features.keys) // MEASURED)][:MEASURED]
+    each = 0.0
+    for output in outputs if len(keys) else ():
+        stored = features.store.rows(features.recipe, keys, output)
+        values = float(stored.shape[-1] or 0)
+        if stored.ndim == 3:
+            found = stored[:]
+            values *= len(found.values) / len(keys) if isinstance(found, Ragged) else 1
+        each += values * stored.dtype.itemsize
+    return int(each * samples)
+
+
+def _leave_on_disk(features: Features, outputs: Combination, rows: np.ndarray) -> Columns:
+    keys = features.keys[np.searchsorted(features.rows, rows)]
+    parts = tuple(features.store.rows(features.recipe, keys, output) for output in outputs)
+    if len(parts) == 1:
+        return Columns(parts[0], (parts[0].shape[-1] or 0,))
+    if any(part.ndim == 3 for part in parts):
+        raise TrainingError(f"{'+'.join(outputs)}: tokens cannot stand beside other outputs; a head takes them alone")
+    return Columns(SideBySide(parts), tuple(part.shape[-1] or 0 for part in parts))
 
 
 def mean_of_views(values: np.ndarray, count: int) -> np.ndarray:

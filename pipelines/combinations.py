@@ -46,8 +46,8 @@ def combine(asked: str | Sequence[str | Sequence[str]], available: Sequence[str]
 
 
 def shorten(outputs: Combination, most: int = 3) -> str:
-    """Write a combination for people: `+` between the names, and many put in short."""
-    return "+".join(outputs) if len(outputs) <= most else f"{outputs[0]}+...+{outputs[-1]} ({len(outputs)})"
+    """Write a combination for people: `+` between the names, and of many the first and how many more there are."""
+    return "+".join(outputs) if len(outputs) <= most else f"{outputs[0]} and {len(outputs) - 1} more"
 
 
 def _holds_tokens(name: str) -> bool:

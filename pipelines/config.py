@@ -169,6 +169,10 @@ class Config(Part):
     ensemble: int | None = Field(None, ge=2, description="members of a greedy ensemble of trials")
     store: str = "features"
     max_size: str | None = Field(None, description="how large the store may become, such as 50GB")
+    memory: str | None = Field(
+        None,
+        description="features above this size are trained on from disk, such as 8GB; None: a quarter of the memory",
+    )
     evict: bool = Field(False, description="whether to make room by removing recipes that were not used for longest")
     trackers: list[Literal["wandb", "tensorboard", "mlflow"]] = Field(
         default_factory=list, description="where a run is logged to, too"
@@ -214,7 +218,7 @@ class Config(Part):
             raise ValueError(f"`{self.metric}` is no metric of {self.kind}; metrics are {', '.join(METRICS[self.kind])}")
         return self
 
-    @field_validator("max_size", mode="before")
+    @field_validator("max_size", "memory", mode="before")
     @classmethod
     def _is_size(cls, value: Any) -> Any:
         if value is not None:

@@ -209,7 +209,7 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
         table(
             ("", "head", "parameters", "output", metric, "folds"),
             rows,
-            f"Best of {metrics['trials']} trials, by validation",
+            f"Best of {metrics['trials']:,} trials, by validation" if metrics["trials"] > 1 else "The one trial, by validation",
             (0, 4),
         )
     )
@@ -266,8 +266,11 @@ def show_inspection(found: dict[str, Any], most: int = 5) -> None:
 
 
 def describe(params: dict[str, Any]) -> str:
-    """Put parameters in one line."""
-    return ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
+    """Put parameters in one line, and leave out those that are None, which is a setting not made."""
+    told = {
+        name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in params.items() if value is not None
+    }
+    return ", ".join(f"{name}={value}" for name, value in told.items())
 
 
 def seconds(value: float) -> str:

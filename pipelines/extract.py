@@ -31,6 +31,7 @@ from extract import (
 from pipelines.backbone_config import Backbone, ViewChoice
 from pipelines.config import Config, Data
 from pipelines.errors import RunError, UsageError
+from pipelines.machine import total_memory
 
 MOST_SAMPLES_WITH_LAYERS = 100_000
 """Up to so many samples every layer is kept unasked: with 13 layers of width 768 that is 4 GB at most."""
@@ -47,6 +48,8 @@ class Extraction:
     table
         Name of the table in the store that the samples come from where they were streamed, and None where they are in memory.
         Then `samples` are the rows of the table, with their ids in the place of texts and images.
+    memory
+        Bytes of features above which heads are trained on them from disk; None for no limit.
     """
 
     samples: Samples
@@ -54,6 +57,7 @@ class Extraction:
     seconds: float
     views: Mapping[str, ViewChoice] = field(default_factory=dict)
     table: str | None = None
+    memory: int | None = None
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -114,7 +118,15 @@ def extract_config(
         features = _extract_all(config, samples, place, strict, progress, loaded)
     _refuse_twins(config, features)
     views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}
-    return Extraction(samples, features, time.monotonic() - began, views, None if table is None else table.path.name)
+    name = None if table is None else table.path.name
+    return Extraction(samples, features, time.monotonic() - began, views, name, memory_of(config))
+
+
+def memory_of(config: Config) -> int:
+    """Return how many bytes of features may be in memory: what a config says, or a quarter of the machine's memory."""
+    if config.memory is not None:
+        return parse_size(config.memory)
+    return total_memory() // 4
 
 
 def _extract_all(
@@ -181,7 +193,7 @@ def load_data(data: Data, ids: Collection[str] | None = None, split: str | None 
 
 def open_stream(data: Data) -> SampleStream:
     """Open the stream that a config's `data` describes."""
-    return stream_samples(data.source, columns_of_data(data))
+    return stream_samples(data.source, columns_of_data(data), hub_config=data.config, hub_revision=data.revision)
 
 
 def columns_of_data(data: Data) -> Columns:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from heads import class_probabilities, label_probabilities
+from heads.inputs import select_rows
 from heads.trained import TrainedHead
 from pipelines.columns import Columns
 from pipelines.config import Config
@@ -42,7 +43,7 @@ def hold_out_predictions(trials: list[Trial], config: Config, extraction: Extrac
         parts = []
         for train, test in folds:
             head = _fit(trial, columns, task, development[train])
-            parts.append(predict_raw(head, columns.X[development[test]], task))
+            parts.append(predict_raw(head, select_rows(columns.X, development[test]), task))
         predictions.append(np.concatenate(parts))
     return HeldOut(predictions, true_codes(task, development[held]))
 

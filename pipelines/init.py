@@ -85,7 +85,10 @@ def write_config(
     to = to or Path(f"{data.stem}.yaml")
     if to.exists() and not overwrite:
         raise UsageError(f"{to}: exists already; --force replaces it, and --output names another file")
-    guess = Guess(Columns()) if data.is_dir() else guess_columns(_read_head(data), str(data), text, label, image)
+    head = {} if data.is_dir() else _read_head(data)
+    if not data.is_dir() and not any(head.values()):
+        raise UsageError(f"{data}: has no rows; there is nothing to look at")
+    guess = Guess(Columns()) if data.is_dir() else guess_columns(head, str(data), text, label, image)
     samples = load_samples(data, guess.columns)
     kind = samples.kind or "text"
     count = len(samples)
@@ -189,6 +192,8 @@ def _read_head(data: Path) -> dict[str, list[Any]]:
     except FileNotFoundError as error:
         raise UsageError(f"{data}: there is no such file or folder") from error
     except (OSError, ValueError, AttributeError) as error:
+        if data.is_file() and not data.stat().st_size:
+            raise UsageError(f"{data}: the file is empty") from error
         raise UsageError(f"{data}: cannot be read: {' '.join(str(error).split())}") from error
     return {str(name): frame[name].tolist() for name in frame.columns}
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cache import Ragged
+from heads.inputs import select_rows
 from heads.trained import TrainedHead
 from pipelines.columns import Columns, ViewColumns, mean_of_views
 
@@ -36,7 +37,7 @@ def lesson(columns: Columns, rows: np.ndarray, labels: np.ndarray, head: Any) ->
     """
     views = columns.views
     if views is None:
-        return columns.X[rows], labels
+        return select_rows(columns.X, rows), labels
     places = _rows_of(views, rows)
     if _averages(views.use, head):
         return mean_of_views(views.values[places], views.count), labels
@@ -76,7 +77,7 @@ def sweep_lesson(
         (train, test) positions within `rows`.
     """
     if columns.views is None:
-        return columns.X[rows], labels, list(folds)
+        return select_rows(columns.X, rows), labels, list(folds)
     X, y = lesson(columns, rows, labels, head)
     plain = columns.X[rows]
     each = len(y) // len(rows)

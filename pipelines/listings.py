@@ -103,7 +103,7 @@ def _line(entry: RunEntry) -> tuple[str, ...]:
         entry.head.rpartition(".")[2],
         f"{entry.backbone.rpartition(':')[2]} {shorten(tuple(entry.output.split('+')))}",
         "" if entry.validation is None else f"{entry.validation:.3f}",
-        "" if tested is None else f"{tested['value']:.3f} ({tested['low']:.3f} to {tested['high']:.3f})",
+        "" if tested is None else f"{tested['value']:.3f} [{tested['low']:.3f}, {tested['high']:.3f}]",
     )
 
 

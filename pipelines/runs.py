@@ -75,16 +75,16 @@ def check_run(folder: Path) -> None:
         raise UsageError(f"{folder}: is not a run folder (it has no metrics.json); `headstart train` makes one")
 
 
-def check_whole(run: Path) -> None:
-    """See that a run holds its trials and test predictions, which a pulled head does not.
+def check_holds(run: Path, files: Sequence[str]) -> None:
+    """See that a run holds files, such as its test predictions, which a pulled head does not.
 
     Raises
     ------
     UsageError
-        If they are not there, or the folder is no run.
+        If one is not there, or the folder is no run.
     """
     check_run(run)
-    if lacking := [name for name in ("trials.parquet", "test_predictions.parquet") if not (run / name).is_file()]:
+    if lacking := [name for name in files if not (run / name).is_file()]:
         raise UsageError(
             f"{run}: has no {' and no '.join(lacking)}; a pulled head holds only what predicting needs: its README.md says how "
             f"good it was, and `headstart evaluate {run} --file F` tests it on samples of yours"
@@ -157,7 +157,7 @@ def _read_answers(run: Path) -> Answers:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    check_whole(run)
+    check_holds(run, ["test_predictions.parquet"])
     try:
         table = pq.read_table(run / "test_predictions.parquet", columns=["id", "label", "predicted"]).to_pydict()
     except (OSError, pa.ArrowException) as error:

@@ -19,6 +19,7 @@ from heads import (
     mean_prediction,
     score_predictions,
 )
+from heads.inputs import select_rows
 from pipelines.cautions import cautions
 from pipelines.choice import candidates, choose, nested_scores, rank, runner_up
 from pipelines.config import Config
@@ -135,7 +136,7 @@ def train(config: Config, extraction: Extraction, task: Task, on_trial: Callable
             columns = columns_of(trial, extraction, task)
             members.append(Member(trial, fit_on_development(trial, columns, task), weight))
             notes = notes or cautions(trials, trial, members[0].head, columns, task, config.metric)
-            raw.append(predict_raw(members[-1].head, columns.X[task.test], task))
+            raw.append(predict_raw(members[-1].head, select_rows(columns.X, task.test), task))
         mean = mean_prediction(raw, np.array([member.weight for member in members]))
         sure = len(members) > 1 or gives_probabilities(members[0].head)
         classes, outcome = answer_test(mean, sure, decision, Truth.of_test(task), config.selection.seed)
@@ -212,5 +213,5 @@ def _compare(
     if other is None:
         return None
     columns = columns_of(other, extraction, task)
-    raw = predict_raw(fit_on_development(other, columns, task), columns.X[task.test], task)
+    raw = predict_raw(fit_on_development(other, columns, task), select_rows(columns.X, task.test), task)
     return compare(outcome, raw, None if len(members) > 1 else members[0].trial, other, config.metric, task)

@@ -9,8 +9,10 @@ from sklearn.base import BaseEstimator
 
 from extract import Features
 from heads import TrialReport, head_class, make_head
-from pipelines.columns import Columns, read_columns
-from pipelines.combinations import Combination, combine
+from heads.catalog import TASKS
+from heads.trained import TrainedHead
+from pipelines.columns import Columns, count_bytes, read_columns
+from pipelines.combinations import Combination, combine, shorten
 from pipelines.config import Config, Head
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction
@@ -131,6 +133,34 @@ def count_all_trials(config: Config, extraction: Extraction, task: Task) -> int:
         raise UsageError(f"{config.where('search')}: {error}") from error
 
 
+def check_memory(config: Config, extraction: Extraction, task: Task) -> None:
+    """See that heads on features that do not fit into memory can be trained on them from disk.
+
+    Raises
+    ------
+    UsageError
+        With the line of the one that cannot, and what can.
+    """
+    numbers = {id(head): number for number, head in enumerate(config.heads)}
+    for features, outputs, heads in _plan(config, extraction):
+        size = count_bytes(features, outputs, len(task.rows))
+        if extraction.memory is None or size <= extraction.memory or features.recipe.id in extraction.views:
+            continue
+        for head in heads:
+            if not streams(build(head.kind, {}, (), task.kind)):
+                able = [kind for kind in TASKS[family(task.kind)] if streams(make_head(kind, family(task.kind)))]
+                raise UsageError(
+                    f"{config.where('heads', numbers[id(head)])}: `{head.kind}` takes features in memory, and those of "
+                    f"{shorten(outputs)} have {size / 1e9:.3g} GB of at most {extraction.memory / 1e9:.3g} GB; `memory:` "
+                    f"sets the limit, and heads that train from disk are {', '.join(able)}"
+                )
+
+
+def streams(head: Any) -> bool:
+    """Tell whether a head can be trained on features that stay on disk."""
+    return isinstance(head, TrainedHead)
+
+
 def run_trials(
     config: Config, extraction: Extraction, task: Task, on_trial: Callable[[float, bool], None] | None = None
 ) -> list[Trial]:
@@ -149,6 +179,7 @@ def run_trials(
         If trials cannot be validated.
     """
     metric = config.metric
+    check_memory(config, extraction, task)
     try:
         folds = task.folds(config.selection.folds, config.selection.seed)
     except ValueError as error:
@@ -160,7 +191,7 @@ def run_trials(
             on_trial(report.scores[metric], report.error is not None)
 
     for features, outputs, heads in _plan(config, extraction):
-        columns = read_columns(features, outputs, task.rows, extraction.views.get(features.recipe.id))
+        columns = read_columns(features, outputs, task.rows, extraction.views.get(features.recipe.id), extraction.memory)
         development = task.development
         for head in heads:
             built = build(head.kind, {}, columns.widths, task.kind)
@@ -179,7 +210,7 @@ def run_trials(
 def columns_of(trial: Trial, extraction: Extraction, task: Task) -> Columns:
     """Read the features that a trial is on."""
     features = next(features for features in extraction.features if features.recipe.id == trial.recipe)
-    return read_columns(features, trial.outputs, task.rows, extraction.views.get(trial.recipe))
+    return read_columns(features, trial.outputs, task.rows, extraction.views.get(trial.recipe), extraction.memory)
 
 
 def build(kind: str, params: dict[str, Any], widths: tuple[int, ...], task: str) -> BaseEstimator:

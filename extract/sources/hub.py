@@ -1,13 +1,18 @@
 """Data sets of the Hugging Face hub, through `datasets`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cache import HeadstartError
 from extract.errors import SourceError
 from extract.images import ImageCell
+from extract.remote import first_line
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
+from extract.sources.urls import with_contents
+from extract.stream import SLICE_BYTES, SLICE_SAMPLES, SampleStream
 
+ROWS_AT_ONCE = 256
 SPLITS = ("train", "validation", "test")
 """The parts that are taken where there are any of them, and not, say, the `unsupervised` part of IMDB."""
 
@@ -23,20 +28,89 @@ def load_hub(name: str, columns: Columns, config: str | None = None, revision: s
     SourceError
         If the hub cannot be reached, or has no such data set, or it has no such column.
     """
+    return samples_from_parts(f"hub:{name}", _load(name, config, revision, streaming=False), columns)
+
+
+def stream_hub(name: str, columns: Columns, config: str | None = None, revision: str | None = None) -> SampleStream:
+    """Read a data set of the hub a slice at a time, as `load_hub` does all at once; nothing of it stays on this machine."""
+    return stream_parts(f"hub:{name}", _load(name, config, revision, streaming=True), columns)
+
+
+def _load(name: str, config: str | None, revision: str | None, streaming: bool) -> dict[str, Any]:
     import datasets
     from huggingface_hub.utils import logging
 
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # its retries would be told one by one
     try:
-        splits = datasets.load_dataset(name, config, revision=revision)
+        splits = datasets.load_dataset(name, config, revision=revision, streaming=streaming)
     except Exception as error:  # whatever the hub's client and the data set's builder raise
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise SourceError(f"hub:{name}: cannot be loaded: {first}; check the name and the network, or use `path`") from error
+        raise SourceError(
+            f"hub:{name}: cannot be loaded: {first_line(error)}; check the name and the network, or use `path`"
+        ) from error
     finally:
         logging.set_verbosity(verbosity)
-    parts = {split: rows for split, rows in splits.items() if split in SPLITS} or dict(splits)
-    return samples_from_parts(f"hub:{name}", parts, columns)
+    return {split: rows for split, rows in splits.items() if split in SPLITS} or dict(splits)
+
+
+def stream_parts(name: str, parts: Mapping[str, Any], columns: Columns) -> SampleStream:
+    """Read `datasets.IterableDataset`s a slice at a time, one after another; see `samples_from_parts`.
+
+    Raises
+    ------
+    SourceError
+        While reading, if there is no such column, or what the data set reads from fails.
+    """
+
+    def read() -> Iterator[Samples]:
+        told = len(parts) > 1 and set(parts) <= set(SPLITS) and columns.split is None
+        for split, rows in parts.items():
+            try:
+                yield from _read_part(name, split, rows, columns, split if told else None)
+            except HeadstartError:
+                raise
+            except Exception as error:  # whatever a builder and its file system raise
+                raise SourceError(f"{name}: cannot be read: {first_line(error)}; start again to go on") from error
+
+    return SampleStream(name, lambda: with_contents(read()))
+
+
+def _read_part(name: str, split: str, rows: Any, columns: Columns, told: str | None) -> Iterator[Samples]:
+    # some kinds of files do not say beforehand what they hold
+    features: Mapping[str, Any] = rows.features or dict.fromkeys(next(iter(rows.take(1)), {}))
+    columns = columns.among(features, [column for column, feature in features.items() if _is_image(feature)])
+    wanted = [column for column in features if column in columns.names]
+    for column in wanted:
+        if _is_image(features[column]):
+            rows = rows.cast_column(column, type(features[column])(decode=False))
+    start = 0
+    for batch in _batches(rows.select_columns(wanted), wanted) if wanted else iter([{}]):
+        count = len(batch[wanted[0]]) if wanted else 0
+        table = {c: _named(batch[c], features[c]) if c in batch else () for c in features}
+        places = [f"{split}:{row}" for row in range(start, start + count)]
+        yield samples_from_columns(name, table, columns, places, {}, None if told is None else [told] * count)
+        start += count
+
+
+def _batches(rows: Any, wanted: Sequence[str]) -> Iterator[dict[str, list[Any]]]:
+    """Join small batches to slices."""
+    held: dict[str, list[Any]] = {column: [] for column in wanted}
+    size = 0
+    for batch in rows.iter(batch_size=ROWS_AT_ONCE):
+        for column in wanted:
+            held[column] += batch[column]
+            size += sum(map(_size_of, batch[column]))
+        if size >= SLICE_BYTES or len(held[wanted[0]]) >= SLICE_SAMPLES:
+            yield held
+            held, size = {column: [] for column in wanted}, 0
+    if held[wanted[0]]:
+        yield held
+
+
+def _size_of(value: Any) -> int:
+    if isinstance(value, dict):
+        value = value.get("bytes")
+    return len(value) if isinstance(value, str | bytes) else 8
 
 
 def samples_from_parts(name: str, parts: Mapping[str, Any], columns: Columns) -> Samples:
@@ -73,7 +147,11 @@ def _column(rows: Any, name: str) -> list[Any]:
     """Return a column's values, class labels by their names; None for every row where the part has no such column."""
     if name not in rows.features:
         return [None] * len(rows)
-    values, feature = rows[name][:], rows.features[name]
+    return _named(list(rows[name][:]), rows.features[name])
+
+
+def _named(values: list[Any], feature: Any) -> list[Any]:
+    """Return values, class labels by their names."""
     if not hasattr(feature, "int2str"):
-        return list(values)
+        return values
     return [None if value is None or value < 0 else feature.int2str(value) for value in values]

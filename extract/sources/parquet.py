@@ -12,6 +12,7 @@ from extract.errors import SourceError
 from extract.remote import expand, first_line, is_url, opened
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
+from extract.sources.urls import with_contents
 from extract.stream import SLICE_BYTES, SLICE_SAMPLES, SampleStream, lost
 
 
@@ -31,7 +32,7 @@ def stream_parquet(source: str, columns: Columns) -> SampleStream:
         If there is no such file; while reading, if no file is Parquet, one lacks a column, or a disk or network fails.
     """
     files = expand(source, (".parquet",))
-    return SampleStream(source, lambda: _read(source, files, columns))
+    return SampleStream(source, lambda: with_contents(_read(source, files, columns)))
 
 
 def short_names(files: Sequence[str]) -> list[str]:
@@ -94,20 +95,36 @@ def _read_file(source: str, path: str, name: str, file: Any, columns: Columns) -
     columns = columns.among(names)
     wanted = [column for column in names if column in columns.names]
     folder, first = path.rpartition("/")[0], 1
+    held: list[Any] = []  # batches of a slice, since row groups may be much smaller than one
+    places: list[str] = []
+
+    def take() -> Samples:
+        table = columns_in_memory(pa.Table.from_batches(held), names, columns)
+        part = samples_from_columns(path, table, columns, places.copy(), {}, folder=folder)
+        held.clear()
+        places.clear()
+        return part
+
     for number in range(file.num_row_groups):
         rows, read = file.metadata.row_group(number).num_rows, 0
         try:
             for batch in file.iter_batches(_rows_at_once(file, number, wanted), row_groups=[number], columns=wanted):
-                places = [f"{name}:{row}" for row in range(first + read, first + read + len(batch))]
-                table = columns_in_memory(batch, names, columns)
-                yield samples_from_columns(path, table, columns, places, {}, folder=folder)
+                size = sum(part.nbytes for part in (*held, batch))
+                if held and (size > SLICE_BYTES or len(places) + len(batch) > SLICE_SAMPLES):
+                    yield take()
+                held.append(batch)
+                places += [f"{name}:{row}" for row in range(first + read, first + read + len(batch))]
                 read += len(batch)
         except (pa.ArrowException, OSError) as error:
             if not _is_damage(error):
                 raise
+            if held:
+                yield take()
             unread = f"{rows - read:,} rows from {first + read:,} on"
             yield lost(source, f"{name}:row group {number}", f"{unread} cannot be read: {first_line(error)}")
         first += rows
+    if held:
+        yield take()
 
 
 def _rows_at_once(file: Any, number: int, wanted: Sequence[str]) -> int:

@@ -21,6 +21,7 @@ from extract.sources.columns import Columns, samples_from_columns
 from extract.sources.parquet import short_names
 from extract.sources.tar import ENDINGS as TAR_ENDINGS
 from extract.sources.tar import DamagedArchiveError, Member, printable, read_members
+from extract.sources.urls import with_contents
 from extract.stream import SLICE_BYTES, SLICE_SAMPLES, SampleStream, lost
 
 _IMAGES = tuple(ending.lstrip(".") for ending in ENDINGS)
@@ -45,7 +46,7 @@ def stream_webdataset(source: str, columns: Columns) -> SampleStream:
         network fails.
     """
     shards = expand(source, TAR_ENDINGS)
-    return SampleStream(source, lambda: _read(source, shards, columns))
+    return SampleStream(source, lambda: with_contents(_read(source, shards, columns)))
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pipelines.report.excerpt import take_excerpt
 from pipelines.report.page import render
 from pipelines.report.record import read_record
 from pipelines.report.sample_map import QUICK, Effort
-from pipelines.runs import check_whole
+from pipelines.runs import check_holds
 from pipelines.task import Task
 
 PAIRS_AT_MOST = 30_000
@@ -83,7 +83,7 @@ def rebuild_report(folder: Path, store: str | None = None, effort: Effort | None
     RunError
         If it cannot be read or written.
     """
-    check_whole(folder)
+    check_holds(folder, ["trials.parquet", "test_predictions.parquet"])
     config = read_config(folder)
     try:
         recalled = recall(folder, store)

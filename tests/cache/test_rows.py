@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from cache import FeatureStore, StoreError
+from cache.maintenance import compact
 from tests.cache.conftest import OTHER, RECIPE, features_of, fill, keys_of
 
 
@@ -42,3 +43,17 @@ def test_an_output_of_two_widths_is_told(store):
     store.commit(RECIPE, keys_of(range(3, 6)), {"pooled": features_of(range(3, 6), 9)})
     with pytest.raises(StoreError, match="pooled differs from shard to shard: 6 float32, 9 float32"):
         FeatureStore(store.path).read(RECIPE, keys_of(range(6)), "pooled")
+
+
+def test_some_of_the_rows_stay_on_disk_too(store):
+    for start in range(0, 90, 30):
+        fill(store, range(start, start + 30))
+    order = np.random.default_rng(0).permutation(90)
+    rows = store.rows(RECIPE, keys_of(order), "pooled")
+    some = rows.select(np.arange(10, 70, 2))
+    assert np.array_equal(some[:], features_of(order[10:70:2]))
+    fewer = some.select(np.arange(30) % 3 == 0)
+    assert np.array_equal(fewer[:], features_of(order[10:70:6]))
+    compact(store, RECIPE, dry_run=False, shard_bytes=2**20)  # the shards are others now, and the rows are found again
+    assert np.array_equal(fewer[np.array([9, 0])], features_of(order[[64, 10]]))
+    assert np.array_equal(some[:], features_of(order[10:70:2]))

@@ -78,14 +78,15 @@ def test_parts_are_kept_as_time_and_rows_go_by(tmp_path, monkeypatch):
     seconds = [0.0]
     monkeypatch.setattr(cache.table_writer, "ROWS_A_PART", 50)
     with TableWriter(store, "big", clock=lambda: seconds[0]) as writer:
-        writer.add(rows(0, 20))
-        assert not store.tables()
+        writer.add(rows(0, 10))
+        assert len(store.tables()) == 1  # the first at once
+        writer.add(rows(10, 20))
+        assert len(store.tables()) == 1
         seconds[0] = 301.0
         writer.add(rows(20, 30))
-        assert len(store.tables()) == 1
-        writer.add(rows(30, 90))
-        assert sorted(len(read_keys(path)) for path in store.tables()) == [30, 60]
         assert len(store.tables()) == 2
+        writer.add(rows(30, 90))
+        assert sorted(len(read_keys(path)) for path in store.tables()) == [10, 20, 60]
         another = write_table(tmp_path, rows(0, 3, name="big part of it"))
         writer.finish()
     assert len(store.tables()) == 2

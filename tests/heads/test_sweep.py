@@ -157,3 +157,37 @@ def test_n_jobs_is_the_number_of_threads_and_is_put_back():
         assert torch.get_num_threads() == 1
         assert {pool["num_threads"] for pool in threadpool_info()} == {1}
     assert (torch.get_num_threads(), [pool["num_threads"] for pool in threadpool_info()]) == before
+
+
+def test_features_on_disk_are_swept_without_being_in_memory_together(blobs):
+    X, y = blobs
+
+    class OnDisk:
+        """An array of which small parts alone can be read."""
+
+        def __init__(self, rows):
+            self.rows = rows
+            self.shape, self.dtype = (len(rows), X.shape[1]), X.dtype
+
+        def __len__(self):
+            return len(self.rows)
+
+        def __getitem__(self, rows):
+            taken = X[self.rows[rows]]
+            assert len(taken) <= 64
+            return taken
+
+        def select(self, rows):
+            return OnDisk(self.rows[rows])
+
+    head = MLPHead(hidden=(8,), max_epochs=3, block_rows=16, batch_size=32, standardize=False)
+    grid = {"lr": [0.01, 0.001]}
+    folds = StratifiedKFold(3).split(X, y)
+    disk = SweepCV(head, grid, cv=[*folds], refit=False, scoring=["accuracy"])
+    small = {"heads.trained.PREDICTED_AT_ONCE": 64}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in small.items():
+            patch.setattr(name, value)
+        disk.fit(OnDisk(np.arange(len(X))), y)
+    assert disk.cv_results_["error"] == [None, None]
+    assert disk.cv_results_["mean_test_accuracy"].max() > 0.5

@@ -31,7 +31,7 @@ def test_a_name_that_fits_nothing_is_refused_with_the_nearest():
 
 def test_many_names_are_put_in_short():
     assert shorten(OUTPUTS[:2]) == "pooled+layer0.mean"
-    assert shorten(OUTPUTS) == "pooled+...+layer1.cls (4)"
+    assert shorten(OUTPUTS) == "pooled and 3 more"
 
 
 def test_tokens_are_not_put_beside_other_outputs_unasked():

@@ -26,9 +26,10 @@ def test_a_pushed_head_is_pulled_and_answers_like_the_run(here, run, project):
 def test_a_pulled_head_has_no_report_and_is_not_compared_and_says_what_to_do_instead(here, run, project):
     here("push", run, "shared")
     here("pull", "shared", "mine")
-    for command in (("report", "mine"), ("runs", "compare", run, "mine")):
+    lacking = "no trials.parquet and no test_predictions.parquet"
+    for command, said in ((("report", "mine"), lacking), (("runs", "compare", run, "mine"), "no test_predictions.parquet")):
         told = here(*command, status=2).err
-        assert "mine: has no trials.parquet and no test_predictions.parquet" in told
+        assert f"mine: has {said}" in told
         assert "headstart evaluate mine --file F" in told
     assert here.json("evaluate", "mine", "--file", "reviews.csv")["test"]["accuracy"]["value"] > 0.5
 

@@ -104,3 +104,11 @@ def test_a_name_that_yaml_takes_for_something_else_is_quoted(tmp_path, name):
 def test_several_labels_are_counted_one_by_one(tmp_path):
     (tmp_path / "t.csv").write_text("text,tags\n" + "".join(f"{t},{('a;b', 'b;c', 'a')[n % 3]}\n" for n, t in enumerate(TEXTS)))
     assert write_config(tmp_path / "t.csv", tmp_path / "c.yaml", None, None, None)["classes"] == 3
+
+
+@pytest.mark.parametrize(("content", "said"), [("", "the file is empty"), ("text,label\n", "has no rows")])
+def test_of_a_file_without_samples_it_says_so(tmp_path, content, said):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(UsageError, match=said):
+        write_config(tmp_path / "t.csv", tmp_path / "c.yaml", None, None, None)
+    assert not (tmp_path / "c.yaml").exists()

@@ -1,11 +1,16 @@
 import csv
+import io
 import json
+import tarfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cache import FeatureStore
 from pipelines.report import take_excerpt
+from tests.extract.backbones.checkpoints import save_timm
+from tests.images import encoded, picture
 
 
 def write_parts(folder, rows, files=3):
@@ -76,3 +81,71 @@ def test_whatever_is_asked_of_a_stream_is_told_in_one_line(streamed, here):
     assert "reviews.csv: not a kind of file that is read a slice at a time" in told
     told = here("extract", "streamed.yaml", "--set", "data.path=gopher://a/b.parquet", status=2).err
     assert "URLs of this kind are not read" in told
+
+
+@pytest.mark.parametrize("kind", ["hub", "tar", "urls"])
+def test_every_kind_of_stream_is_extracted_from_a_config(streamed, here, kind):
+    changes = {
+        "hub": ["data.path=null", "data.hub=parts", "data.streaming=true"],
+        "tar": ["data.path=shards/{0..1}.tar", "data.label=cls", "data.split=null"],
+        "urls": ["data.path=null", "data.urls=list.txt", "data.label=null", "data.split=null"],
+    }[kind]
+    (streamed / "shards").mkdir()
+    for shard in range(2):
+        with tarfile.open(streamed / "shards" / f"{shard}.tar", "w") as archive:
+            for number in range(5):
+                for ending, content in (("txt", f"a good film {shard} {number}"), ("cls", str(number % 2))):
+                    info = tarfile.TarInfo(f"{number}.{ending}")
+                    info.size = len(content)
+                    archive.addfile(info, io.BytesIO(content.encode()))
+    (streamed / "list.txt").write_text("here.png\nnone.png\n")
+    (streamed / "here.png").write_bytes(encoded(picture()))
+    if kind == "urls":
+        save_timm(streamed / "resnet")
+        changes += ["backbones=['timm:resnet']", "outputs=null"]
+    told = here.json("extract", "streamed.yaml", *(part for change in changes for part in ("--set", change)))
+    (recipe,) = told["recipes"]
+    assert (recipe["samples"], recipe["extracted"]) == {"hub": (120, 120), "tar": (10, 10), "urls": (2, 1)}[kind]
+    if kind == "urls":
+        assert told["skipped"] == [{"id": "list.txt:2", "reason": "there is no such file"}]
+
+
+MLP = "heads=[{kind: mlp, hidden: [[8]], lr: [0.01, 0.003], max_epochs: 8, block_rows: 20}]"
+
+
+def test_features_that_do_not_fit_are_trained_on_from_disk(streamed, here, monkeypatch):
+    whole = here.json("train", "streamed.yaml", "--run", "whole", "--set", MLP)
+    read = []
+    gather = FeatureStore.read
+    monkeypatch.setattr(
+        FeatureStore, "read", lambda self, recipe, keys, output: read.append(len(keys)) or gather(self, recipe, keys, output)
+    )
+    stored = here.json("train", "streamed.yaml", "--run", "stored", "--set", MLP, "--set", "memory=1kB")
+    assert read == [120]  # by the report alone, which looks at a bounded number of samples
+    assert stored["trials"] == whole["trials"] == 2
+    assert stored["selected"]["validation"] == pytest.approx(whole["selected"]["validation"], abs=0.02)
+    assert stored["test"]["accuracy"]["value"] == pytest.approx(whole["test"]["accuracy"]["value"], abs=0.05)
+    answers = here.json("predict", "stored", "--file", "parts/*.parquet")["predictions"]
+    right = [answer["label"] == label for answer, label in zip(answers, ["good", "bad"] * 60, strict=True)]
+    assert sum(right) > 90
+
+
+def test_outputs_stand_side_by_side_on_disk(streamed, here):
+    changes = ["outputs=[mean, cls]", MLP.replace("kind: mlp", "kind: mlp, outputs: all"), "memory=1kB", "conformal=0.1"]
+    told = here.json("train", "streamed.yaml", "--run", "run", *(part for change in changes for part in ("--set", change)))
+    assert told["selected"]["output"] == "layer3.mean+layer3.cls"
+    assert told["failed_trials"] == 0
+
+
+def test_tokens_that_do_not_fit_are_trained_on_from_disk(streamed, here):
+    head = "heads=[{kind: attention_pool, max_epochs: 2}]"
+    told = here.json(
+        "train", "streamed.yaml", "--run", "run", "--set", head, "--set", "outputs=[tokens]", "--set", "memory=1kB"
+    )
+    assert told["failed_trials"] == 0
+
+
+def test_a_head_that_needs_all_features_in_memory_says_so(streamed, here):
+    told = here("train", "streamed.yaml", "--set", "memory=1kB", status=2).err
+    assert "streamed.yaml:5: `linear` takes features in memory, and those of" in told
+    assert "heads that train from disk are mlp, attention" in told

@@ -183,6 +183,7 @@ class Explorer {
     control.addEventListener("click", () => {
       this.scatter.marked = i;
       this.scatter.centre(i);
+      this.find("stage").scrollIntoView({ block: "nearest" }); // on a phone the list is below the map
     });
     return make("li", {}, control);
   }
@@ -241,7 +242,7 @@ class Explorer {
     this.scatter.background = packColour(hex("--card"));
     this.scatter.faint = packColour(hex("--faint"));
     this.scatter.ink = hex("--ink");
-    this.scatter.schedule();
+    this.scatter.draw(); // at once, since nothing waits for a page that is about to be printed
   }
 
   listen() {

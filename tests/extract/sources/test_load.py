@@ -60,7 +60,7 @@ def test_a_hub_data_set_brings_its_splits_and_class_names(tmp_path, monkeypatch)
         return datasets.Dataset.from_dict({"text": texts, "label": labels}, features)
 
     loaded = datasets.DatasetDict(train=part(["a", "b"], [1, 0]), test=part(["c"], [1]), unsupervised=part(["d"], [-1]))
-    monkeypatch.setattr(datasets, "load_dataset", lambda name, config, revision: loaded)
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, config, **_: loaded)
     samples = load_samples("hub:imdb", Columns("text", "label"))
     assert samples.inputs == ["a", "b", "c"]
     assert samples.labels == ["pos", "neg", "pos"]
@@ -94,7 +94,7 @@ def test_images_of_the_hub_stay_encoded_and_the_first_column_of_them_is_taken(mo
         return datasets.Dataset.from_dict({"img": [picture(seed) for seed in seeds], "label": [s % 2 for s in seeds]}, features)
 
     loaded = datasets.DatasetDict(train=part([0, 1]), test=part([2]))
-    monkeypatch.setattr(datasets, "load_dataset", lambda name, config, revision: loaded)
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, config, **_: loaded)
     for samples in (load_samples("hub:pets", Columns(label="label")), load_samples(loaded, Columns(label="label"))):
         assert samples.labels == ["cat", "dog", "cat"]
         assert samples.splits == ["train", "train", "test"]

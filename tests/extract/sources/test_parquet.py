@@ -42,6 +42,14 @@ def test_a_file_comes_in_slices_as_it_comes_at_once(tmp_path, monkeypatch):
     assert read(slices) == (whole.inputs, whole.ids, whole.labels, {})
 
 
+def test_small_row_groups_are_read_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(extract.sources.parquet, "SLICE_SAMPLES", 64)
+    path = write(tmp_path / "a.parquet", 0, 200, row_group_size=10)
+    slices = list(stream_samples(str(path), LABELLED))
+    assert [len(part) for part in slices] == [60, 60, 60, 20]
+    assert read(slices)[:2] == (load_samples(path, LABELLED).inputs, load_samples(path, LABELLED).ids)
+
+
 def test_a_slice_has_a_bounded_number_of_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(extract.sources.parquet, "SLICE_BYTES", 20_000)
     pq.write_table(pa.table({"text": [f"{row} {os.urandom(500).hex()}" for row in range(200)]}), tmp_path / "a.parquet")

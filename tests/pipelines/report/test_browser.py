@@ -152,6 +152,59 @@ def test_a_phone_needs_no_sideways_scrolling(visit, file, width):
     assert page.evaluate("document.documentElement.clientWidth") == width
 
 
+def test_on_a_phone_a_tap_tells_of_a_sample_and_two_fingers_zoom_the_map_alone(visit, file):
+    page = visit(file, 390, 800, has_touch=True, is_mobile=True)
+    assert page.locator(".hint.touch").is_visible()
+    assert not page.locator(".hint.mouse").is_visible()
+    place_of(page, HOSTILE[0])
+    page.wait_for_timeout(800)  # the page scrolls from the list to the map
+    box = page.locator("[data-role=marks]").bounding_box()
+    assert box["y"] >= 0
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    tip = page.locator("[data-role=tip]")
+    tip.wait_for(state="visible")
+    assert HOSTILE[0] in tip.inner_text()
+    page.locator("[data-role=clear]").evaluate("control => control.click()")
+    page.wait_for_timeout(60)
+    before, scrolled = pixels(page), page.evaluate("scrollY")
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    fingers = page.context.new_cdp_session(page)
+    for kind, apart in (("touchStart", 20), ("touchMove", 40), ("touchMove", 90), ("touchEnd", None)):
+        points = [] if apart is None else [{"x": x + side * apart, "y": y, "id": side} for side in (0, 1)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    page.wait_for_timeout(100)
+    assert pixels(page) != before
+    assert page.evaluate("visualViewport.scale") == 1
+    assert page.evaluate("scrollY") == scrolled
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_prints_as_a_light_page_with_the_map_and_its_legend_and_without_controls(visit, file, scheme):
+    page = visit(file, color_scheme=scheme)
+    page.emulate_media(media="print", color_scheme=scheme)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    corner = """() => {
+        const copy = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+        copy.drawImage(document.querySelector("[data-role=points]"), 0, 0);
+        return copy.getImageData(1, 1, 1, 1).data.join();
+    }"""
+    assert page.evaluate(corner) == "255,255,255,255"
+    assert page.locator("[data-role=legend]").is_visible()
+    for gone in (
+        "nav",
+        "#map .tools",
+        "[data-role=list]",
+        ".hint.mouse",
+        "#theme",
+        "[data-role=marks]",
+    ):  # which would cover the map
+        assert not page.locator(gone).first.is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert (page.evaluate(corner) == "255,255,255,255") == (scheme == "light")
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
 def test_tables_sort_by_a_heading(visit, file):
     page = visit(file)
     heading = page.locator("#classes table.sortable th", has_text="test samples")
