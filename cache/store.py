@@ -22,7 +22,7 @@ from cache.gather import gather_runs
 from cache.index import Index, Runs
 from cache.keys import KEY_BYTES, sortable
 from cache.lease import Lease
-from cache.place import find_place
+from cache.place import absolute, find_place
 from cache.ragged import Ragged
 from cache.recipe import RECIPE_ID, Recipe
 from cache.reports import Reports
@@ -88,6 +88,8 @@ class FeatureStore:
         The folder; for a store in a bucket, the folder that mirrors what has been looked at of it.
     name
         The folder or URL, for messages.
+    address, storage_options
+        What another process opens the same store with.
 
     Raises
     ------
@@ -100,6 +102,8 @@ class FeatureStore:
     ) -> None:
         self.place = find_place(path, storage_options)
         self.path, self.name = self.place.root, self.place.name
+        self.address = absolute(path)
+        self.storage_options = dict(storage_options or {})
         self.budget = budget
         if budget is not None:
             budget.check(self.place)
@@ -353,7 +357,12 @@ class FeatureStore:
             write_atomically(description, content)
             self.place.publish(description)
         here = self.folder(recipe)
-        for folder in (self.path, self.path / "tables", here, *(here / part for part in ("shards", "index", "quarantine"))):
+        for folder in (
+            self.path,
+            self.path / "tables",
+            here,
+            *(here / part for part in ("shards", "index", "quarantine", "heads")),
+        ):
             remove_leftovers(folder)
         self._prepared.add(recipe.id)
 

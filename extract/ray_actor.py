@@ -6,6 +6,7 @@ A block that is retried, since its actor or node died, finds what was committed 
 import os
 import pickle
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ class Work:
     ----------
     folder
         The working directory of whoever asked, which relative paths start from; taken where it exists.
-    store, budget
-        The feature store's folder and how large it may become.
+    store, storage_options, budget
+        The feature store's folder or URL, what its bucket is opened with, and how large it may become.
     recipe
         What the features are to be.
     spec, kind
@@ -45,6 +46,7 @@ class Work:
 
     folder: str
     store: str
+    storage_options: Mapping[str, Any]
     budget: Budget | None
     recipe: Recipe
     spec: BackboneSpec
@@ -86,7 +88,7 @@ class Extracting:
         if work.folder not in sys.path:
             sys.path.append(work.folder)
         self.work = work
-        self.store = FeatureStore(work.store, work.budget)
+        self.store = FeatureStore(work.store, work.budget, work.storage_options)
         self.loaded: dict[str, Any] = {}
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:

@@ -143,7 +143,9 @@ class Cluster:
     ) -> "RayJob":
         """Return the job that extracts there; the parameters are those of `Job`, and actors load backbones of their own."""
         kind = checkpoint.offer.takes
-        work = Work(os.getcwd(), str(store.path), store.budget, recipe, spec, kind, device, options, tuple(outputs))
+        work = Work(
+            os.getcwd(), store.address, store.storage_options, store.budget, recipe, spec, kind, device, options, tuple(outputs)
+        )
         return RayJob(self, work, store, lease, progress)
 
     def _is_elsewhere(self) -> bool:
@@ -240,8 +242,8 @@ class RayJob:
         """Raise where it would be no use to go on with what is missing."""
         if missing and failure is None:
             raise EngineError(
-                f"ray: {missing:,} samples were extracted, and {self.store.path} does not have them: "
-                "the store has to be on a disk that all nodes share"
+                f"ray: {missing:,} samples were extracted, and {self.store.name} does not have them: "
+                "the store has to be in a bucket, or on a disk that all nodes share"
             )
         if missing == of and not headway:
             assert failure is not None

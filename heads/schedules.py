@@ -12,14 +12,28 @@ BY_EPOCH = ("plateau", "step")
 
 
 def make_optimizer(
-    name: str, parameters: Iterable[torch.nn.Parameter | Mapping[str, Any]], lr: float, weight_decay: float, momentum: float
+    name: str,
+    parameters: Iterable[torch.nn.Parameter | Mapping[str, Any]],
+    lr: float,
+    weight_decay: float,
+    momentum: float,
+    many: bool = False,
 ) -> torch.optim.Optimizer:
-    """Return AdamW (Loshchilov and Hutter 2019), SGD with Nesterov's momentum, or L-BFGS with a strong Wolfe line search."""
+    """Return AdamW (Loshchilov and Hutter 2019), SGD with Nesterov's momentum, or L-BFGS with a strong Wolfe line search.
+
+    For `many` parameters, such as a backbone's, AdamW takes its step in one pass over them, where torch has that.
+    """
     if name == "adamw":
-        return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+        parameters = list(parameters)
+        return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=(many and _can_fuse(parameters)) or None)
     if name == "sgd":
         return torch.optim.SGD(parameters, lr=lr, weight_decay=weight_decay, momentum=momentum, nesterov=momentum > 0)
     return torch.optim.LBFGS(parameters, lr=lr, max_iter=20, history_size=20, line_search_fn="strong_wolfe")
+
+
+def _can_fuse(parameters: list[torch.nn.Parameter | Mapping[str, Any]]) -> bool:
+    tensors = [p for entry in parameters for p in (entry["params"] if isinstance(entry, Mapping) else [entry])]
+    return all(tensor.device.type in ("cpu", "cuda") and tensor.dtype == torch.float32 for tensor in tensors)
 
 
 def make_schedule(name: str, optimizer: torch.optim.Optimizer, steps: int, warmup: float, factor: float, every: int) -> Any:

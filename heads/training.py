@@ -119,7 +119,8 @@ class _Training:
         self.score, self.callbacks, self.fingerprint = score, callbacks, fingerprint
         self.plain_loss = loss.plain()
         self.trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = make_optimizer(plan.optimizer, groups or self.trainable, plan.lr, plan.weight_decay, plan.momentum)
+        learning = groups or self.trainable
+        optimizer = make_optimizer(plan.optimizer, learning, plan.lr, plan.weight_decay, plan.momentum, groups is not None)
         samples_a_step = len(data) if plan.optimizer == "lbfgs" else plan.batch_size * plan.accumulate
         steps = math.ceil(len(data) / samples_a_step) * plan.max_epochs
         self.schedule = make_schedule(plan.schedule, optimizer, steps, plan.warmup, plan.factor, plan.every)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
@@ -47,6 +48,8 @@ class BackboneModule(nn.Module):
         self.adapter = adapter_of(checkpoint).load(checkpoint, self.spec, device, self.spec.precision)
         self.model = getattr(self.adapter, "model", None)
         self.tail = nn.ModuleList(getattr(self.adapter, "tail", ()))
+        if self.adapter.block_names is not None:
+            self.block_names = [f"model.{name}" for name in self.adapter.block_names]
         self._loaded = digest_state(self)
 
     @classmethod
@@ -96,6 +99,25 @@ class BackboneModule(nn.Module):
     def is_as_loaded(self) -> bool:
         """Whether every weight is still what the checkpoint holds; features from a store are those of such a backbone alone."""
         return digest_state(self) == self._loaded
+
+    def save(self, folder: str | Path) -> BackboneSpec:
+        """Write the backbone as it is now into a folder, in its library's own format; return how to use it from there.
+
+        Raises
+        ------
+        BackboneError
+            If it is of a kind that has no such format here.
+        UsageError
+            If the folder holds something.
+        """
+        folder = Path(folder).absolute()
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError(f"{folder}: holds something; name a folder that is empty or not there")
+        if folder.exists():
+            folder.rmdir()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self.adapter.save(folder, self.checkpoint, self.spec)
+        return dataclasses.replace(self.spec, backbone=f"{self.checkpoint.scheme}:{folder}")
 
     def read(self, inputs: Sequence[Any]) -> Samples:
         """Take raw inputs for samples; for a backbone of images, texts are paths."""

@@ -1,7 +1,7 @@
 """What frozen blocks gave, as the training loop takes it: the model runs from there on."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 
 from cache import Ragged
 from extract.boundary import Boundary
+from pipelines.pieces import Pieces, by_length, in_pieces
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class BoundaryRows:
         Which of them, `[m]`.
     device
         Where the model is.
+    lengths
+        In tokens, where the texts of a batch run in pieces of similar lengths.
     """
 
     boundary: Boundary
@@ -53,6 +56,7 @@ class BoundaryRows:
     items: Sequence[Any]
     rows: np.ndarray
     device: torch.device
+    lengths: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -60,15 +64,20 @@ class BoundaryRows:
     def take(self, rows: torch.Tensor | slice) -> "BoundaryRows":
         """Return some of them."""
         chosen = self.rows[rows if isinstance(rows, slice) else rows.numpy()]
-        return BoundaryRows(self.boundary, self.values, self.items, chosen, self.device)
+        return replace(self, rows=chosen)
 
-    def inputs(self) -> tuple[HandedIn]:
+    def inputs(self) -> tuple[HandedIn | Pieces]:
         """Return what the model is called with."""
-        kept = self.values[self.rows]
+        if self.lengths is None:
+            return (self._hand_in(self.rows),)
+        return (in_pieces(by_length(self.lengths[self.rows]), lambda group: self._hand_in(self.rows[group])),)
+
+    def _hand_in(self, rows: np.ndarray) -> HandedIn:
+        kept = self.values[rows]
         values = torch.as_tensor(kept.values if isinstance(kept, Ragged) else kept, device=self.device)
-        batch = self.boundary.batch([self.items[row] for row in self.rows.tolist()])
+        batch = self.boundary.batch([self.items[row] for row in rows.tolist()])
         batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
-        return (HandedIn(self.boundary, self.boundary.padded(values, batch), batch),)
+        return HandedIn(self.boundary, self.boundary.padded(values, batch), batch)
 
 
 @dataclass(frozen=True)

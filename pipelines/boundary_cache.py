@@ -11,6 +11,7 @@ import numpy as np
 
 from cache import FeatureStore
 from cache.budget import size_of
+from extract.backbones.base import Prepared
 from extract.boundary import BOUNDARY, Boundary, find_boundary
 from extract.errors import CannotSplitError
 from pipelines.backbone_module import BackboneModule
@@ -60,6 +61,8 @@ class Kept:
         `Ragged` tokens, or `[m, d]`; an array on disk where they are many.
     items
         `[m]`, the samples as the backbone's `prepare` gives them.
+    lengths
+        `[m]`, in tokens, of texts.
     rows
         `[m]`, their positions among all samples.
     skipped
@@ -68,6 +71,7 @@ class Kept:
 
     values: Any
     items: Sequence[Any]
+    lengths: np.ndarray
     rows: np.ndarray
     skipped: dict[int, str]
 
@@ -141,12 +145,11 @@ def keep(model: FeatureBasedModel, boundary: Boundary, data: Labelled, store: Fe
         found = boundary.extract(samples, store, str(backbone.device), progress)
     size = boundary.count([samples.inputs[row] for row in found.rows.tolist()]) * np.dtype(found.recipe.dtype).itemsize
     chosen = [samples.inputs[row] for row in found.rows.tolist()]
-    items: Sequence[Any] = range(len(chosen))
-    if boundary.needs_inputs:
-        items = boundary.adapter.prepare(chosen).samples
+    prepared = boundary.adapter.prepare(chosen) if boundary.needs_inputs else Prepared(range(len(chosen)), [1] * len(chosen))
     in_memory = size * MEMORY <= _free_memory()
     values = found.array() if in_memory else store.rows(found.recipe, found.keys, BOUNDARY.name)
-    return Kept(values, items, found.rows, {skipped.row: skipped.reason for skipped in found.skipped})
+    lengths = np.asarray(prepared.costs)
+    return Kept(values, prepared.samples, lengths, found.rows, {skipped.row: skipped.reason for skipped in found.skipped})
 
 
 def store_of(model: FeatureBasedModel) -> FeatureStore:

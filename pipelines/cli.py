@@ -257,6 +257,26 @@ def recommend(
 
 
 @app.command()
+def unfreeze(
+    config: ConfigFile,
+    store: Store = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="DIR", help="The run's folder; runs/NAME-TIME by default.")
+    ] = None,
+    set_: Changes = None,
+    max_size: MaxSize = None,
+    evict: Evict = False,
+    json: Json = False,
+) -> None:
+    """Tune a backbone phase by phase from the top; what its frozen blocks give is computed once."""
+    from pipelines import console, listings
+    from pipelines.unfreeze import run_unfreeze
+
+    metrics = run_unfreeze(config, store, run, _changes(set_, max_size, evict, None, None), console.Bars(), console.note)
+    console.print_json(metrics) if json else listings.show_unfreezing(metrics)
+
+
+@app.command()
 def serve(
     run: RunFolder,
     host: Annotated[str, typer.Option(help="Where to listen; only this machine by default.")] = "127.0.0.1",
@@ -438,7 +458,7 @@ def _tell(
 
 
 def _extracts(arguments: list[str]) -> bool:
-    return bool({"extract", "train", "predict", "evaluate", "rank"} & set(arguments[:1]))
+    return bool({"extract", "train", "predict", "evaluate", "rank", "unfreeze"} & set(arguments[:1]))
 
 
 def _terminable(arguments: list[str]) -> AbstractContextManager[None]:

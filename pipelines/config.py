@@ -20,6 +20,7 @@ from pipelines.backbone_config import Backbone, EngineChoice, Loop, OutputChoice
 from pipelines.compare_config import CompareChoice
 from pipelines.errors import UsageError
 from pipelines.spaces import Range, read_space
+from pipelines.unfreeze_config import UnfreezeChoice, UnfreezePhase
 
 
 class _Loader(yaml.SafeLoader):
@@ -162,6 +163,7 @@ class Config(Part):
     heads: list[Head] = Field(min_length=1)
     selection: Selection = Field(default_factory=lambda: Selection.model_validate({}))
     search: Search = Field(default_factory=lambda: Search.model_validate({}))
+    unfreeze: UnfreezeChoice = Field(default_factory=lambda: UnfreezeChoice.model_validate({}))
     compare: CompareChoice = Field(default_factory=lambda: CompareChoice.model_validate({}))
     calibrate: Literal["temperature"] | None = None
     thresholds: Literal["f1", "accuracy", "balanced_accuracy"] | None = None
@@ -352,6 +354,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection,
     "loop": Loop, "search": Search, "engine": EngineChoice,
     "views": ViewChoice, "compare": CompareChoice,
+    "unfreeze": UnfreezeChoice, "phases": UnfreezePhase,
 }  # fmt: skip
 _KEYS = {*Config.model_fields, *(name for part in _PARTS.values() for name in part.model_fields)}
 

@@ -112,7 +112,11 @@ def extract_config(
     if config.data.streams:
         streamed = _extract_stream(config, place, strict, progress)
         features, table = streamed.features, streamed.table
-        samples = Samples(streamed.name, [], []) if table is None else samples_of_table(streamed.name, table)
+        samples = (
+            Samples(streamed.name, [], [], None if config.data.label is None else [])
+            if table is None
+            else samples_of_table(streamed.name, table)
+        )
     else:
         samples = load_data(config.data)
         features = _extract_all(config, samples, place, strict, progress, loaded)

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -60,21 +60,37 @@ def set_training(module: nn.Module, mode: bool, inherited: bool = False) -> None
         set_training(child, mode, learns)
 
 
-def rates_by_depth(module: nn.Module, lr: float, decay: float = LAYER_DECAY) -> list[dict[str, Any]]:
+def rates_by_depth(
+    module: nn.Module, lr: float, decay: float = LAYER_DECAY, given: Mapping[str | int, float] | None = None
+) -> list[dict[str, Any]]:
     """Return what learns in a module as an optimizer's groups: the top block at `lr`, every block below at `decay` of the next.
 
-    What stands below the blocks learns as the lowest would below them, what stands above them as the top one.
+    What stands below the blocks learns as the lowest would below them, what stands above them as the top one. Parts whose rate
+    is `given`, by names as `find_parts` takes them, learn at that; of two that fit, the later one counts.
+
+    Raises
+    ------
+    UsageError
+        If a rate is given for what is not there, or does not learn.
     """
+    own: dict[nn.Parameter, float] = {}
+    for name, rate in (given or {}).items():
+        found = [parameter for parameter in find_parts(module, name) if parameter.requires_grad]
+        if not found:
+            raise UsageError(f"a learning rate is given for `{name}`, which does not learn; unfreeze it first")
+        own |= dict.fromkeys(found, rate)
     blocks = [module.get_submodule(name) for name in find_blocks(module)]
     height = {id(p): number for number, block in enumerate(blocks) for p in block.parameters()}
     groups: dict[int, list[nn.Parameter]] = {}
     level = -1
     for parameter in module.parameters():
         level = max(level, height.get(id(parameter), -1))
-        if parameter.requires_grad:
+        if parameter.requires_grad and parameter not in own:
             groups.setdefault(height.get(id(parameter), -1 if level < 0 else len(blocks) - 1), []).append(parameter)
     top = max(len(blocks) - 1, 0)
-    return [{"params": found, "lr": lr * decay ** (top - at)} for at, found in sorted(groups.items(), reverse=True)]
+    by_depth = [{"params": found, "lr": lr * decay ** (top - at)} for at, found in sorted(groups.items(), reverse=True)]
+    rates = dict.fromkeys(own.values())
+    return [*by_depth, *({"params": [p for p, its in own.items() if its == rate], "lr": rate} for rate in rates)]
 
 
 def _ends(name: str) -> Iterator[str]:

@@ -87,6 +87,31 @@ def show_advice(found: Mapping[str, Any]) -> None:
         out.print(Text("`headstart compare` measures it; the rule's record is in docs/comparison.md", "dim"), soft_wrap=True)
 
 
+def show_unfreezing(metrics: Mapping[str, Any]) -> None:
+    """Show what each phase of an unfreezing gave, and the test of what was kept."""
+    told = metrics["unfreeze"]
+    rows = [
+        (
+            phase["phase"],
+            phase["epochs"],
+            f"{phase['learning']:,}",
+            f"{phase['validation_loss']:.4f}",
+            Text(f"{phase['validation_accuracy']:.4f}", "bold" if phase["phase"] == told["kept_phase"] else ""),
+            seconds(phase["seconds"]),
+        )
+        for phase in told["phases"]
+    ]
+    headings = ("phase", "epochs", "backbone's numbers that learn", "validation loss", "accuracy", "time")
+    out.print(table(headings, rows, f"{told['backbone']}, phase by phase", tuple(range(len(headings)))))
+    tested = [
+        (name, Text(f"{e['value']:.4f}", "bold"), f"{e['low']:.4f} to {e['high']:.4f}") for name, e in metrics["test"].items()
+    ]
+    out.print(table(("metric", "value", "95% interval"), tested, f"On {metrics['samples']['test']:,} test samples", (1,)))
+    out.print(
+        Text.assemble("run: ", (metrics["run"], "bold"), f"  (tuned backbone: {metrics['run']}/backbone)"), soft_wrap=True
+    )
+
+
 def show_config(written: Mapping[str, Any]) -> None:
     """Say what `init` took the data for."""
     columns = ", ".join(f"{role} `{column}`" for role, column in written["columns"].items())

@@ -21,6 +21,7 @@ from pipelines.errors import RunError, UsageError
 from pipelines.freezing import find_parts, set_training
 from pipelines.measure import Cost
 from pipelines.names import nearest
+from pipelines.pieces import Pieces
 
 TASKS = {
     "classification": None,
@@ -187,6 +188,8 @@ class FeatureBasedModel(nn.Module):
 
     def features(self, inputs: Any) -> Features:
         """Return the backbone's features of inputs as `forward` takes them: `[b, d]`, or tokens with their mask."""
+        if isinstance(inputs, Pieces):
+            return inputs.join([self._vectors(part) for part in inputs.parts])
         if isinstance(inputs, HandedIn):
             with inputs.boundary.handing_in(inputs.states):
                 return self.features(inputs.inputs)
@@ -198,6 +201,11 @@ class FeatureBasedModel(nn.Module):
         if not isinstance(given, torch.Tensor):
             raise UsageError(f"the backbone returns {type(given).__name__}; wrap it in a module that returns features [b, d]")
         return given
+
+    def _vectors(self, inputs: Any) -> torch.Tensor:
+        found = self.features(inputs)
+        assert isinstance(found, torch.Tensor)
+        return found
 
     def classify(self, features: Features) -> torch.Tensor:
         """Return logits `[b, c]` of features `[b, d]`, or of tokens `[b, t, d]` with their mask."""

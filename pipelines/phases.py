@@ -20,6 +20,7 @@ from pipelines.errors import NoRoomError
 from pipelines.labelled import Labelled, encode
 from pipelines.model import FeatureBasedModel
 from pipelines.model_features import features_of, usable_rows
+from pipelines.pieces import collate_in_pieces, may_be_cut
 from pipelines.sample_batches import Augment, SampleBatches, collate_for
 
 Say = Callable[[str], None]
@@ -93,6 +94,8 @@ class FromBoundary:
         Told which samples cannot be used.
     progress
         Told how the computation goes.
+    pieces
+        Whether texts run in pieces of similar lengths, on a CPU.
 
     Raises
     ------
@@ -103,9 +106,16 @@ class FromBoundary:
     """
 
     def __init__(
-        self, model: FeatureBasedModel, data: Sequence[Labelled], batch_size: int, say: Say, progress: Any = None
+        self,
+        model: FeatureBasedModel,
+        data: Sequence[Labelled],
+        batch_size: int,
+        say: Say,
+        progress: Any = None,
+        pieces: bool = True,
     ) -> None:
         self.model, self.batch_size, self.say = model, batch_size, say
+        self.pieces = pieces and may_be_cut(model.backbone)
         self.module = model
         self.boundary = boundary_of(model, data[0])
         store = store_of(model)
@@ -123,7 +133,9 @@ class FromBoundary:
         kept = next(kept for part, kept in self._kept if part is given)
         tell_skipped(given, kept.skipped, self.say)
         y, weight = make_targets(self.model, given, kept.rows, class_weight)
-        rows = BoundaryRows(self.boundary, kept.values, kept.items, np.arange(len(y)), y.device)
+        rows = BoundaryRows(
+            self.boundary, kept.values, kept.items, np.arange(len(y)), y.device, kept.lengths if self.pieces else None
+        )
         return Data(BoundaryBatches(rows, self.batch_size), y, weight)
 
 
@@ -144,11 +156,21 @@ class InTheLoop:
         Told which samples cannot be used.
     why
         Said too: why the backbone's frozen part runs as well.
+    pieces
+        Whether texts run in pieces of similar lengths, on a CPU.
     """
 
     def __init__(
-        self, model: FeatureBasedModel, train_data: Labelled, batch_size: int, augment: Augment | None, say: Say, why: str = ""
+        self,
+        model: FeatureBasedModel,
+        train_data: Labelled,
+        batch_size: int,
+        augment: Augment | None,
+        say: Say,
+        why: str = "",
+        pieces: bool = True,
     ) -> None:
+        self.pieces = pieces and may_be_cut(model.backbone)
         self.model, self.batch_size, self.augment, self.say = model, batch_size, augment, say
         self.module = model
         self._train_data = train_data
@@ -161,7 +183,8 @@ class InTheLoop:
         tell_skipped(given, usable.skipped, self.say)
         y, weight = make_targets(self.model, given, usable.rows, class_weight)
         augment = self.augment if given is self._train_data else None
-        return Data(SampleBatches(collate_for(self.model.backbone), usable.samples, self.batch_size, augment), y, weight)
+        collate = collate_in_pieces(self.model.adapted("pieces")) if self.pieces else collate_for(self.model.backbone)
+        return Data(SampleBatches(collate, usable.samples, self.batch_size, augment), y, weight)
 
 
 def choose_phase(
@@ -173,30 +196,31 @@ def choose_phase(
     cache: bool = True,
     say: Say = print,
     progress: Any = None,
+    pieces: bool = True,
 ) -> Phase:
     """Return the way that computes least and gives what the whole model in the loop would.
 
     Parameters
     ----------
-    model, train_data, eval_data, batch_size, augment, say, progress
+    model, train_data, eval_data, batch_size, augment, say, progress, pieces
         As for the phases.
     cache
         Whether what a frozen part gives may be kept where others learn.
     """
     if augment is not None:
-        return InTheLoop(model, train_data, batch_size, augment, say)
+        return InTheLoop(model, train_data, batch_size, augment, say, pieces=pieces)
     if model.is_frozen:
         return ThroughCache(model, train_data, batch_size, say)
     why = ""
     if cache:
         data = [train_data] if eval_data is None else [train_data, eval_data]
         try:
-            return FromBoundary(model, data, batch_size, say, progress)
+            return FromBoundary(model, data, batch_size, say, progress, pieces)
         except CannotSplitError as error:
             why = f"not split: {error}"
         except (NoRoomError, StoreError) as error:
             why = f"what is frozen is not kept: {error}"
-    return InTheLoop(model, train_data, batch_size, None, say, why)
+    return InTheLoop(model, train_data, batch_size, None, say, why, pieces)
 
 
 def make_targets(

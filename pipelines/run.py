@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ def write_run(
     store: str,
     seconds: dict[str, float],
     write_report: Callable[[Path], None],
+    record: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a run folder, in the place of a former one; return what `metrics.json` holds.
 
@@ -82,6 +83,8 @@ def write_run(
         Wall time of the stages.
     write_report
         Called with the folder, which holds everything else, to add figures and report.
+    record
+        More for `metrics.json`: of how the run came about.
     """
     building = folder.parent / f".{folder.name}.building-{os.getpid()}"
     try:
@@ -91,7 +94,11 @@ def write_run(
         _write_json(building / "environment.json", environment())
         extraction.write_skipped(building / "skipped.jsonl")
         _write_tables(building, extraction, result)
-        metrics = {**summarize(folder, config.metric, extraction, task, result, seconds), "metric": config.metric}
+        metrics = {
+            **summarize(folder, config.metric, extraction, task, result, seconds),
+            "metric": config.metric,
+            **(record or {}),
+        }
         _write_json(building / "metrics.json", metrics)
         _write_heads(building, config, extraction, result)
         write_report(building)

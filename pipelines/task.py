@@ -100,7 +100,7 @@ def make_task(extraction: Extraction, config: Config) -> Task:
     if unplaced := len(labelled) - len(placed):
         notes.append(f"{unplaced:,} samples have no split and take no part")
     if not len(placed):
-        if not len(samples):
+        if not extraction.features[0].samples:
             raise TrainingError(f"{samples.name}: holds no samples")
         raise TrainingError(f"{samples.name}: no usable sample has a label in column `{config.data.label}`")
     labels, names = read_targets(samples, placed, config)

@@ -1,6 +1,6 @@
 """`FeatureBasedTrainer`: trains a model's classifier through the feature cache, and parts of its backbone in the loop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from heads.scores import softmax
 from heads.training import train
 from pipelines.backbone_module import BackboneModule
 from pipelines.errors import TrainingError, UsageError
-from pipelines.freezing import rates_by_depth
+from pipelines.freezing import LAYER_DECAY, rates_by_depth
 from pipelines.labelled import Labelled, encode, find_classes, read_labelled, with_labels
 from pipelines.measure import Cost, measured
 from pipelines.model import FeatureBasedModel
@@ -72,10 +72,15 @@ class FeatureBasedTrainer:
         Log to the MLflow run that is on, or to a new one.
     cache_boundary
         Whether what the frozen blocks give is kept in the store while blocks above them learn; False runs them at every step.
+    pieces
+        Whether the texts of a batch go through a backbone that learns in pieces of similar lengths, where that is a CPU; the
+        gradient is that of the batch.
     seed
         Fixes the batches, dropout and augmentation.
     say
         Told in a line what is done; None for silence.
+    progress
+        An `extract.loop.Progress`, told how the computation of what frozen blocks give goes.
 
     Attributes
     ----------
@@ -107,8 +112,10 @@ class FeatureBasedTrainer:
         tensorboard_writer: Any = None,
         use_mlflow: bool = False,
         cache_boundary: bool = True,
+        pieces: bool = True,
         seed: int = 0,
         say: Callable[[str], None] | None = print,
+        progress: Any = None,
     ) -> None:
         if metric not in METRICS:
             raise UsageError(f"metric {metric!r} is not one; it may be {', '.join(METRICS)}")
@@ -128,6 +135,8 @@ class FeatureBasedTrainer:
         self.augment = make_augment(augment, seed)
         self.callbacks = list(callbacks)
         self.cache_boundary = cache_boundary
+        self.pieces = pieces
+        self.progress = progress
         self.seed = seed
         self.say = say or (lambda line: None)
         self.train_data = with_labels(read_labelled(given), "train_data")
@@ -139,7 +148,17 @@ class FeatureBasedTrainer:
             tracker.config(self.settings())
 
     def train(
-        self, num_epochs: int = 5, learning_rate: float | None = None, freeze_backbone: bool | None = None
+        self,
+        num_epochs: int = 5,
+        learning_rate: float | None = None,
+        freeze_backbone: bool | None = None,
+        *,
+        head_learning_rate: float | None = None,
+        layer_decay: float = LAYER_DECAY,
+        layer_rates: Mapping[str | int, float] | None = None,
+        schedule: str | None = None,
+        patience: int | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> TrainerHistory:
         """Train for some epochs, going on from the weights that are there.
 
@@ -149,10 +168,19 @@ class FeatureBasedTrainer:
             Passes over the training data.
         learning_rate
             While the backbone is frozen the classifier's, by default the trainer's. Else that of the backbone's topmost block
-            (2e-5 by default), of which every block below gets 0.9 of the next; the classifier then learns at ten times it, but
-            not above the trainer's.
+            (2e-5 by default), of which every block below gets `layer_decay` of the next.
         freeze_backbone
             True freezes all of the backbone first, False unfreezes all of it; None leaves it as it is.
+        head_learning_rate
+            The classifier's, where parts of the backbone learn too; by default ten times theirs, but not above the trainer's.
+        layer_decay
+            What a block's learning rate is to that of the block above it.
+        layer_rates
+            Rates of parts of their own, by names as `unfreeze_layers` takes them.
+        schedule, patience
+            Of this call; by default the trainer's.
+        callbacks
+            Told of this call, besides the trainer's.
 
         Returns
         -------
@@ -163,6 +191,8 @@ class FeatureBasedTrainer:
         ------
         TrainingError
             If the data do not allow it.
+        UsageError
+            If a rate is given for what does not learn.
         """
         model = self.model
         if freeze_backbone is True:
@@ -170,14 +200,17 @@ class FeatureBasedTrainer:
         elif freeze_backbone is False:
             model.unfreeze()
         device = next(model.classifier.parameters()).device
+        plan, groups = self._plan(
+            num_epochs, learning_rate, head_learning_rate, layer_decay, layer_rates, schedule or self.schedule, patience
+        )
         with measured(device) as cost:
             phase = choose_phase(
-                model, self.train_data, self.eval_data, self.batch_size, self.augment, self.cache_boundary, self.say
-            )
+                model, self.train_data, self.eval_data, self.batch_size, self.augment, self.cache_boundary, self.say,
+                self.progress, pieces=self.pieces,
+            )  # fmt: skip
             self.say(phase.line)
             self._settle()
-            plan, groups = self._plan(num_epochs, learning_rate)
-            self._run(phase, plan, groups)
+            self._run(phase, plan, groups, callbacks)
         self.cost.add(cost)
         model.trained = self.cost
         if self.trackers:
@@ -289,27 +322,38 @@ class FeatureBasedTrainer:
                 return int(model(collate_for(backbone)([self.train_data.samples.inputs[0]])).shape[1])
             return int(model.classify(backbone.features_of_one()).shape[1])
 
-    def _plan(self, epochs: int, rate: float | None) -> tuple[TrainingPlan, list[dict[str, Any]] | None]:
+    def _plan(
+        self,
+        epochs: int,
+        rate: float | None = None,
+        head_rate: float | None = None,
+        decay: float = LAYER_DECAY,
+        given: Mapping[str | int, float] | None = None,
+        schedule: str = "cosine",
+        patience: int | None = None,
+    ) -> tuple[TrainingPlan, list[dict[str, Any]] | None]:
         learns = not self.model.is_frozen
-        head, groups = rate or self.learning_rate, None
+        head, groups = head_rate or rate or self.learning_rate, None
         if learns:
             top = rate or BACKBONE_RATE
-            head = min(self.learning_rate, 10 * top)
+            head = head_rate or min(self.learning_rate, 10 * top)
             own = [parameter for parameter in self.model.classifier.parameters() if parameter.requires_grad]
-            groups = [{"params": own, "lr": head}, *rates_by_depth(self.model.backbone, top)]
+            groups = [{"params": own, "lr": head}, *rates_by_depth(self.model.backbone, top, decay, given)]
+        elif given:
+            raise UsageError("layer_rates are of parts that learn, and the backbone is frozen; call unfreeze_layers first")
         plan = TrainingPlan(
             lr=head,
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
             max_epochs=epochs,
-            patience=self.patience or epochs,
-            schedule=self.schedule,
+            patience=patience or self.patience or epochs,
+            schedule=schedule,
             warmup=WARMUP if learns else 0.0,
             clip_norm=CLIP if learns else None,
         )
         return plan, groups
 
-    def _run(self, phase: Phase, plan: TrainingPlan, groups: Any) -> None:
+    def _run(self, phase: Phase, plan: TrainingPlan, groups: Any, callbacks: Sequence[Callback]) -> None:
         loss, accuracies = CountingLoss(self.label_smoothing), []
         watched = None if self.eval_data is None else phase.data(self.eval_data, None)
         known = len(self._classes())
@@ -323,7 +367,7 @@ class FeatureBasedTrainer:
 
         seed = self.seed + len(self.history.phases)
         watcher = Watcher(self.history, loss, accuracies, self._tell)
-        told = [watcher, *self.callbacks]
+        told = [watcher, *self.callbacks, *callbacks]
         data = phase.data(self.train_data, self.class_weight)
         with torch.random.fork_rng(devices=[data.y.device] if data.y.device.type == "cuda" else []):
             torch.manual_seed(seed)

@@ -152,6 +152,7 @@ class S3Server:
         if method == "PUT" and faults.draws("cut_uploads"):
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0) // 2)
             self._reset(environ)
+            start_response("503 Cut Off", [("Content-Length", "0")])
             return []
         place = (environ["PATH_INFO"], environ.get("QUERY_STRING"))
         if lists and faults.stale and place in self._listings:

@@ -33,7 +33,8 @@ from cache.shard import DamagedShardError, Shard, open_shard, verify_shard
 GRACE_SECONDS = 24 * 3600.0
 """For how long a shard is left alone by collection after it was put."""
 
-_MOST_SMALL = 2**31
+_MOST_BYTES = {"VERSION": 64, "recipe.json": 2**20}
+_MOST_TABLE_BYTES = 2**32
 _KNOWN = {"VERSION", "recipes", "tables"}
 _TRIES = 3
 
@@ -270,6 +271,10 @@ class BucketPlace(Place):
                 time.sleep(0.1 * 2**attempt)
             raise DamagedShardError(f"{self.name}/{key}: the checksum of the file does not hold")
 
+        if not self.mirror.has_room_for(size):
+            raise StoreError(
+                f"{self._called(path)}: has {size:,} bytes, more than the mirror may hold; raise HEADSTART_MIRROR_SIZE"
+            )
         with self._changes(path):
             self.mirror.hold(path, size, fetch)
 
@@ -302,7 +307,7 @@ class BucketPlace(Place):
                 and (path.stat().st_size, path.stat().st_mtime) == (found.size, found.modified)
             ):
                 return
-            content = self.remote.read_small(self._key(path), _MOST_SMALL)
+            content = self.remote.read_small(self._key(path), _MOST_BYTES.get(path.name, _MOST_TABLE_BYTES))
         except MissingError:
             remove(path)
             return

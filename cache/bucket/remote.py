@@ -24,7 +24,7 @@ PATIENCE = 60.0
 AT_ONCE = 16
 """Requests made side by side."""
 
-PIECE = 2**23
+PIECE, _PIECES_AT_ONCE = 2**23, 8
 """Bytes asked for at a time where a whole object is read."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 8.0
@@ -132,7 +132,7 @@ class Remote:
                 written = os.pwrite(descriptor, piece, start)
                 start, piece = start + written, piece[written:]
 
-        for_each(fetch, range(0, size, PIECE), 4)
+        for_each(fetch, range(0, size, PIECE), _PIECES_AT_ONCE)
 
     def upload(self, path: Path, name: str) -> None:
         """Write a file as an object, which is there whole or not at all."""
@@ -178,7 +178,7 @@ class Remote:
                 from fsspec.core import url_to_fs
 
                 # What fsspec remembers of listings or instances would be older than what we want to know.
-                files, root = url_to_fs(self.url, **_defaults(self.url), **self._options)
+                files, root = url_to_fs(self.url, **{**_defaults(self.url), **self._options})
             except ImportError as error:
                 scheme = self.url.partition("://")[0].rpartition("::")[2]
                 package = _DRIVERS.get(scheme, "headstart[cloud]")

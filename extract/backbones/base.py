@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.spec import BackboneSpec
+from extract.errors import BackboneError
 from extract.outputs import Output
 from extract.pooling import Tokens
 
@@ -84,6 +86,28 @@ class Backbone(ABC):
     @abstractmethod
     def collate(self, items: Sequence[Any]) -> Batch:
         """Put prepared (and decoded) samples together into tensors on the CPU."""
+
+    def save(self, folder: Path, checkpoint: Checkpoint, spec: BackboneSpec) -> None:
+        """Write the model as it is now into a folder, in its library's own format, with all it needs to be loaded from there.
+
+        Parameters
+        ----------
+        folder
+            It is made.
+        checkpoint, spec
+            What it was loaded from, and how.
+
+        Raises
+        ------
+        BackboneError
+            If this kind of backbone has no such format here.
+        """
+        raise BackboneError(f"{checkpoint.uri}: a backbone of this kind cannot be saved; keep its `state_dict()`")
+
+    @classmethod
+    def can_be_saved(cls) -> bool:
+        """Tell whether `save` can do it."""
+        return cls.save is not Backbone.save
 
     @abstractmethod
     def forward(self, batch: Batch, outputs: Sequence[Output]) -> Mapping[str, torch.Tensor | Tokens]:

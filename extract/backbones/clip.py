@@ -4,7 +4,8 @@ Each tower has `pooled` (its feature in the space that images and texts share), 
 `unprojected` (before the projection; the same as `pooled` for SigLIP, which has none).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,6 +35,9 @@ class ClipImages(ImageBackbone):
             model = load_whole(AutoModel, checkpoint, spec)[0]
             return cls(model, load_transform(checkpoint, spec), device, precision)
 
+    def save(self, folder: Path, checkpoint: Checkpoint, spec: BackboneSpec) -> None:
+        save_part(self.model, _ImagePart, folder, checkpoint, spec)
+
     def look(self, pixels: torch.Tensor, layers: Collection[int]) -> Seen:
         part: Any = self.model
         size = pixels.shape[-1] != part.tower.config.image_size
@@ -52,6 +56,9 @@ class ClipTexts(TextTower):
         with loading(checkpoint):
             model = load_whole(AutoModel, checkpoint, spec)[0]
             return cls(_TextPart(model), *load_tokeniser(model, checkpoint, spec), device, precision)
+
+    def save(self, folder: Path, checkpoint: Checkpoint, spec: BackboneSpec) -> None:
+        save_part(self.model, _TextPart, folder, checkpoint, spec)
 
     def read(self, ids: torch.Tensor, mask: torch.Tensor, layers: Collection[int]) -> Seen:
         part: Any = self.model
@@ -75,6 +82,9 @@ class ClipPairs(ImageTextBackbone):
             tokenise = load_tokeniser(model, checkpoint, spec)
             return cls(model, load_transform(checkpoint, spec), *tokenise, device, precision)
 
+    def save(self, folder: Path, checkpoint: Checkpoint, spec: BackboneSpec) -> None:
+        save_part(self.model, lambda whole: whole, folder, checkpoint, spec)
+
     def take_in(self, pixels: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor, layers: Collection[int]) -> Seen:
         model: Any = self.model
         attended = {"attention_mask": mask} if model.config.model_type == "clip" else {}
@@ -95,6 +105,21 @@ class _TextPart(torch.nn.Module):
         super().__init__()
         self.tower = model.text_model
         self.projection = getattr(model, "text_projection", torch.nn.Identity())
+
+
+def save_part(
+    part: torch.nn.Module, part_of: Callable[[Any], Any], folder: Path, checkpoint: Checkpoint, spec: BackboneSpec
+) -> None:
+    """Save a checkpoint with a part of its model as it is now, with tokenizer and image processor."""
+    from transformers import AutoModel
+
+    with loading(checkpoint):
+        whole = load_whole(AutoModel, checkpoint, spec)[0]
+        part_of(whole).load_state_dict(part.state_dict())
+        whole.save_pretrained(folder)
+        plain = BackboneSpec(spec.backbone, trust_remote_code=spec.trust_remote_code)
+        load_tokenizer(checkpoint.location, checkpoint.revision, plain).save_pretrained(folder)
+        load_transform(checkpoint, plain).processor.save_pretrained(folder)
 
 
 def own_features(unprojected: Any, projected: torch.Tensor) -> dict[str, torch.Tensor]:

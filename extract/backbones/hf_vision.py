@@ -1,6 +1,7 @@
 """Vision encoders of transformers: ViT, DINOv2, ResNet and every other `AutoModel` of images (`hf:`)."""
 
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,6 +45,12 @@ class VisionBackbone(ImageBackbone):
             model, has_pooler = load_whole(AutoModel, checkpoint, spec)
             transform = load_transform(checkpoint, spec)
         return cls(model, has_pooler, transform, device, precision)
+
+    def save(self, folder: Path, checkpoint: Checkpoint, spec: BackboneSpec) -> None:
+        model: Any = self.model
+        state = {name: tensor for name, tensor in model.state_dict().items() if self.has_pooler or "pooler" not in name}
+        model.save_pretrained(folder, state_dict=state)
+        load_transform(checkpoint, BackboneSpec(spec.backbone)).processor.save_pretrained(folder)
 
     def look(self, pixels: torch.Tensor, layers: Collection[int]) -> Seen:
         states, last, pooled = run_encoder(self.model, pixels, layers)

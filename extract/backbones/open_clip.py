@@ -5,7 +5,9 @@ the library keeps the two apart, `unprojected` (before the projection). Layers a
 `forward_intermediates`, as the blocks give them and before any final norm.
 """
 
+import json
 import os
+import shutil
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,11 @@ class OpenClipImages(ImageBackbone):
             model = _create(checkpoint, spec)[0]
             return cls(model, _transform(model, spec), device, precision)
 
+    def save(self, folder: Path, checkpoint: Checkpoint, spec: BackboneSpec) -> None:
+        whole, name = _create(checkpoint, spec)
+        self.projection.put_back(whole.visual)
+        _save(whole, name, folder)
+
     def look(self, pixels: torch.Tensor, layers: Collection[int]) -> Seen:
         tower: Any = self.model
         if not layers:
@@ -66,6 +73,11 @@ class OpenClipTexts(TextTower):
             model, name = _create(checkpoint, spec)
             return cls(model, *_tokeniser(name, spec), device, precision)
 
+    def save(self, folder: Path, checkpoint: Checkpoint, spec: BackboneSpec) -> None:
+        whole, name = _create(checkpoint, spec)
+        self.projection.put_back(getattr(whole, "text", whole))
+        _save(whole, name, folder)
+
     def read(self, ids: torch.Tensor, mask: torch.Tensor, layers: Collection[int]) -> Seen:
         model: Any = self.model
         if not layers:
@@ -86,6 +98,9 @@ class OpenClipPairs(ImageTextBackbone):
             model, name = _create(checkpoint, spec)
             return cls(model, _transform(model, spec), *_tokeniser(name, spec), device, precision)
 
+    def save(self, folder: Path, checkpoint: Checkpoint, spec: BackboneSpec) -> None:
+        _save(self.model, _create(checkpoint, spec)[1], folder)
+
     def take_in(self, pixels: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor, layers: Collection[int]) -> Seen:
         model: Any = self.model
         image, text = model.encode_image(pixels), model.encode_text(ids)
@@ -97,7 +112,7 @@ class _Projection:
 
     def __init__(self, tower: Any, name: str) -> None:
         found = getattr(tower, name, None)
-        self._tower = tower
+        self._tower, self._name = tower, name
         if isinstance(found, torch.nn.Parameter):
             linear = torch.nn.Linear(*found.shape, bias=False)
             linear.weight.data = found.detach().T.contiguous()
@@ -105,6 +120,16 @@ class _Projection:
         if isinstance(found, torch.nn.Linear):
             setattr(tower, name, None)
             tower.taken_off = found
+
+    def put_back(self, tower: Any) -> None:
+        """Give another instance of the whole tower this one's weights, the matrix in its place."""
+        state = self._tower.state_dict()
+        for name in [name for name in state if name.startswith("taken_off.")]:
+            values = state.pop(name)
+            is_matrix = isinstance(getattr(tower, self._name), torch.nn.Parameter)
+            state[self._name if is_matrix else name.replace("taken_off", self._name)] = values.T if is_matrix else values
+        own = {name: value for name, value in tower.state_dict().items() if name not in state}
+        tower.load_state_dict(own | state)
 
     def own(self, feature: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return a tower's own features from what it gives without its projection."""
@@ -119,6 +144,24 @@ def _create(checkpoint: Checkpoint, spec: BackboneSpec) -> tuple[Any, str]:
     name, settings = _source(checkpoint)
     model = open_clip.create_model(name, force_image_size=spec.image_size, require_pretrained=True, **settings)
     return model, name
+
+
+def _save(model: Any, name: str, folder: Path) -> None:
+    import open_clip
+    from open_clip.push_to_hf_hub import save_config_for_hf
+    from safetensors.torch import save_model
+
+    source = Path(name.removeprefix("local-dir:"))
+    folder.mkdir(parents=True)
+    if source.is_dir():
+        config = json.loads((source / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]
+        for file in source.iterdir():
+            if file.is_file() and file.suffix in (".json", ".txt", ".model") and file.name != "open_clip_config.json":
+                shutil.copy(file, folder)  # a tokenizer's
+    else:
+        config = open_clip.get_model_config(name)
+    save_model(model, str(folder / "open_clip_model.safetensors"))
+    save_config_for_hf(model, folder / "open_clip_config.json", config)
 
 
 def _source(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:

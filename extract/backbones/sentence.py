@@ -1,6 +1,7 @@
 """sentence-transformers models: their own pooling, prompts and normalisation, besides every layer (`st:`)."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,15 +45,7 @@ class SentenceBackbone(TextBackbone):
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, spec: BackboneSpec, device: str, precision: str) -> "SentenceBackbone":
-        from sentence_transformers import SentenceTransformer
-
-        with loading(checkpoint):
-            model = SentenceTransformer(
-                checkpoint.location,
-                revision=checkpoint.revision,
-                device="cpu",
-                trust_remote_code=spec.trust_remote_code,
-            )
+        model = _load_model(checkpoint, spec)
         first, *tail = model
         if not hasattr(first, "auto_model"):
             raise BackboneError(f"{checkpoint.uri}: its first module is {type(first).__name__}, not a transformer over text")
@@ -68,6 +61,14 @@ class SentenceBackbone(TextBackbone):
         texts = make_texts(tokenizer, first.auto_model, length, prompt or "", spec, checkpoint)
         return cls(first.auto_model, tail, texts, checkpoint.offer.layers, device, precision)
 
+    def save(self, folder: Path, checkpoint: Checkpoint, spec: BackboneSpec) -> None:
+        model = _load_model(checkpoint, spec)
+        first, *tail = model
+        first.auto_model.load_state_dict(self.model.state_dict())
+        for module, own in zip(tail, self.tail, strict=True):
+            module.load_state_dict(own.state_dict())
+        model.save_pretrained(str(folder), create_model_card=False)
+
     def own_feature(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         features: dict[str, Any] = {"token_embeddings": states.float(), "attention_mask": mask, "modality": "text"}
         if self._prompt_tokens:
@@ -76,6 +77,15 @@ class SentenceBackbone(TextBackbone):
             features = module(features)
         feature: torch.Tensor = features["sentence_embedding"]
         return feature.float()
+
+
+def _load_model(checkpoint: Checkpoint, spec: BackboneSpec) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    with loading(checkpoint):
+        return SentenceTransformer(
+            checkpoint.location, revision=checkpoint.revision, device="cpu", trust_remote_code=spec.trust_remote_code
+        )
 
 
 def _count_prompt_tokens(tokenizer: Any, prompt: str) -> int:

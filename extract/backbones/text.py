@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,9 @@ class TextBackbone(Backbone):
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, spec: BackboneSpec, device: str, precision: str) -> "TextBackbone":
-        place = {"revision": checkpoint.revision, "trust_remote_code": spec.trust_remote_code}
         with loading(checkpoint):
             tokenizer = load_tokenizer(checkpoint.location, checkpoint.revision, spec)
-            model = _load_model(checkpoint.location, place)
+            _, model = _load_model(checkpoint.location, _place(checkpoint, spec))
             check_vocabulary(tokenizer, model, spec)
         length = checked_length(spec, token_limit(model, tokenizer), checkpoint)
         texts = make_texts(tokenizer, model, length, spec.prompt or "", spec, checkpoint)
@@ -88,6 +88,17 @@ class TextBackbone(Backbone):
                 else pool(states[output.layer], mask, output.pooling)
                 for output in outputs
             }
+
+    def save(self, folder: Path, checkpoint: Checkpoint, spec: BackboneSpec) -> None:
+        from transformers import AutoConfig
+
+        with loading(checkpoint):
+            whole, part = _load_model(checkpoint.location, _place(checkpoint, spec))  # half of a model is no checkpoint
+            halved = AutoConfig.from_pretrained(checkpoint.location, **_place(checkpoint, spec)).is_encoder_decoder
+        part.load_state_dict(self.model.state_dict())
+        whole.config.is_encoder_decoder = halved  # which an encoder alone (T5's) denies, and would be loaded as both
+        whole.save_pretrained(folder)
+        load_tokenizer(checkpoint.location, checkpoint.revision, replace(spec, tokenizer=None)).save_pretrained(folder)
 
     def own_feature(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the backbone's own pooled feature `[b, d]` from its last states `[b, t, d]`; plain encoders have none."""
@@ -134,8 +145,12 @@ def check_vocabulary(tokenizer: Any, model: Any, spec: BackboneSpec) -> None:
         raise BackboneError(f"tokenizer {spec.tokenizer} has {len(tokenizer):,} tokens, and the model knows {rows:,}")
 
 
-def _load_model(location: str, place: Mapping[str, Any]) -> Any:
-    """Load an encoder, a decoder without its language head, or the encoder half of a model with both."""
+def _place(checkpoint: Checkpoint, spec: BackboneSpec) -> dict[str, Any]:
+    return {"revision": checkpoint.revision, "trust_remote_code": spec.trust_remote_code}
+
+
+def _load_model(location: str, place: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Load an encoder, a decoder without its language head, or a model with both; return it and the part that reads texts."""
     from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
     from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING
 
@@ -146,7 +161,7 @@ def _load_model(location: str, place: Mapping[str, Any]) -> Any:
     missing = sorted(name for name in found["missing_keys"] if not _UNUSED.search(name))
     if missing:  # the library would go on with random ones
         raise ValueError(f"{len(missing)} of its weights are not there, such as {missing[0]}")
-    return model.get_encoder() if halved and auto is AutoModel else model
+    return model, model.get_encoder() if halved and auto is AutoModel else model
 
 
 def token_limit(model: Any, tokenizer: Any) -> int | None:

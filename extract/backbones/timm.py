@@ -41,6 +41,12 @@ class TimmBackbone(ImageBackbone):
         if self.prefix and "return_prefix_tokens" in inspect.signature(model.forward_intermediates).parameters:
             self._intermediates["return_prefix_tokens"] = True
 
+    def save(self, folder: Path, checkpoint: Checkpoint, spec: BackboneSpec) -> None:
+        import timm
+
+        model: Any = self.model
+        timm.models.save_for_hf(model, str(folder), safe_serialization=True)
+
     def look(self, pixels: torch.Tensor, layers: Collection[int]) -> Seen:
         model: Any = self.model
         inner = sorted(layer for layer in layers if layer != self.last)

@@ -39,7 +39,7 @@ def find_neighbours(X: np.ndarray, k: int = 10) -> Neighbours:
     if k < 1:
         return Neighbours(np.empty((len(unit), 0), int), np.empty((len(unit), 0)))
     seen, spare = unit, 0
-    if unit.shape[1] > WIDEST:
+    if min(unit.shape) > WIDEST:
         from sklearn.decomposition import PCA
 
         seen, spare = PCA(WIDEST, random_state=0, svd_solver="randomized").fit_transform(unit).astype(np.float32), _SPARE

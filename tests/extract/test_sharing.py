@@ -115,12 +115,10 @@ def test_what_a_rank_has_refused_is_not_tried_by_the_others(tmp_path):
 
 
 def test_a_store_can_be_opened_as_soon_as_anything_of_it_is_there(tiny_bert, tmp_path, monkeypatch):
-    from extract import extractor
-
     opened = []
-    write = extractor.write_table
+    write = FeatureStore.write_table
     monkeypatch.setattr(
-        extractor, "write_table", lambda store, table: opened.append(FeatureStore(store).format) or write(store, table)
+        FeatureStore, "write_table", lambda store, table: opened.append(FeatureStore(store.path).format) or write(store, table)
     )
     extract(sentences(3), f"hf:{tiny_bert}", str(tmp_path / "store"))
     assert opened == [2]

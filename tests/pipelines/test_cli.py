@@ -208,7 +208,7 @@ def test_the_cache_is_listed_without_torch_or_scikit_learn(headstart, project):
     headstart("extract", "config.yaml")
     program = (
         "import sys; from pipelines.cli import main; main(['cache', 'ls', '--json'])\n"
-        "print([n for n in ('torch', 'sklearn', 'transformers', 'h5py') if n in sys.modules])"
+        "print([n for n in ('torch', 'sklearn', 'transformers', 'h5py', 'fsspec', 's3fs') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=project)
     assert done.stdout.strip().endswith("[]")

@@ -79,6 +79,11 @@ def test_whatever_is_asked_of_a_stream_is_told_in_one_line(streamed, here):
     assert "none-*.parquet: there are no such files" in told
     told = here("extract", "streamed.yaml", "--set", "data.path=reviews.csv", "--set", "data.streaming=true", status=2).err
     assert "reviews.csv: not a kind of file that is read a slice at a time" in told
+    pq.write_table(
+        pa.table({"text": ["", " "], "label": ["good", "bad"], "split": ["train", "test"]}), streamed / "empty.parquet"
+    )
+    told = here("train", "streamed.yaml", "--set", "data.path=empty.parquet", "--set", "data.streaming=true", status=1).err
+    assert "empty.parquet: no usable sample has a label in column `label`" in told
     told = here("extract", "streamed.yaml", "--set", "data.path=gopher://a/b.parquet", status=2).err
     assert "URLs of this kind are not read" in told
 

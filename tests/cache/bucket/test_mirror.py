@@ -44,6 +44,22 @@ def test_a_shard_too_large_for_the_mirror_is_read_in_parts(memory_url, monkeypat
     assert held(store) == 0
 
 
+def test_an_object_that_is_said_to_be_huge_is_not_fetched(memory_url, monkeypatch, elsewhere):
+    from cache.bucket.remote import Found, Remote
+
+    store = FeatureStore(memory_url)
+    fill(store, range(50))
+    listed = Remote.list
+    monkeypatch.setattr(
+        Remote, "list", lambda *a: {name: Found(10**15, found.stamp, None) for name, found in listed(*a).items()}
+    )
+    monkeypatch.setattr("cache.bucket.remote._FIRST_WAIT", 0.001)
+    reader = elsewhere(memory_url)
+    with pytest.raises(StoreError):
+        reader.read(RECIPE, keys_of(range(50)), "pooled")
+    assert held(reader) == 0
+
+
 def test_a_size_that_is_none_is_told(memory_url, monkeypatch):
     monkeypatch.setenv("HEADSTART_MIRROR_SIZE", "much")
     with pytest.raises(StoreError, match="HEADSTART_MIRROR_SIZE: 'much' is not a size"):

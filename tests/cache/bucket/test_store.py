@@ -161,3 +161,11 @@ def test_a_damaged_body_is_never_given_out_and_extracted_again(memory_url, elsew
     fill(reader, range(50))
     assert holds(reader, range(50))
     assert holds(elsewhere(memory_url), range(50))
+
+
+def test_credentials_and_endpoint_may_be_options(s3, s3_url, monkeypatch):
+    for name in s3.environment:
+        monkeypatch.delenv(name)
+    options = {"key": "testing", "secret": "testing", "endpoint_url": s3.endpoint, "config_kwargs": {"read_timeout": 20}}
+    fill(FeatureStore(s3_url, storage_options=options), range(5))
+    assert holds(FeatureStore(s3_url, storage_options=options), range(5))

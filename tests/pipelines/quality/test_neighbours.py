@@ -32,3 +32,8 @@ def test_samples_far_from_all_others_are_outlying_and_ordinary_ones_are_not():
     found, distance, limit = outlying(find_neighbours(np.concatenate([clouds, strange])).similarity)
     assert set(found.tolist()) == {200, 201, 202, 203}
     assert (distance[found] > limit).all()
+
+
+def test_few_wide_samples_have_neighbours():
+    X = np.random.default_rng(0).normal(size=(12, 500)).astype(np.float32)
+    assert find_neighbours(X, 3).positions.shape == (12, 3)
