@@ -207,13 +207,23 @@ class Index:
         covered = {name for segment in self.segments for name in segment.names}
         if new := [shard for shard in shards if shard.path.name not in covered]:
             self.segments.append(build_segment(new))
+            self._join_small()
             if sum(map(len, self.segments)) > 1.25 * max(map(len, self.segments)):
                 self.rebuild()
             largest = max(self.segments, key=len)
-            if len(largest) >= WORTH_KEEPING and largest not in kept:
+            if len(largest) >= WORTH_KEEPING and not any(largest is segment for segment in kept):
                 write_segment(folder, largest)
+                mapped = read_segment(folder)  # which takes no memory of its own
+                if mapped is not None and mapped.names == largest.names:
+                    self.segments = [mapped if segment is largest else segment for segment in self.segments]
         self._usable: dict[tuple[int, str], np.ndarray] = {}
         self._locals: dict[int, np.ndarray] = {}
+
+    def _join_small(self) -> None:
+        """Join the last segments until each is at most half of the one before, so that a key is looked for in few of them."""
+        while len(self.segments) > 1 and 2 * len(self.segments[-1]) > len(self.segments[-2]):
+            names = {name for segment in self.segments[-2:] for name in segment.names}
+            self.segments[-2:] = [build_segment([shard for shard in self.shards if shard.path.name in names])]
 
     def rebuild(self) -> None:
         """Sort all keys anew, from the shards."""

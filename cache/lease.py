@@ -62,6 +62,11 @@ class Lease:
         """What this lease goes by among those of its recipe."""
         return self._path.stem
 
+    @property
+    def machine(self) -> str:
+        """What the names of this machine's leases begin with."""
+        return this_process().rpartition("-")[0] + "-"
+
     def living(self) -> set[str]:
         """Return the names of the recipe's leases whose jobs live, this one's too."""
         return {path.stem for path in living(self.folder)}

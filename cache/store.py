@@ -245,7 +245,7 @@ class FeatureStore:
 
     def reports(self, recipe: Recipe, session: str) -> Reports:
         """Return the reports of the processes that share an extraction with the recipe, whose name is `session`."""
-        return Reports(self.folder(recipe) / "leases", session)
+        return Reports(self.place, self.folder(recipe) / "leases", session)
 
     def holding(self, recipe: Recipe) -> Holding:
         """Count what the store holds of a recipe."""

@@ -31,7 +31,7 @@ class Job:
     progress
         Told how it goes.
     loaded
-        Recipe id -> backbone, for those that stay loaded between jobs.
+        Recipe id -> backbone, for those that stay loaded between jobs, and what is known of their speed.
     """
 
     def __init__(
@@ -95,7 +95,9 @@ class Job:
             device=self.device,
             options=self.options,
             identity=self.recipe.id,
+            first_slice=self.loaded.get(f"{self.recipe.id} slice"),
         )
+        self.loaded[f"{self.recipe.id} slice"] = done.slice
         self.outcome = Outcome.together([self.outcome, done])
 
     def _commit(self, keys: np.ndarray, features: Mapping[str, Any]) -> None:

@@ -62,6 +62,7 @@ def run_loop(
     device: str,
     options: LoopOptions = DEFAULT,
     identity: str = "",
+    first_slice: int | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Extract every sample and commit it. On an interruption, what has been computed is committed first.
@@ -86,10 +87,12 @@ def run_loop(
         How to run it there.
     identity
         The backbone and its settings, for what is remembered of how it runs.
+    first_slice
+        Samples of the first slices, before the speed is known: what an extraction before found, or None.
     clock
         Seconds, for tests.
     """
-    run = _Run(backbone, samples, keys, outputs, dtype, commit, progress, device, options, identity, clock)
+    run = _Run(backbone, samples, keys, outputs, dtype, commit, progress, device, options, identity, first_slice, clock)
     try:
         run.compute()
     finally:  # an interrupted slice is committed as far as it came
@@ -110,6 +113,7 @@ class _Run:
         device: str,
         options: LoopOptions,
         identity: str,
+        first_slice: int | None,
         clock: Callable[[], float],
     ) -> None:
         self.outcome = Outcome(samples=len(samples))
@@ -129,7 +133,7 @@ class _Run:
             budget = tuned_budget(backbone, samples, outputs, device, identity)
         self._budget = Budget(budget or default_budget(backbone.unit, device))
         self._transfer = Transfer(device)
-        self._size, self._began, self._committed = FIRST_SLICE, clock(), clock()
+        self._size, self._began, self._committed = first_slice or FIRST_SLICE, clock(), clock()
         dtypes = {output.name: output.dtype or dtype for output in outputs}
         workers = 0
         if backbone.decode is not None and backbone.parallel:
@@ -167,7 +171,7 @@ class _Run:
                 self._pending.result()
         finally:
             self._background.shutdown()
-            self.outcome.budget = self._budget.cost
+            self.outcome.budget, self.outcome.slice = self._budget.cost, self._size
 
     def _forward(self, ready: Ready) -> None:
         self._tell(ready.slice, ready.refused)

@@ -65,8 +65,8 @@ class Outcome:
         How many ran through the backbone or were refused.
     refused
         Key -> reason, for samples that have no features.
-    budget
-        The largest cost of a batch at the end.
+    budget, slice
+        The largest cost of a batch, and the samples of a slice, at the end.
     truncation
         How much was cut off.
     """
@@ -74,6 +74,7 @@ class Outcome:
     samples: int = 0
     refused: dict[bytes, str] = field(default_factory=dict)
     budget: int = 0
+    slice: int = 0
     truncation: Truncation = field(default_factory=Truncation)
 
     @classmethod
@@ -84,6 +85,7 @@ class Outcome:
             together.samples += outcome.samples
             together.refused |= outcome.refused
             together.budget = max(together.budget, outcome.budget)
+            together.slice = max(together.slice, outcome.slice)
             together.truncation += outcome.truncation
         return together
 
@@ -98,6 +100,7 @@ class Outcome:
         """Read back what `to_json` returned; raises `ValueError` if it is nothing of that kind."""
         try:
             refused = {bytes.fromhex(key): str(reason) for key, reason in content["refused"].items()}
-            return cls(int(content["samples"]), refused, int(content["budget"]), Truncation(**content["truncation"]))
+            truncation = Truncation(**content["truncation"])
+            return cls(int(content["samples"]), refused, int(content["budget"]), truncation=truncation)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an outcome: {error}") from error

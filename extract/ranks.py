@@ -81,8 +81,12 @@ class Rank:
         Only keys of missing samples are shared out. With another number of ranks, what those before have extracted stays, and
         what is missing is shared out anew.
         """
+        return self.owners(keys) == self.number
+
+    def owners(self, keys: np.ndarray) -> np.ndarray:
+        """Return the numbers `[n]` of the ranks whose keys `[n, 16]` these are."""
         numbers = np.ascontiguousarray(keys[:, :8]).view("<u8").reshape(-1)
-        return numbers % np.uint64(self.of) == self.number
+        return numbers % np.uint64(self.of)
 
     def device(self, device: str, count: Callable[[], int] | None = None) -> str:
         """Return this rank's own device of a kind, of as many as this process sees.

@@ -88,7 +88,7 @@ class Extracting:
         if work.folder not in sys.path:
             sys.path.append(work.folder)
         self.work = work
-        self.store = FeatureStore(work.store, work.budget, work.storage_options)
+        self.store: FeatureStore | None = None
         self.loaded: dict[str, Any] = {}
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
@@ -98,11 +98,13 @@ class Extracting:
     def _extract(self, block: Block) -> Done:
         keys = np.frombuffer(block.keys, np.uint8).reshape(-1, KEY_BYTES)
         try:
-            return Done(len(keys), self._run(block.samples, keys))
+            if self.store is None:
+                self.store = FeatureStore(self.work.store, self.work.budget, self.work.storage_options)
+            return Done(len(keys), self._run(self.store, block.samples, keys))
         except HeadstartError as error:
             return Done(len(keys), Outcome(), error)
 
-    def _run(self, samples: list[Any], keys: np.ndarray) -> Outcome:
+    def _run(self, store: FeatureStore, samples: list[Any], keys: np.ndarray) -> Outcome:
         from extract.extractor import make_recipe
 
         work = self.work
@@ -114,9 +116,9 @@ class Extracting:
                 "give all nodes the same weights, files and versions"
             )
         names = [output.name for output in work.outputs]
-        left = np.flatnonzero(self.store.missing(work.recipe, keys, names))
+        left = np.flatnonzero(store.missing(work.recipe, keys, names))
         job = Job(
-            self.store, work.recipe, None, checkpoint, work.spec, work.device, work.options, work.outputs, Quiet(), self.loaded
+            store, work.recipe, None, checkpoint, work.spec, work.device, work.options, work.outputs, Quiet(), self.loaded
         )  # fmt: skip
         job.run([samples[row] for row in left], keys[left])
         return replace(job.outcome, samples=len(keys))

@@ -99,7 +99,7 @@ class Cluster:
             import ray.data
         except ImportError as error:
             raise EngineError(f"ray: {error}; pip install 'headstart[ray]'") from error
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         if ray.is_initialized():
             return
         self._connected = True

@@ -9,6 +9,7 @@ import numpy as np
 
 from cache import FeatureStore, Lease, Recipe, as_key_array
 from cache.keys import sortable
+from cache.lease import PATIENCE
 from cache.reports import Reports
 from extract.outcome import Outcome
 from extract.ranks import Rank
@@ -17,9 +18,12 @@ SECONDS_BETWEEN_LOOKS = 0.5
 FIRST_LOOK = 0.02
 """Seconds until ranks look again, which end at about the same time; twice as long every time, up to `SECONDS_BETWEEN_LOOKS`."""
 
+PATIENCE_AT_END = 30.0
+"""Seconds for which ranks are waited for whose leases cannot be seen, once nothing is missing."""
+
 _REMEMBERED = 2
-_told: deque[tuple[Reports, int]] = deque()
-"""This process's last reports. Who has begun one extraction has read all reports of the one before."""
+_told: dict[int, deque[Reports]] = {}
+"""This process's last reports, by its number. Who has begun one extraction has read all reports of the one before."""
 
 
 def take_turns(
@@ -97,14 +101,15 @@ class Team:
         self._on_wait = on_wait
         self._outcome = outcome
         self._sleep = sleep
+        self._left, self._news = -1, time.monotonic()
         self._reports = store.reports(recipe, rank.next_session()) if rank.of > 1 else None
         if self._reports is not None:
             self._reports.withdraw(rank.number)
             self._report(done=False)
-            _told.append((self._reports, rank.number))
-            while len(_told) > _REMEMBERED:
-                reports, number = _told.popleft()
-                reports.withdraw(number)
+            told = _told.setdefault(rank.number, deque())
+            told.append(self._reports)
+            while len(told) > _REMEMBERED:
+                told.popleft().withdraw(rank.number)
 
     def turns(self, todo: np.ndarray) -> Iterator[np.ndarray]:
         """Yield what this rank is to extract now, until nothing is missing: its own of the samples `todo [m]`, then what others
@@ -122,7 +127,8 @@ class Team:
             left = left[~self._refused(keys[left])]
             if not len(left):
                 break
-            granted = left[lease.claim(keys[left])]
+            granted = left[self._abandoned(keys[left])]
+            granted = granted[lease.claim(keys[granted])]
             now = granted[store.missing(recipe, keys[granted], outputs)]  # committed between the look and the claim
             now = now[~self._refused(keys[now])]
             if len(now):
@@ -139,7 +145,7 @@ class Team:
         if self._reports is None:
             return self._outcome()
         self._report(done=True)
-        pauses = _pauses()
+        self._news, pauses = time.monotonic(), _pauses()
         while self._at_work():
             self._sleep(next(pauses))
         heard = self._reports.read() | {self.rank.number: self._outcome().to_json()}
@@ -148,8 +154,32 @@ class Team:
     def _at_work(self) -> bool:
         """Tell whether another rank lives that has begun and is not done."""
         assert self._reports is not None
+        store, _, lease, _, _ = self._where
         waited_for = {content.get("lease") for content in self._reports.read().values() if not content.get("done")}
-        return bool((waited_for - {self._where[2].name}) & self._where[2].living())
+        waited_for -= {lease.name}
+        unseen = {name for name in waited_for if not store.place.shared and not str(name).startswith(lease.machine)}
+        return bool((waited_for - unseen) & lease.living()) or (
+            bool(unseen) and time.monotonic() - self._news < PATIENCE_AT_END
+        )
+
+    def _abandoned(self, keys: np.ndarray) -> np.ndarray:
+        """Return a mask of the keys that others may leave to this rank, if no lease is on them.
+
+        In a folder that is all. Leases on a bucket are seen on one machine alone: there a share is left where its own rank
+        was of this machine and is dead, or where nothing has come of any share for as long as a lease lives without a sign.
+        """
+        assert self._reports is not None
+        store, _, lease, _, _ = self._where
+        if store.place.shared:
+            return np.ones(len(keys), bool)
+        if len(keys) != self._left:
+            self._left, self._news = len(keys), time.monotonic()
+        if time.monotonic() - self._news > PATIENCE:
+            return np.ones(len(keys), bool)
+        living, heard = lease.living(), self._reports.read()
+        names = {number: str(content.get("lease")) for number, content in heard.items() if not content.get("done")}
+        dead = [number for number, name in names.items() if name.startswith(lease.machine) and name not in living]
+        return np.isin(self.rank.owners(keys), np.array(dead, np.uint64))
 
     def _report(self, done: bool) -> None:
         if self._reports is not None:

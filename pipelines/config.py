@@ -198,6 +198,12 @@ class Config(Part):
         return "multilabel" if several else self.task
 
     @property
+    def heads_are_default(self) -> bool:
+        """Whether the heads are those that are tried where none are named."""
+        default = (default_heads(self.task, outputs) for outputs in ("first", "each"))
+        return any(self.heads == [Head.model_validate(head) for head in heads] for heads in default)
+
+    @property
     def metric(self) -> str:
         """The scorer that decides."""
         return self.selection.metric or METRICS[self.kind][0]
@@ -243,6 +249,10 @@ class Config(Part):
         return (
             [{"pooling": entry} if isinstance(entry, str) else entry for entry in value] if isinstance(value, list) else value
         )
+
+    def with_heads(self, heads: list[Head]) -> "Config":
+        """Return the same experiment with other heads."""
+        return self.model_copy(update={"heads": heads})
 
     def to_yaml(self) -> str:
         """Return the config with every default spelt out."""

@@ -63,6 +63,7 @@ def run_experiment(
         raise UsageError(f"{config.where('data')}: training needs a label column; name it as `data.label`")
     check_trackers(config.trackers)
     # scikit-learn and torch are imported from here on
+    from pipelines.memory import settle_heads
     from pipelines.report import write_report
     from pipelines.report.figures import write_figures
     from pipelines.run import choose_run_folder, write_run
@@ -77,7 +78,8 @@ def run_experiment(
     if Rank.of_process().number:
         return None
     task = make_task(extraction, config)
-    for line in task.notes:
+    config, changes_told = settle_heads(config, extraction, task)
+    for line in [*task.notes, *changes_told]:
         note(line)
     bars.start_trials(count_all_trials(config, extraction, task))
     try:

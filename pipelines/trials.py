@@ -9,10 +9,8 @@ from sklearn.base import BaseEstimator
 
 from extract import Features
 from heads import TrialReport, head_class, make_head
-from heads.catalog import TASKS
-from heads.trained import TrainedHead
-from pipelines.columns import Columns, count_bytes, read_columns
-from pipelines.combinations import Combination, combine, shorten
+from pipelines.columns import Columns, read_columns
+from pipelines.combinations import Combination, combine
 from pipelines.config import Config, Head
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction
@@ -126,39 +124,11 @@ def count_all_trials(config: Config, extraction: Extraction, task: Task) -> int:
     try:
         return sum(
             count_trials(config.search, head.space(), _count_rows(features, extraction, task, head.kind), folds, classes)
-            for features, _, heads in _plan(config, extraction)
+            for features, _, heads in plan(config, extraction)
             for head in heads
         )
     except ValueError as error:
         raise UsageError(f"{config.where('search')}: {error}") from error
-
-
-def check_memory(config: Config, extraction: Extraction, task: Task) -> None:
-    """See that heads on features that do not fit into memory can be trained on them from disk.
-
-    Raises
-    ------
-    UsageError
-        With the line of the one that cannot, and what can.
-    """
-    numbers = {id(head): number for number, head in enumerate(config.heads)}
-    for features, outputs, heads in _plan(config, extraction):
-        size = count_bytes(features, outputs, len(task.rows))
-        if extraction.memory is None or size <= extraction.memory or features.recipe.id in extraction.views:
-            continue
-        for head in heads:
-            if not streams(build(head.kind, {}, (), task.kind)):
-                able = [kind for kind in TASKS[family(task.kind)] if streams(make_head(kind, family(task.kind)))]
-                raise UsageError(
-                    f"{config.where('heads', numbers[id(head)])}: `{head.kind}` takes features in memory, and those of "
-                    f"{shorten(outputs)} have {size / 1e9:.3g} GB of at most {extraction.memory / 1e9:.3g} GB; `memory:` "
-                    f"sets the limit, and heads that train from disk are {', '.join(able)}"
-                )
-
-
-def streams(head: Any) -> bool:
-    """Tell whether a head can be trained on features that stay on disk."""
-    return isinstance(head, TrainedHead)
 
 
 def run_trials(
@@ -179,7 +149,6 @@ def run_trials(
         If trials cannot be validated.
     """
     metric = config.metric
-    check_memory(config, extraction, task)
     try:
         folds = task.folds(config.selection.folds, config.selection.seed)
     except ValueError as error:
@@ -190,7 +159,7 @@ def run_trials(
         if on_trial is not None:
             on_trial(report.scores[metric], report.error is not None)
 
-    for features, outputs, heads in _plan(config, extraction):
+    for features, outputs, heads in plan(config, extraction):
         columns = read_columns(features, outputs, task.rows, extraction.views.get(features.recipe.id), extraction.memory)
         development = task.development
         for head in heads:
@@ -240,7 +209,7 @@ def _count_folds(config: Config, task: Task) -> int:
     return 1 if task.validation is not None else config.selection.folds
 
 
-def _plan(config: Config, extraction: Extraction) -> Iterator[tuple[Features, Combination, list[Head]]]:
+def plan(config: Config, extraction: Extraction) -> Iterator[tuple[Features, Combination, list[Head]]]:
     """Go through every combination of every backbone, with the heads that are tried on it."""
     fitting: set[int] = set()
     faults: dict[int, str] = {}

@@ -116,3 +116,17 @@ def test_ten_million_rows_are_found_and_read_within_the_memory_that_is_asked_for
         subprocess.run([sys.executable, "-c", SCALE, place, step], check=True, cwd=root, capture_output=True)
     done = subprocess.run([sys.executable, "-c", SCALE, place, "read"], check=True, cwd=root, capture_output=True, text=True)
     assert int(done.stdout) < 300, "megabytes beyond what is mapped from files"
+
+
+def test_many_small_commits_make_few_segments_and_a_kept_one_is_mapped(tmp_path, monkeypatch):
+    monkeypatch.setattr("cache.index.WORTH_KEEPING", 100)
+    store = FeatureStore(tmp_path / "store")
+    for number in range(40):
+        fill(store, range(10 * number, 10 * number + 10))
+        assert not store.missing(RECIPE, keys_of(range(10 * number + 10)), ["pooled"]).any()
+    segments = store._index(RECIPE).segments
+    assert len(segments) <= 6
+    largest = max(segments, key=len)
+    assert not largest.high.flags.owndata
+    assert not largest.high.flags.writeable
+    assert holds(store, range(400))

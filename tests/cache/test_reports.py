@@ -1,10 +1,14 @@
 import os
 
+from cache.place import FolderPlace
 from cache.reports import KEPT, Reports
 
 
 def test_processes_of_one_session_hear_each_other_and_nobody_else(tmp_path):
-    one, other = Reports(tmp_path / "leases", "a-1"), Reports(tmp_path / "leases", "a-11")
+    one, other = (
+        Reports(FolderPlace(tmp_path), tmp_path / "leases", "a-1"),
+        Reports(FolderPlace(tmp_path), tmp_path / "leases", "a-11"),
+    )
     one.write(0, {"samples": 3})
     one.write(12, {"samples": 4})
     one.write(0, {"samples": 5})
@@ -14,7 +18,7 @@ def test_processes_of_one_session_hear_each_other_and_nobody_else(tmp_path):
 
 
 def test_a_process_that_begins_again_withdraws_what_it_said_before_and_what_is_old(tmp_path):
-    reports, old = Reports(tmp_path, "a"), Reports(tmp_path, "old")
+    reports, old = Reports(FolderPlace(tmp_path), tmp_path, "a"), Reports(FolderPlace(tmp_path), tmp_path, "old")
     for number in range(2):
         reports.write(number, {})
     old.write(7, {})
@@ -25,11 +29,11 @@ def test_a_process_that_begins_again_withdraws_what_it_said_before_and_what_is_o
 
 
 def test_what_is_no_report_is_not_heard_and_a_folder_that_cannot_be_written_is_no_error(tmp_path):
-    reports = Reports(tmp_path, "a")
+    reports = Reports(FolderPlace(tmp_path), tmp_path, "a")
     (tmp_path / "a-1.report").write_bytes(b"{")
     (tmp_path / "a-2.report").write_bytes(b"[1]")
     (tmp_path / "a-x.report").write_bytes(b"{}")
     (tmp_path / "a-3.report").symlink_to(tmp_path / "a-x.report")
     assert reports.read() == {}
     (tmp_path / "file").write_text("")
-    Reports(tmp_path / "file", "a").write(0, {})
+    Reports(FolderPlace(tmp_path), tmp_path / "file", "a").write(0, {})

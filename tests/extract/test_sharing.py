@@ -114,11 +114,43 @@ def test_what_a_rank_has_refused_is_not_tried_by_the_others(tmp_path):
     assert sum(len(shard.keys) for shard in store.shards(RECIPE)) == 15
 
 
+@pytest.mark.parametrize("patience", [900, 0])
+def test_a_rank_of_another_machine_whose_lease_is_not_seen_has_its_time(tmp_path, monkeypatch, patience):
+    store = FeatureStore(tmp_path / "store")
+    monkeypatch.setattr(store.place, "shared", False, raising=False)
+    monkeypatch.setattr("extract.sharing.PATIENCE", patience)
+    monkeypatch.setattr("extract.sharing.PATIENCE_AT_END", 0)
+    monkeypatch.setattr(Rank, "next_session", lambda self: self.session)
+    rank, other = Rank(0, 2, session="c"), Rank(1, 2, session="c")
+    theirs = np.flatnonzero(other.owns(KEYS))
+    store.reports(RECIPE, "c").write(1, Outcome().to_json() | {"lease": "0123456789ab-1-0", "done": False})
+    with store.lease(RECIPE) as lease:
+        worked = Worked(store)
+        mine = team(rank, store, lease, worked, lambda _: commit(store, theirs))
+        for turn in mine.turns(np.arange(20)):
+            worked.run(turn)
+        assert mine.together().samples == (20 if patience == 0 else len(KEYS) - len(theirs))
+
+
+def test_a_rank_of_this_machine_that_is_dead_is_no_longer_waited_for_on_a_bucket_either(tmp_path, monkeypatch):
+    store = FeatureStore(tmp_path / "store")
+    monkeypatch.setattr(store.place, "shared", False, raising=False)
+    monkeypatch.setattr(Rank, "next_session", lambda self: self.session)
+    with store.lease(RECIPE) as lease:
+        dead = f"{lease.machine}999999999-0"
+        store.reports(RECIPE, "d").write(1, Outcome().to_json() | {"lease": dead, "done": False})
+        worked = Worked(store)
+        mine = team(Rank(0, 2, session="d"), store, lease, worked, pytest.fail)
+        for turn in mine.turns(np.arange(20)):
+            worked.run(turn)
+        assert mine.together().samples == 20
+
+
 def test_a_store_can_be_opened_as_soon_as_anything_of_it_is_there(tiny_bert, tmp_path, monkeypatch):
     opened = []
     write = FeatureStore.write_table
     monkeypatch.setattr(
-        FeatureStore, "write_table", lambda store, table: opened.append(FeatureStore(store.path).format) or write(store, table)
+        FeatureStore, "write_table", lambda self, table: opened.append(FeatureStore(self.path).format) or write(self, table)
     )
     extract(sentences(3), f"hf:{tiny_bert}", str(tmp_path / "store"))
     assert opened == [2]

@@ -150,6 +150,19 @@ def test_tokens_that_do_not_fit_are_trained_on_from_disk(streamed, here):
     assert told["failed_trials"] == 0
 
 
+def test_where_no_head_is_named_some_that_train_from_disk_take_the_place_of_others(streamed, here):
+    config = streamed / "streamed.yaml"
+    lines = config.read_text().splitlines()
+    config.write_text("\n".join(line for line in lines if "heads" not in line and "kind:" not in line) + "\n")
+    done = here("train", "streamed.yaml", "--run", "run", "--json", "--set", "memory=1kB", "--set", "selection.folds=2")
+    told = json.loads(done.out)
+    assert "`linear` takes features in memory" in " ".join(done.err.split())
+    assert "`mlp` heads are trained on them from disk instead" in " ".join(done.err.split())
+    assert told["selected"]["head"] == "mlp"
+    assert told["failed_trials"] == 0
+    assert here.json("predict", "run", "fine")["predictions"][0]["label"] in ("good", "bad")
+
+
 def test_a_head_that_needs_all_features_in_memory_says_so(streamed, here):
     told = here("train", "streamed.yaml", "--set", "memory=1kB", status=2).err
     assert "streamed.yaml:5: `linear` takes features in memory, and those of" in told
