@@ -79,7 +79,7 @@ def changes_of(name: str, options: argparse.Namespace) -> list[str]:
         "trials": 2,
         "search": "first",
         "epochs": options.epochs,
-        "min_steps": 1,
+        "min_steps": 64,
         "penalties": "[1e-2, 1e-1]",
         "learning_rates": RATES[kind],
     }

@@ -24,7 +24,7 @@ def choose_held_out(samples: int, codes: np.ndarray | None, groups: np.ndarray |
     codes
         Class codes `[n]` to stratify by where every class has two, or None.
     groups
-        `[n]`, or None; a group is never on both sides.
+        `[n]`, or None; a group is never on both sides, so that of a single one nothing is held out.
     share
         Of the samples (or groups); 0 for none.
 
@@ -37,6 +37,8 @@ def choose_held_out(samples: int, codes: np.ndarray | None, groups: np.ndarray |
     if samples < SMALLEST_TO_SPLIT or share <= 0:
         return held_out
     if groups is not None:
+        if len(np.unique(groups)) < 2:
+            return held_out
         return hold_out(np.zeros(samples), np.asarray(groups), share, seed)
     counts = np.zeros(0, int) if codes is None else np.bincount(codes)
     size = max(int(samples * share), len(counts), 1)

@@ -2,11 +2,14 @@
 
 import copy
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from scipy.linalg import lstsq
+from sklearn.utils.validation import _check_sample_weight
 
+from heads.gaussians import Gaussians, estimate_gaussians
 from heads.scores import ClassifierHead, LinearProbabilities
 
 SMALLEST_POWER = 1e-9
@@ -35,42 +38,57 @@ class LDAHead(LinearProbabilities, ClassifierHead):
         self.shrinkage = shrinkage
         self.priors = priors
 
-    def fit(self, X: Any, y: Any) -> "LDAHead":
-        """Fit to features `[n, d]` and labels `[n]`."""
-        X, targets = self._read(X, y)
-        if targets.multilabel:
-            raise ValueError("LDAHead takes one label a sample; use a linear, ridge or k-NN head for several")
-        solver = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=self.shrinkage, priors=self.priors)
-        solver.fit(X, targets.values)
-        self.coef_, self.intercept_ = solver.coef_.astype(X.dtype), solver.intercept_.astype(X.dtype)
-        return self
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LDAHead":
+        """Fit to features `[n, d]` and labels `[n]`, with weights `[n]` if given: a sample of weight 2 is two samples."""
+        found = self._estimate(X, y, sample_weight, self.shrinkage)
+        coef = lstsq(found.covariance, found.means.T)[0].T
+        return self._set(coef, found)
 
-    def fit_each(self, shrinkages: Sequence[float], X: Any, y: Any) -> list["LDAHead"]:
+    def fit_each(self, shrinkages: Sequence[float], X: Any, y: Any, sample_weight: Any = None) -> list["LDAHead"]:
         """Return a fitted head for each of several numbers for `shrinkage`, from one eigendecomposition.
 
         Shrinking moves the covariance's eigenvalues and keeps its eigenvectors. Where an eigenvalue is so small that what it
         is divided by is rounding, the head is fitted alone.
         """
-        read, targets = self._read(X, y)
-        plain = LinearDiscriminantAnalysis(solver="lsqr", priors=self.priors).fit(read, targets.values)
-        powers, directions = np.linalg.eigh(plain.covariance_)
-        means, log_priors = plain.means_, np.log(plain.priors_)
-        along = means @ directions
+        plain = self._estimate(X, y, sample_weight, 0.0)
+        powers, directions = np.linalg.eigh(plain.covariance)
+        along = plain.means @ directions
         found = []
         for shrinkage in shrinkages:
             head = copy.copy(self)
             head.shrinkage = shrinkage
             shrunk = (1 - shrinkage) * powers + shrinkage * powers.mean()
             if shrunk.min() <= SMALLEST_POWER * shrunk.max():
-                found.append(head.fit(X, y))
-                continue
-            coef = (along / shrunk) @ directions.T
-            intercept = -0.5 * (means * coef).sum(axis=1) + log_priors
-            if len(coef) == 2:
-                coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-            head.coef_, head.intercept_ = coef.astype(read.dtype), intercept.astype(read.dtype)
-            found.append(head)
+                found.append(head.fit(X, y, sample_weight))
+            else:
+                found.append(head._set((along / shrunk) @ directions.T, plain))
         return found
+
+    def _estimate(self, X: Any, y: Any, sample_weight: Any, shrinkage: Any) -> Gaussians:
+        """Read what `fit` is given, and estimate the classes from it."""
+        if shrinkage not in ("auto", None) and not (isinstance(shrinkage, Real) and 0 <= float(shrinkage) <= 1):
+            raise ValueError(f"`shrinkage` is {shrinkage!r}; it may be `auto`, or from 0 to 1")
+        X, targets = self._read(X, y)
+        if targets.multilabel:
+            raise ValueError("LDAHead takes one label a sample; use a linear, ridge or k-NN head for several")
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        share = np.bincount(targets.values, weight, len(targets.classes))
+        if (share == 0).any():
+            raise ValueError(
+                f"class {targets.classes.tolist()[share.argmin()]!r} has no weight: at least 1 sample of it must have some"
+            )
+        priors = share if self.priors is None else np.asarray(self.priors, dtype=float)
+        if priors.shape != share.shape or (priors < 0).any() or priors.sum() <= 0:
+            raise ValueError(f"`priors` are {self.priors!r}; a share from 0 for each of {len(share)} classes is expected")
+        return estimate_gaussians(X, targets.values, weight, priors / priors.sum(), 0.0 if shrinkage is None else shrinkage)
+
+    def _set(self, coef: np.ndarray, gaussians: Gaussians) -> "LDAHead":
+        with np.errstate(divide="ignore"):  # a class that has no share is never predicted
+            intercept = -0.5 * (gaussians.means * coef).sum(axis=1) + np.log(gaussians.priors)
+        if len(coef) == 2:
+            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        self.coef_, self.intercept_ = coef.astype(gaussians.dtype), intercept.astype(gaussians.dtype)
+        return self
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -46,9 +46,8 @@ class NearestMeanHead(LinearProbabilities, ClassifierHead):
         membership[targets.values, np.arange(len(X))] = weight
         share = membership.sum(axis=1, keepdims=True)
         if (share == 0).any():
-            raise ValueError(
-                f"class {targets.classes[share[:, 0].argmin()]!r} has no weight: at least 1 sample of it must have some"
-            )
+            missing = targets.classes.tolist()[share[:, 0].argmin()]
+            raise ValueError(f"class {missing!r} has no weight: at least 1 sample of it must have some")
         means = membership @ X / share
         spread = (weight[:, None] * (X - means[targets.values]) ** 2).sum() / (weight.sum() * X.shape[1])
         variance = max(float(spread), float(np.finfo(X.dtype).eps))

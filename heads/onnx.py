@@ -14,6 +14,8 @@ from sklearn.base import is_classifier
 from torch import nn
 from torch.nn import functional
 
+from heads.neighbours import KNNHead, KNNRegressor
+from heads.onnx_neighbours import Neighbours
 from heads.scores import LinearProbabilities, LinearScores
 from heads.trained import TrainedHead
 
@@ -111,7 +113,7 @@ def export_onnx(
     Parameters
     ----------
     head
-        A fitted head whose scores are linear in the features, or that was trained step by step.
+        A fitted head whose scores are linear in the features, that was trained step by step, or that asks the nearest samples.
     path
         The file. Its input is `features` (and `mask` for heads that take tokens), or what `example` names; its output is
         `predictions`. The classes and `expects` are in the file's metadata, as JSON.
@@ -137,7 +139,7 @@ def export_onnx(
         import onnxscript  # noqa: F401  torch's exporter needs it
     except ImportError as error:
         raise ImportError("ONNX export needs `pip install headstart[onnx]`") from error
-    model: nn.Module = Prediction(head)
+    model: nn.Module = Neighbours(head) if isinstance(head, KNNHead | KNNRegressor) else Prediction(head)
     if backbone is None:
         example = _features(head)
     elif example is None:

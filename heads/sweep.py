@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _check_sample_weight, indexable
+from sklearn.utils.validation import _check_sample_weight, has_fit_parameter, indexable
 
 from heads.inputs import as_tokens, is_on_disk, select_rows
 from heads.solvers.catalog import find_engine
@@ -75,7 +75,8 @@ class SweepCV(GridSearchCV):
         sample_weight
             `[n]`, given to the head's `fit` and to the scorers.
         groups
-            `[n]`, given to the splitter.
+            `[n]`, given to the splitter, and to the `fit` of heads that hold a part out for early stopping: there, too, a group
+            is never on both sides.
         """
         X = X if (tokens := as_tokens(X)) is None else tokens
         X, y, groups = indexable(X, None if y is None else plain_labels(y), groups)
@@ -85,17 +86,23 @@ class SweepCV(GridSearchCV):
         metric = self._deciding()
         folds = list(check_cv(self.cv, y, classifier=is_classifier(self.estimator)).split(X, y, groups))
         self.n_splits_ = len(folds)
-        evaluation = Evaluation(self, X, y, weight, folds, metric)
+        evaluation = Evaluation(self, X, y, weight, self._watched(groups), folds, metric)
         self._search(evaluation)
         self.cv_results_ = evaluation.results()
         self._choose(metric, evaluation)
         if self.refit:
             began = time.monotonic()
-            self.best_estimator_ = _fit(clone(self.estimator).set_params(**clone(self.best_params_, safe=False)), X, y, weight)
+            self.best_estimator_ = _fit(
+                clone(self.estimator).set_params(**clone(self.best_params_, safe=False)), X, y, weight, self._watched(groups)
+            )
             self.refit_time_ = time.monotonic() - began
             if hasattr(self.best_estimator_, "feature_names_in_"):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_
         return self
+
+    def _watched(self, groups: Any) -> np.ndarray | None:
+        """Return the groups for heads whose `fit` takes them."""
+        return np.asarray(groups) if groups is not None and has_fit_parameter(self.estimator, "groups") else None
 
     def _search(self, evaluate: "Evaluation") -> None:
         """Try what is to be tried; searches have their own ways."""
@@ -115,10 +122,10 @@ class SweepCV(GridSearchCV):
         return self.refit if isinstance(self.refit, str) else names[0]
 
     def _together(
-        self, trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, folds: Sequence[Any]
+        self, trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, groups: Any, folds: Sequence[Any]
     ) -> Iterator[tuple[int, list[FoldScore]]]:
         engine = None if is_on_disk(X) else find_engine(self.estimator)
-        task = None if engine is None else read_task(X, y, weight, folds, is_regressor(self.estimator))
+        task = None if engine is None else read_task(X, y, weight, folds, is_regressor(self.estimator), groups)
         if engine is None or task is None:
             return
         heads = {number: head for number, params in enumerate(trials) if (head := _make(self.estimator, params)) is not None}
@@ -135,10 +142,10 @@ class SweepCV(GridSearchCV):
                 began = time.monotonic()
 
     def _one_by_one(
-        self, left: list[int], trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, folds: Sequence[Any]
+        self, left: list[int], trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, groups: Any, folds: Sequence[Any]
     ) -> Iterator[tuple[int, list[FoldScore]]]:
         fits = (
-            delayed(_fit_and_score)(clone(self.estimator), trials[number], self.scorer_, X, y, weight, train, test)
+            delayed(_fit_and_score)(clone(self.estimator), trials[number], self.scorer_, X, y, weight, groups, train, test)
             for number in tuple(left)
             for train, test in folds
         )
@@ -176,8 +183,10 @@ class Evaluation:
         All trials so far, and their scores fold by fold.
     """
 
-    def __init__(self, sweep: SweepCV, X: Any, y: Any, weight: Any, folds: Sequence[Any], metric: str) -> None:
-        self._sweep, self._X, self._weight, self._metric = sweep, X, weight, metric
+    def __init__(
+        self, sweep: SweepCV, X: Any, y: Any, weight: Any, groups: np.ndarray | None, folds: Sequence[Any], metric: str
+    ) -> None:
+        self._sweep, self._X, self._weight, self._groups, self._metric = sweep, X, weight, groups, metric
         self.y, self.folds = y, folds
         self.trials: list[dict[str, Any]] = []
         self.scores: list[list[FoldScore]] = []
@@ -196,7 +205,7 @@ class Evaluation:
         notes
             Further columns of `cv_results_`, the same for all these trials.
         """
-        sweep, data = self._sweep, (self._X, self.y, self._weight, self.folds if folds is None else folds)
+        sweep, data = self._sweep, (self._X, self.y, self._weight, self._groups, self.folds if folds is None else folds)
         done: dict[int, list[FoldScore]] = {}
         for number, scores in sweep._together(trials, *data):
             self._note(trials[number], done.setdefault(number, [self._judge(score) for score in scores]))
@@ -254,13 +263,21 @@ def _score_names(scorer: Any) -> Iterable[str]:
 
 
 def _fit_and_score(
-    head: BaseEstimator, params: Mapping[str, Any], scorer: Any, X: Any, y: Any, weight: Any, train: Any, test: Any
+    head: BaseEstimator,
+    params: Mapping[str, Any],
+    scorer: Any,
+    X: Any,
+    y: Any,
+    weight: Any,
+    groups: np.ndarray | None,
+    train: Any,
+    test: Any,
 ) -> FoldScore:
     began = time.monotonic()
     fitted = began
     try:
         head.set_params(**clone(params, safe=False))
-        _fit(head, *(_rows(part, train) for part in (X, y, weight)))
+        _fit(head, *(_rows(part, train) for part in (X, y, weight, groups)))
         fitted = time.monotonic()
         weighted = {} if weight is None else {"sample_weight": _rows(weight, test)}
         scores = scorer(head, _rows(X, test), _rows(y, test), **weighted)
@@ -270,8 +287,9 @@ def _fit_and_score(
         return FoldScore(dict.fromkeys(_score_names(scorer), np.nan), fitted - began, 0.0, error)
 
 
-def _fit(head: Any, X: Any, y: Any, weight: Any) -> Any:
-    return head.fit(X, y) if weight is None else head.fit(X, y, sample_weight=weight)
+def _fit(head: Any, X: Any, y: Any, weight: Any, groups: Any) -> Any:
+    given = {"sample_weight": weight, "groups": groups}
+    return head.fit(X, y, **{name: value for name, value in given.items() if value is not None})
 
 
 def _rows(part: Any, rows: Any) -> Any:

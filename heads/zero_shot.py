@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import normalize
+from sklearn.utils.validation import _check_sample_weight
 
 from heads.scores import ClassifierHead, LinearProbabilities
+from heads.targets import Targets
 
 
 class ZeroShotHead(LinearProbabilities, ClassifierHead):
@@ -42,8 +44,8 @@ class ZeroShotHead(LinearProbabilities, ClassifierHead):
         self.temperature = temperature
         self.mix = mix
 
-    def fit(self, X: Any, y: Any = None) -> "ZeroShotHead":
-        """Take note of the classes; features `[n, d]` and labels `[n]` matter only for mean directions.
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "ZeroShotHead":
+        """Take note of the classes; features `[n, d]`, labels `[n]` and weights `[n]` matter only for mean directions.
 
         Raises
         ------
@@ -58,8 +60,9 @@ class ZeroShotHead(LinearProbabilities, ClassifierHead):
         X, targets = self._read(X, y)
         if targets.multilabel:
             raise ValueError("ZeroShotHead takes one label a sample")
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if self.embeddings is None:
-            return self._set(targets.classes, _mean_directions(X, targets.values, len(targets.classes)))
+            return self._set(targets.classes, _mean_directions(X, targets, weight))
         names = targets.classes if self.classes is None else np.asarray(self.classes)
         embeddings = normalize(np.asarray(self.embeddings, X.dtype))
         if len(embeddings) != len(names):
@@ -76,7 +79,7 @@ class ZeroShotHead(LinearProbabilities, ClassifierHead):
             )
         if self.mix > 0:
             rows = np.array([place[name] for name in targets.classes.tolist()])
-            means = _mean_directions(X, targets.values, len(rows))
+            means = _mean_directions(X, targets, weight)
             embeddings[rows] = (1 - self.mix) * embeddings[rows] + self.mix * means
         return self._set(names, embeddings)
 
@@ -100,7 +103,14 @@ class ZeroShotHead(LinearProbabilities, ClassifierHead):
         return tags
 
 
-def _mean_directions(X: np.ndarray, codes: np.ndarray, classes: int) -> np.ndarray:
-    unit = normalize(X)
-    means: np.ndarray = normalize(np.stack([unit[codes == code].mean(axis=0) for code in range(classes)]))
+def _mean_directions(X: np.ndarray, targets: Targets, weight: np.ndarray) -> np.ndarray:
+    """Return the classes' mean directions `[c, d]`."""
+    share = np.bincount(targets.values, weight, len(targets.classes))
+    if (share == 0).any():
+        raise ValueError(
+            f"class {targets.classes.tolist()[share.argmin()]!r} has no weight: at least 1 sample of it must have some"
+        )
+    membership = np.zeros((len(share), len(X)))
+    membership[targets.values, np.arange(len(X))] = weight
+    means: np.ndarray = normalize(membership @ normalize(X)).astype(X.dtype)
     return means

@@ -91,6 +91,14 @@ def sweep_lesson(
     return together, np.concatenate([y, labels]), [(a, len(y) + b) for a, (_, b) in zip(taught, folds, strict=True)]
 
 
+def sweep_groups(columns: Columns, rows: np.ndarray, groups: np.ndarray | None, head: Any) -> np.ndarray | None:
+    """Return the groups of the rows that `sweep_lesson` makes, as `bound_together` knows them."""
+    bound = bound_together(columns, rows, groups, head)
+    if bound is None or columns.views is None:
+        return bound
+    return np.concatenate([bound, bound[:: len(bound) // len(rows)]])
+
+
 def count_sweep_rows(samples: int, views: int, use: str, head: Any) -> int:
     """Count the rows that `sweep_lesson` makes of samples with so many views, the plain ones with them."""
     return samples * (_rows_each(views, use, head) + 1)

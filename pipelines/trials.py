@@ -14,7 +14,7 @@ from pipelines.combinations import Combination, combine
 from pipelines.config import Config, Head
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction
-from pipelines.lessons import count_sweep_rows, sweep_lesson
+from pipelines.lessons import count_sweep_rows, sweep_groups, sweep_lesson
 from pipelines.search import Space, check_search, count_trials, make_sweep
 from pipelines.spaces import Range
 from pipelines.task import Task
@@ -162,13 +162,14 @@ def run_trials(
     for features, outputs, heads in plan(config, extraction):
         columns = read_columns(features, outputs, task.rows, extraction.views.get(features.recipe.id), extraction.memory)
         development = task.development
+        groups = None if task.groups is None else task.groups[development]
         for head in heads:
             built = build(head.kind, {}, columns.widths, task.kind)
             X, y, splits = sweep_lesson(columns, development, task.labels[development], folds, built)
             scoring = [metric, *sorted(set(SCORES[task.kind]) - {metric})]
             sweep = make_sweep(config.search, built, head.space(), scoring, splits, tell)
             try:
-                sweep.fit(X, y)
+                sweep.fit(X, y, groups=sweep_groups(columns, development, groups, built))
             except Exception as error:  # every trial of this head failed; others may not
                 if not hasattr(sweep, "cv_results_"):
                     raise TrainingError(f"{head.kind}: {error}") from error

@@ -1,12 +1,14 @@
-"""Models of the Hessian that precondition a descent: of untold samples, or dense blocks that similar problems share."""
+"""Models of the Hessian that precondition a descent: about weights of zero, or by the samples that bend most."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 
-WIDTH = 128
-"""Leading principal axes that a dense block covers; beyond them the diagonal is enough."""
+STRONG = 192
+"""Samples whose curvature counts exactly."""
+FLATTEST = 1e-5
+"""The least curvature along an axis, relative to the largest: what float32 can tell apart."""
 
 
 class Curvature(Protocol):
@@ -48,49 +50,45 @@ class Coupled:
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """A dense block for each logit of each group of problems, over the last `s` coordinates, and a diagonal before them.
+class StrongSamples:
+    """The samples that bend a logit most, exactly, and a diagonal for all others: for each logit of each group of problems.
+
+    The inverse is a diagonal less a product of low rank (Woodbury 1950).
 
     Attributes
     ----------
     inverse
-        `[g, c, s, s]`, the blocks' inverses.
-    diagonal
-        `[g, c, r - s]`.
+        By group, `[c, r]`: of the diagonals.
+    factor
+        By group, `[c, m, r]`: its transpose times itself is what the strong samples take from the inverse diagonal.
     group_of
         `[b]`, each problem's group.
     """
 
-    inverse: torch.Tensor
-    diagonal: torch.Tensor
+    inverse: list[torch.Tensor]
+    factor: list[torch.Tensor]
     group_of: torch.Tensor
 
-    def share(self, group_of: torch.Tensor) -> "Blocks":
-        """Return the same blocks for other problems, whose groups `[b]` are given."""
+    def share(self, group_of: torch.Tensor) -> "StrongSamples":
+        """Return the same models for other problems, whose groups `[b]` are given."""
         return replace(self, group_of=group_of)
 
     def solve(self, problems: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
-        """Divide by the diagonals and multiply by the blocks' inverses, group by group."""
+        """Multiply by the inverses, group by group."""
         found = torch.empty_like(gradients)
-        groups, size = self.group_of[problems], self.inverse.shape[-1]
+        groups = self.group_of[problems]
         for group in groups.unique().tolist():
             members = (groups == group).nonzero()[:, 0]
-            given = gradients[members]
-            dense = torch.bmm(given[..., -size:].transpose(0, 1), self.inverse[group]).transpose(0, 1)
-            found[members] = torch.cat([given[..., :-size] / self.diagonal[group], dense], dim=-1)
+            given, factor = gradients[members], self.factor[group]
+            taken = torch.bmm(torch.bmm(given.transpose(0, 1), factor.transpose(1, 2)), factor)
+            found[members] = given * self.inverse[group] - taken.transpose(0, 1)
         return found
 
 
-def block_size(values: torch.Tensor) -> int:
-    """Return the coordinates that blocks over features `[n, r]` cover."""
-    return min(values.shape[1], WIDTH + 1)
+def invert_strong(values: torch.Tensor, curvature: torch.Tensor, penalty: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Build one group's model from its curvature at a point.
 
-
-def invert_blocks(values: torch.Tensor, curvature: torch.Tensor, penalty: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Build one group's blocks from its curvature at a point.
-
-    The samples that bend most, as many as the block is wide, count exactly; all others are taken to bend alike, which in
-    principal axes is a diagonal.
+    All samples but the `STRONG` ones are taken to bend alike, which in principal axes is a diagonal.
 
     Parameters
     ----------
@@ -103,25 +101,19 @@ def invert_blocks(values: torch.Tensor, curvature: torch.Tensor, penalty: float)
 
     Returns
     -------
-    inverse, diagonal
-        `[c, s, s]`, and `[c, r - s]`.
+    inverse, factor
+        `[c, r]` and `[c, m, r]`, as `StrongSamples` has them.
     """
-    size = block_size(values)
-    strong = curvature.topk(min(size, len(values)), dim=1)
+    strong = curvature.topk(min(STRONG, len(values)), dim=1)
     rest = (curvature.sum(dim=1) - strong.values.sum(dim=1)).clamp(min=0) / max(len(values) - strong.values.shape[1], 1)
-    power = values.square().sum(dim=0)
-    pull = torch.full_like(power, penalty)
-    pull[-1] = torch.finfo(values.dtype).eps * float(curvature.sum(dim=1).max())
-    diagonal = rest[:, None] * power + pull
-    rows = values[strong.indices, -size:]
-    dense = torch.bmm((rows * (strong.values - rest[:, None])[..., None]).transpose(1, 2), rows)
-    dense.diagonal(dim1=1, dim2=2).add_(diagonal[:, -size:])
-    factor, failed = torch.linalg.cholesky_ex(dense)
-    if failed.any():
-        lift = dense.diagonal(dim1=1, dim2=2).amax(dim=1) * 1e-4
-        dense.diagonal(dim1=1, dim2=2).add_(lift[:, None])
-        factor = torch.linalg.cholesky_ex(dense).L
-    before = diagonal[:, :-size] + (
-        values[:, :-size].square()[strong.indices] * (strong.values - rest[:, None])[..., None]
-    ).sum(1)
-    return torch.cholesky_inverse(factor), before.clamp(min=penalty)
+    diagonal = rest[:, None] * values.square().sum(dim=0)
+    diagonal[:, :-1] += penalty
+    rows = values[strong.indices] * (strong.values - rest[:, None]).clamp(min=0).sqrt()[..., None]
+    largest = (diagonal + rows.square().sum(dim=1)).amax(dim=1, keepdim=True)
+    diagonal = torch.maximum(diagonal, FLATTEST * largest)
+    scale = diagonal.rsqrt()
+    rows *= scale[:, None]
+    gram = torch.bmm(rows, rows.transpose(1, 2))
+    gram.diagonal(dim1=1, dim2=2).add_(1)
+    lower = torch.linalg.cholesky_ex(gram).L
+    return 1 / diagonal, torch.linalg.solve_triangular(lower, rows, upper=False).mul_(scale[:, None])

@@ -64,10 +64,10 @@ class LDAEngine(DecomposedEngine):
     parameter = "shrinkage"
 
     def takes(self, head: Any, task: FoldTask) -> bool:
-        """Whether the shrinkage is a share, and samples have one label and no weights: with more, fitting would fail."""
+        """Whether the shrinkage is a share, and samples have one label: with more, fitting would fail."""
         value = head.shrinkage
         usable = isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 1
-        return usable and task.single and task.weight is None
+        return usable and task.single
 
 
 def _itself(head: Any) -> Any:

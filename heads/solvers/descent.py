@@ -10,10 +10,10 @@ import torch
 from heads.solvers.curvature import Curvature
 
 MEMORY = 12
-FLATTEST = 0.1
-"""The least by which the model's inverse is scaled."""
-SLOWEST = 0.95
-"""The largest share of a promise that is taken to be left after a step."""
+FLATTEST, STIFFEST = 0.1, 10.0
+"""The least and the most by which the model's inverse is scaled."""
+SLOWEST, FASTEST = 0.95, 0.5
+"""The largest and the smallest share of a promise that is taken to be left after a step."""
 SUFFICIENT_DECREASE = 1e-4
 SMALLEST_STEP = 1e-4
 FALL_SHARE = 0.02
@@ -27,9 +27,12 @@ class Evaluation(NamedTuple):
 
 
 class Objective(Protocol):
-    """A stack of problems, and for each the value `[b]` from which its decrease is measured."""
+    """A stack of problems."""
 
-    baseline: torch.Tensor
+    @property
+    def baseline(self) -> torch.Tensor:
+        """For each problem the value `[b]` from which its decrease is measured."""
+        ...
 
     def project(self, points: torch.Tensor) -> torch.Tensor:
         """Drop from points `[b, c, r]` what no minimum holds."""
@@ -38,28 +41,6 @@ class Objective(Protocol):
     def __call__(self, problems: torch.Tensor, points: torch.Tensor) -> Evaluation:
         """Evaluate some problems (their numbers `[b]`) at points `[b, c, r]`."""
         ...
-
-
-@dataclass(frozen=True)
-class Descent:
-    """Where every problem ended.
-
-    Attributes
-    ----------
-    points
-        `[b, c, r]`.
-    value
-        `[b]`, float64.
-    iterations
-        `[b]`.
-    converged
-        `[b]`; False where the iterations ran out.
-    """
-
-    points: torch.Tensor
-    value: torch.Tensor
-    iterations: torch.Tensor
-    converged: torch.Tensor
 
 
 @dataclass
@@ -85,12 +66,36 @@ class _Pairs:
             towards = towards - _spread(share) * change
             passed.append((share, scale))
         towards = solve(towards)
-        if self.steps:  # where the model is too flat, the last step has told by how much
+        if self.steps:  # where the model is too flat or too stiff, the last step has told by how much
             step, change = self.steps[-1], self.changes[-1]
-            towards = towards * _spread((_dot(step, change) / _dot(change, solve(change))).nan_to_num(1).clamp(FLATTEST, 1))
+            towards = towards * _spread(
+                (_dot(step, change) / _dot(change, solve(change))).nan_to_num(1).clamp(FLATTEST, STIFFEST)
+            )
         for (share, scale), step, change in zip(reversed(passed), self.steps, self.changes, strict=True):
             towards = towards + _spread(share - scale * _dot(change, towards)) * step
         return towards
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Where every problem ended.
+
+    Attributes
+    ----------
+    points
+        `[b, c, r]`.
+    value
+        `[b]`, float64.
+    iterations
+        `[b]`.
+    converged
+        `[b]`; False where the iterations ran out.
+    """
+
+    points: torch.Tensor
+    value: torch.Tensor
+    iterations: torch.Tensor
+    converged: torch.Tensor
 
 
 def minimise(
@@ -101,14 +106,16 @@ def minimise(
     tolerance: torch.Tensor | None = None,
     max_iter: int = 1000,
     on_converged: Callable[[int], None] | None = None,
+    known: Evaluation | None = None,
 ) -> Descent:
     """Minimise every problem of a stack from its own starting point.
 
-    A problem is done when the decrease that the model of its
-    Hessian promises, summed over steps to come that shrink as the last two did, is below `gap` of its objective, and below a
-    share of `gap` of its objective's distance to the baseline;
-    where `tolerance` is not NaN, when its gradient's norm is below that; and in any case when no step along its direction
-    decreases it, which is as low as its arithmetic can tell.
+    A problem is done when one more step will be enough: when the decreases that its model of the Hessian promises for the
+    steps after the next, taken to shrink as the slower of the last two did, add up to less than `gap` of its objective, and
+    to less than a share of `gap` of its objective's distance to the baseline. That step is taken without a look at what it
+    brings.
+    Where `tolerance` is not NaN, a problem is done when its gradient's norm is below that; and in any case when no step along
+    its direction decreases it, which is as low as its arithmetic can tell.
 
     Parameters
     ----------
@@ -126,14 +133,16 @@ def minimise(
         Most iterations of a problem.
     on_converged
         Told how many problems have just left the stack.
+    known
+        The evaluation at `start`, where it is known.
     """
     count = len(start)
     points, values = start.clone(), torch.zeros(count, dtype=torch.float64, device=start.device)
     iterations = torch.zeros(count, dtype=torch.int64, device=start.device)
     converged = torch.zeros(count, dtype=torch.bool, device=start.device)
     active, point = torch.arange(count, device=start.device), start
-    value, gradient = objective(active, point)
-    promised = torch.full_like(value, -torch.inf)
+    value, gradient = objective(active, point) if known is None else known
+    promised, seen = torch.full_like(value, torch.nan), torch.zeros_like(value)
     pairs, stuck = _Pairs([], []), torch.zeros(count, dtype=torch.bool, device=start.device)
     for iteration in range(max_iter + 1):
         direction = pairs.direction(gradient, partial(_solve_model, objective, curvature, active))
@@ -141,24 +150,30 @@ def minimise(
         scale = torch.minimum(value, FALL_SHARE * (objective.baseline[active] - value)).clamp(
             min=torch.finfo(point.dtype).eps * value
         )
-        rate = (slope / promised).nan_to_num(0).clamp(0, SLOWEST)
-        done = -slope / 2 <= gap * scale * (1 - rate)
+        last_seen, seen = seen, (slope / promised).nan_to_num(FASTEST)
+        rate = torch.maximum(seen, last_seen).clamp(FASTEST, SLOWEST)
+        near = -slope / 2 * rate <= gap * scale * (1 - rate)
+        done = near
         if tolerance is not None:
             asked = tolerance[active]
-            done = torch.where(asked.isnan(), done, gradient.flatten(1).norm(dim=1) <= asked)
-        done |= stuck | ~(slope < 0)  # a slope that is no number leads nowhere
+            near = near & asked.isnan()
+            done = torch.where(asked.isnan(), near, gradient.flatten(1).norm(dim=1) <= asked)
+        lost = stuck | ~(slope < 0)  # a slope that is no number leads nowhere
+        done = done | lost
         leaving = done | (iteration == max_iter)
         if leaving.any():
             out = active[leaving]
-            points[out], values[out], iterations[out] = point[leaving], value[leaving], iteration
-            converged[out] = done[leaving]
+            step_on = near & ~lost
+            points[out] = (point + _spread(step_on.to(point.dtype)) * direction.nan_to_num(0))[leaving]
+            values[out] = (value + torch.where(step_on, slope / 2, 0))[leaving]
+            iterations[out], converged[out] = iteration, done[leaving]
             if on_converged is not None:
                 on_converged(len(out))
             kept = ~leaving
             if not kept.any():
                 break
             active, point, value, gradient = active[kept], point[kept], value[kept], gradient[kept]
-            direction, slope = direction[kept], slope[kept]
+            direction, slope, seen = direction[kept], slope[kept], seen[kept]
             pairs.take(kept)
         step, value, changed, stuck = _search(objective, active, point, value, gradient, direction, slope)
         pairs.add(step, changed - gradient)

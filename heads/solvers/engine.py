@@ -35,6 +35,8 @@ class FoldTask:
         `[n]`, or None.
     folds
         (train, test) positions.
+    groups
+        `[n]`, of which none is both trained on and watched for early stopping, or None.
     """
 
     X: Any
@@ -44,6 +46,7 @@ class FoldTask:
     codes: np.ndarray
     weight: np.ndarray | None
     folds: Sequence[Split]
+    groups: np.ndarray | None = None
 
     @property
     def single(self) -> bool:
@@ -96,7 +99,12 @@ class Engine(Protocol):
 
 
 def read_task(
-    X: Any, y: Any, weight: np.ndarray | None, folds: Sequence[tuple[Any, Any]], numbers: bool = False
+    X: Any,
+    y: Any,
+    weight: np.ndarray | None,
+    folds: Sequence[tuple[Any, Any]],
+    numbers: bool = False,
+    groups: np.ndarray | None = None,
 ) -> FoldTask | None:
     """Prepare data for an engine; None where they are not plain features with labels or, if `numbers`, with numbers.
 
@@ -109,7 +117,7 @@ def read_task(
     except (TypeError, ValueError):
         return None
     splits = [(_positions(train, len(codes)), _positions(test, len(codes))) for train, test in folds]
-    task = FoldTask(X, y, features, classes, codes, weight, splits)
+    task = FoldTask(X, y, features, classes, codes, weight, splits, groups)
     learnable = not task.single or all(len(found) > 1 for found in task.fold_classes)
     weighty = (task.fold_weights.sum(axis=1) > 0).all()
     return task if learnable and weighty and all(len(test) for _, test in splits) else None

@@ -4,11 +4,12 @@ scikit-learn's objective: `C` times the sum of the samples' weighted losses, plu
 intercepts free. All heads of the stack share the features, so that a pass is a few large matrix products with their weights
 side by side (`products`, `stack`), which leave out the samples that a fold holds out. Where the time goes:
 
-- Every problem starts from the best intercepts, where its Hessian is known without a pass (`curvature.Coupled`).
 - The folds of a trial are a *group*: they start from the solution of its *centre*, the problem on their data together, and
-  share a dense model of the curvature there (`curvature.Blocks`). They need a few passes where alone they would need a hundred.
+  share a model of the curvature there (`curvature.StrongSamples`). One pass evaluates them all at their centre.
+- The centres follow the penalties from strong to weak (`path`). The strongest start from the best intercepts, where their
+  Hessian is known without a pass (`curvature.Coupled`).
 - The features' principal axes (`rotation`) make what the model leaves out nearly diagonal.
-- Solved problems leave the stack (`descent`).
+- Solved problems leave the stack, with a last step whose outcome nobody needs to see (`descent`).
 """
 
 from collections.abc import Callable, Iterator
@@ -17,9 +18,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from heads.solvers.curvature import block_size
+from heads.solvers.curvature import STRONG
 from heads.solvers.descent import Descent, minimise
 from heads.solvers.losses import Loss
+from heads.solvers.path import follow_path
 from heads.solvers.rotation import RotatedFeatures
 from heads.solvers.stack import Problems, Stack, order_samples
 
@@ -27,8 +29,6 @@ GAP = 5e-5
 """Distance to the minimum, relative to the objective, at which a problem of many samples counts as solved."""
 MANY = 5000
 FINEST_GAP = 1e-8
-ROUGH_GAP, CLOSE_GAP = 1e-2, 1e-3
-"""Of the centres, before and after there is a model of the curvature."""
 MEMORY_LIMIT = 2 * 2**30
 """Bytes that the stack's weights, their history and the curvature may take; larger stacks are solved in parts."""
 COPIES = 32
@@ -117,26 +117,23 @@ def _solve_part(
     on_solved: Callable[[int], None] | None,
 ) -> tuple[Descent, torch.Tensor]:
     """Solve problems that fit into memory; return also what brings their values to scikit-learn's scale."""
-    centres, members = Stack(values, loss, problems.centres()), Stack(values, loss, problems)
-    start = minimise(centres, centres.start(), centres.coupled(), max(gap, ROUGH_GAP), max_iter=max_iter).points
-    blocks = centres.blocks(start)
-    if len(members) > len(centres):
-        start = minimise(centres, start, blocks, max(gap, CLOSE_GAP), max_iter=max_iter).points
+    members, group_of = Stack(values, loss, problems), torch.as_tensor(problems.group_of, device=values.device)
+    centres, curvature = follow_path(Stack(values, loss, problems.centres()), gap, max_iter)
     asked = torch.as_tensor(tolerance, dtype=values.dtype, device=values.device)
-    group_of = torch.as_tensor(problems.group_of, device=values.device)
-    found = minimise(members, start[group_of], blocks.share(group_of), gap, asked, max_iter, on_solved)
+    known = members.at_centres(centres, group_of)
+    found = minimise(members, centres[group_of], curvature.share(group_of), gap, asked, max_iter, on_solved, known)
     return found, members.total * members.C
 
 
 def _parts(values: torch.Tensor, loss: Loss, problems: Problems) -> Iterator[np.ndarray]:
     """Give the numbers of as many problems at a time as memory allows, groups whole."""
     weights = COPIES * loss.columns * values.shape[1] * values.element_size()
-    blocks = loss.columns * block_size(values) ** 2 * values.element_size()
+    model = loss.columns * STRONG * values.shape[1] * values.element_size()
     part: list[np.ndarray] = []
     taken = 0
     for group in range(problems.group_of.max() + 1):
         members = np.flatnonzero(problems.group_of == group)
-        needed = len(members) * weights + 2 * blocks
+        needed = len(members) * weights + model
         if part and taken + needed > MEMORY_LIMIT:
             yield np.concatenate(part)
             part, taken = [], 0

@@ -7,8 +7,6 @@ import torch
 
 RARE = 1e-6
 """The smallest share of a class that an intercept is made of."""
-TINY = 1e-30
-"""The smallest probability whose logarithm is taken; float32 ends soon below."""
 
 
 class BlockLoss(NamedTuple):
@@ -45,7 +43,10 @@ class Loss(Protocol):
         ...
 
     def __call__(self, logits: torch.Tensor, rows: slice, weight: torch.Tensor, target: torch.Tensor) -> BlockLoss:
-        """Judge logits `[b, c, k]` of `k` samples (`rows`), with weights `[k]`; `target` `[b]` is what each head learns."""
+        """Judge logits `[b, c, k]` of `k` samples (`rows`), with weights `[k]`; `target` `[b]` is what each head learns.
+
+        The logits are used up.
+        """
         ...
 
     def take(self, samples: torch.Tensor) -> "Loss":
@@ -76,14 +77,13 @@ class SoftmaxLoss:
         """Judge a block."""
         heads, _, count = logits.shape
         where = self.codes[rows].expand(heads, 1, count)
-        probability = torch.softmax(logits, dim=1)
-        found = probability.gather(1, where)[:, 0]
-        lost = -found.clamp(min=TINY).log()
-        if (found < TINY).any():  # such a probability still has a loss: about the distance to the largest logit
-            lost = torch.where(found < TINY, logits.amax(dim=1) - logits.gather(1, where)[:, 0], lost)
-        value = (lost * weight).sum(dim=1, dtype=torch.float64)
-        probability.scatter_(1, where, (found - 1)[:, None])
-        return BlockLoss(value, probability.mul_(weight))
+        shifted = logits.sub_(logits.amax(dim=1, keepdim=True))
+        true = shifted.gather(1, where)[:, 0]
+        grown = shifted.exp_()
+        total = grown.sum(dim=1)
+        value = ((total.log() - true) * weight).sum(dim=1, dtype=torch.float64)
+        residual = grown.mul_((weight / total)[:, None])
+        return BlockLoss(value, residual.scatter_add_(1, where, -weight.expand(heads, 1, count)))
 
     def take(self, samples: torch.Tensor) -> "SoftmaxLoss":
         """Return the same for some samples."""

@@ -79,7 +79,8 @@ def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solve
     scaling = fit_scaling(X, weight)
     mean, scale = scaling.mean, scaling.scale
     seed = int(check_random_state(head.random_state).randint(2**31 - 1))
-    device, held_out = torch.device(head._device()), choose_held_out(len(codes), codes, None, head.validation_fraction, seed)
+    device, groups = torch.device(head._device()), None if task.groups is None else task.groups[train]
+    held_out = choose_held_out(len(codes), codes, groups, head.validation_fraction, seed)
     X = (X - mean) / scale
 
     def data(rows: np.ndarray) -> StackData:

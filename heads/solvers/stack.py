@@ -1,11 +1,12 @@
 """The objectives of a stack of linear heads, evaluated for all of them in one pass over the features."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 
-from heads.solvers.curvature import Blocks, Coupled, invert_blocks
+from heads.solvers.curvature import Coupled
 from heads.solvers.descent import Evaluation
 from heads.solvers.losses import Loss
 from heads.solvers.products import product
@@ -96,7 +97,38 @@ class Stack:
         weight_of, target_of = self.weight_of[problems], self.target_of[problems]
         for row in weight_of.unique().tolist():
             for tile in (weight_of == row).nonzero()[:, 0].split(max(TILE_COLUMNS // points.shape[1], 1)):
-                value[tile], gradient[tile] = self._sum_losses(row, points[tile], target_of[tile])
+                value[tile], gradient[tile] = self._sum_losses(self.runs[row], self.weights[row], points[tile], target_of[tile])
+        return self._mean(problems, points, value, gradient)
+
+    def at_centres(self, points: torch.Tensor, group_of: torch.Tensor) -> Evaluation:
+        """Evaluate every problem at its group's point, of points `[g, c, r + 1]`.
+
+        Where the problems of a group differ only in the samples that they leave out, as a trial's folds do, one pass serves
+        them all: each adds up the parts of the samples that it has.
+        """
+        problems = torch.arange(len(self), device=points.device)
+        members = [(group_of == group).nonzero()[:, 0] for group in range(len(points))]
+        kinds: dict[tuple[int, ...], list[int]] = {}
+        for group, found in enumerate(members):
+            kinds.setdefault(tuple(self.weight_of[found].tolist()), []).append(group)
+        parts = {rows: found for rows in kinds if (found := shared_parts(self.weights[list(rows)])) is not None}
+        if len(parts) < len(kinds):
+            return self(problems, points[group_of])
+        value = torch.zeros(len(self), dtype=torch.float64, device=points.device)
+        gradient = torch.empty((len(self), *points.shape[1:]), dtype=points.dtype, device=points.device)
+        for rows, groups in kinds.items():
+            weight, runs, has = parts[rows]
+            for tile in torch.tensor(groups, device=points.device).split(max(TILE_COLUMNS // points.shape[1], 1)):
+                target_of = self.target_of[torch.stack([members[group][0] for group in tile.tolist()])]
+                sums = [self._sum_losses(split_run(*run), weight, points[tile], target_of) for run in runs]
+                values, gradients = (torch.stack(part, dim=1) for part in zip(*sums, strict=True))
+                for place, group in enumerate(tile.tolist()):
+                    value[members[group]] = has.double() @ values[place]
+                    gradient[members[group]] = torch.tensordot(has, gradients[place], 1)
+        return self._mean(problems, points[group_of], value, gradient)
+
+    def _mean(self, problems: torch.Tensor, points: torch.Tensor, value: torch.Tensor, gradient: torch.Tensor) -> Evaluation:
+        """Return the objectives and gradients whose sums of losses and of their gradients are given; the latter is used up."""
         total = self.total[problems]
         penalty = 1 / (self.C[problems] * total)
         gradient = gradient.mul_((1 / total).to(points.dtype)[:, None, None])
@@ -104,16 +136,18 @@ class Stack:
         gradient[..., :-1] += penalty.to(points.dtype)[:, None, None] * weights
         return Evaluation(value / total + penalty / 2 * weights.flatten(1).norm(dim=1).double() ** 2, gradient)
 
-    def _sum_losses(self, row: int, points: torch.Tensor, target_of: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return losses `[b]` and gradients of problems with the same weights, over the samples that they give any weight."""
+    def _sum_losses(
+        self, runs: list[slice], weight: torch.Tensor, points: torch.Tensor, target_of: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return losses `[b]` and gradients of problems with the same weights `[n]`, over some runs of samples."""
         heads, columns, width = points.shape
         flat = points.reshape(heads * columns, width)
         value = torch.zeros(heads, dtype=torch.float64, device=points.device)
         gradient = torch.zeros_like(flat)
-        for rows in self.runs[row]:
+        for rows in runs:
             block = self.values[rows]
             logits = product(flat, block.T).view(heads, columns, -1)
-            found = self.loss(logits, rows, self.weights[row, rows], target_of)
+            found = self.loss(logits, rows, weight[rows], target_of)
             value += found.value
             gradient += product(found.residual.view(heads * columns, -1), block)
         return value, gradient.view_as(points)
@@ -125,14 +159,7 @@ class Stack:
         power = product(self.weights, self.values.square())[self.weight_of] / self.total[:, None].to(dtype)
         return Coupled(basis.to(dtype), bend.clamp(min=0).to(dtype), power, (1 / (self.C * self.total)).to(dtype))
 
-    def blocks(self, points: torch.Tensor) -> Blocks:
-        """Return dense models of the Hessians at points `[b, c, r + 1]`."""
-        penalty = (1 / (self.C * self.total)).tolist()
-        built = [invert_blocks(*self._curvatures(number, point), penalty[number]) for number, point in enumerate(points)]
-        inverse, diagonal = (torch.stack(part) for part in zip(*built, strict=True))
-        return Blocks(inverse, diagonal, torch.arange(len(self), device=points.device))
-
-    def _curvatures(self, number: int, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def curvatures(self, number: int, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the samples that one problem uses, `[k, r + 1]`, and the second derivatives `[c, k]` of its mean loss."""
         row = int(self.weight_of[number])
         runs = self.runs[row]
@@ -145,11 +172,35 @@ def used_runs(used: np.ndarray) -> list[slice]:
     """Cover the samples that are used, `[n]`, by slices of at most `TILE_ROWS`, leaving out long runs of others."""
     places = np.flatnonzero(used)
     breaks = np.flatnonzero(np.diff(places) > SHORT)
-    runs = []
-    for start, stop in zip(places[np.r_[0, breaks + 1]], places[np.r_[breaks, -1]] + 1, strict=True):
-        edges = np.linspace(start, stop, -(-(stop - start) // TILE_ROWS) + 1).astype(int)
-        runs += [slice(*pair) for pair in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
-    return runs
+    edges = zip(places[np.r_[0, breaks + 1]], places[np.r_[breaks, -1]] + 1, strict=True)
+    return [run for start, stop in edges for run in split_run(start, stop)]
+
+
+def split_run(start: int, stop: int) -> list[slice]:
+    """Cut a run of samples into slices of at most `TILE_ROWS`."""
+    edges = np.linspace(start, stop, -(-(stop - start) // TILE_ROWS) + 1).astype(int)
+    return [slice(*pair) for pair in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
+
+
+def shared_parts(weights: torch.Tensor) -> tuple[torch.Tensor, list[tuple[int, int]], torch.Tensor] | None:
+    """Return what rows of weights `[w, n]` have in common, if they differ only in the samples they leave out.
+
+    Returns
+    -------
+    weight, parts, has
+        The weights `[n]` of samples that are not left out, (start, stop) of parts of the samples, and which rows have which
+        parts `[w, p]`. None where a sample's weights differ otherwise, or the parts are too many to be worth it.
+    """
+    weight = weights.amax(dim=0)
+    used = weights != 0
+    if not torch.equal(weights, used * weight):
+        return None
+    changes = (used[:, 1:] != used[:, :-1]).any(dim=0).nonzero()[:, 0] + 1
+    edges = [0, *changes.tolist(), weights.shape[1]]
+    if len(edges) - 1 > 2 * len(weights):
+        return None
+    parts = [(start, stop) for start, stop in pairwise(edges) if used[:, start].any()]
+    return weight, parts, torch.stack([used[:, start] for start, _ in parts], dim=1).to(weights.dtype)
 
 
 def order_samples(weights: np.ndarray) -> np.ndarray:

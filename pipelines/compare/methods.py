@@ -1,6 +1,7 @@
 """The methods that are compared: which can be run here, and the values that each tries."""
 
 import importlib.util
+import math
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,13 @@ def trial_params(method: Method, choice: CompareChoice, kind: str) -> list[dict[
         return [{"C": value} for value in choice.penalties or spread(*PENALTIES, choice.trials)]
     ends = RATES["text" if kind == "text" else "image"][method]
     return [{"lr": value} for value in choice.learning_rates.get(method) or spread(*ends, choice.trials)]
+
+
+def training_length(choice: CompareChoice, samples: int) -> tuple[int, int]:
+    """Return the epochs at most, and the patience, of a training on so many samples: on few more (Mosbach et al. 2021)."""
+    steps = math.ceil(samples / choice.batch_size)
+    epochs = max(choice.epochs, math.ceil(choice.min_steps / steps))
+    return epochs, math.ceil(choice.patience * epochs / choice.epochs)
 
 
 def spread(low: float, high: float, count: int) -> list[float]:

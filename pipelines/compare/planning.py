@@ -12,7 +12,7 @@ from extract import Samples
 from extract.devices import choose_device
 from extract.extractor import make_recipe, match_samples, settle_precision
 from pipelines.compare.cells import EXTRACTION, Cell
-from pipelines.compare.methods import runnable_methods, trial_params
+from pipelines.compare.methods import runnable_methods, training_length, trial_params
 from pipelines.compare.split import Split, make_split
 from pipelines.compare_config import CACHED, Method
 from pipelines.config import Config
@@ -20,7 +20,7 @@ from pipelines.errors import UsageError
 from pipelines.extract import load_data, spec_of
 from pipelines.task import Task
 
-_TRAINING = ("epochs", "patience", "min_steps", "batch_size", "weight_decay", "warmup", "schedule", "layer_decay")
+_TRAINING = ("batch_size", "weight_decay", "warmup", "schedule", "layer_decay")
 _OF_METHODS: dict[str, tuple[str, ...]] = {"partial": ("top_blocks",), "lora": ("rank",)}
 
 
@@ -81,6 +81,7 @@ class Plan:
         else:
             own = (*_TRAINING, *_OF_METHODS.get(method, ()), *(("augment",) if self.kind == "image" else ()))
             settings |= {name: getattr(choice, name) for name in own}
+            settings |= dict(zip(("epochs", "patience"), training_length(choice, len(split.train)), strict=True))
         return [Cell(method, seed, size, params, settings, split) for params in trials]
 
 

@@ -225,12 +225,14 @@ def _is_on_front(standing: Standing, found: Sequence[Standing]) -> bool:
 
 
 def _closed(standings: Sequence[Standing], metric: str) -> dict[str, float]:
-    """Return, by size, (layers - last layer) / (full - last layer) where full fine-tuning is ahead of the last layer."""
+    """Return, by size, (layers - last layer) / (full - last layer) where full fine-tuning is ahead, by the same seeds."""
     name = metric if metric != "neg_log_loss" else "accuracy"
     closed = {}
     for size in dict.fromkeys(standing.size for standing in standings):
-        value = {standing.method: standing.test[name].value for standing in standings if standing.size == size}
-        if {*CACHED, REFERENCE} <= value.keys() and value[REFERENCE] > value["features"]:
+        held = {standing.method: standing for standing in standings if standing.size == size}
+        three = [held[method] for method in (*CACHED, REFERENCE) if method in held]
+        value = {standing.method: standing.test[name].value for standing in three}
+        if len(three) == 3 and len({standing.seeds for standing in three}) == 1 and value[REFERENCE] > value["features"]:
             closed[str(size)] = (value["layers"] - value["features"]) / (value[REFERENCE] - value["features"])
     return closed
 

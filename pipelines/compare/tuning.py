@@ -1,6 +1,5 @@
 """The cells with the backbone in the loop: full and partial fine-tuning, LP-FT and LoRA, each one training."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from heads.training import Data, outputs, train
 from pipelines.backbone_module import BackboneModule
 from pipelines.compare.batches import LengthBatches, prepare_batches
 from pipelines.compare.job import Job
+from pipelines.compare.methods import training_length
 from pipelines.compare.stages import Stages, import_library
 from pipelines.compare_config import CompareChoice
 from pipelines.config import load_config
@@ -134,15 +134,14 @@ def top_parameters(backbone: nn.Module, blocks: int) -> list[nn.Parameter]:
 
 
 def make_plan(choice: CompareChoice, lr: float, samples: int) -> TrainingPlan:
-    """Return how to train on so many samples: on few of them for more epochs (Mosbach et al. 2021)."""
-    steps = math.ceil(samples / choice.batch_size)
-    epochs = max(choice.epochs, math.ceil(choice.min_steps / steps))
+    """Return how to train on so many samples."""
+    epochs, patience = training_length(choice, samples)
     return TrainingPlan(
         lr=min(HEAD_RATE, 10 * lr),
         weight_decay=choice.weight_decay,
         batch_size=choice.batch_size,
         max_epochs=epochs,
-        patience=math.ceil(choice.patience * epochs / choice.epochs),
+        patience=patience,
         schedule=choice.schedule,
         warmup=choice.warmup,
         clip_norm=CLIP,

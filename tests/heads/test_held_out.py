@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from sklearn.model_selection import GroupKFold
 
-from heads import MLPHead, MLPRegressor
+from heads import MLPHead, MLPRegressor, SweepCV
 from heads.held_out import choose_held_out
 
 
@@ -17,6 +18,26 @@ def test_groups_are_held_out_whole():
     held_out = choose_held_out(400, np.zeros(400, int), groups, 0.2, seed=0)
     assert not set(groups[held_out]) & set(groups[~held_out])
     assert 0.1 < held_out.mean() < 0.3
+
+
+def test_of_a_single_group_nothing_is_held_out():
+    assert not choose_held_out(400, np.arange(400) % 2, np.zeros(400), 0.2, seed=0).any()
+
+
+@pytest.mark.parametrize("changes", [{}, {"mixup": 0.2}], ids=["in a stack", "one by one"])
+def test_early_stopping_within_a_sweep_s_folds_watches_whole_groups(blobs, changes):
+    X, y = blobs
+    groups = np.arange(len(y)) % 40
+    grid = {"lr": [1e-3, 1e-2]}
+    head = MLPHead(hidden=16, max_epochs=4, patience=2, **changes)
+    sweep = SweepCV(head, grid, cv=GroupKFold(2)).fit(X, y, groups=groups)
+    for fold, (train, test) in enumerate(GroupKFold(2).split(X, y, groups)):
+        alone = MLPHead(hidden=16, max_epochs=4, patience=2, lr=1e-2, **changes).fit(X[train], y[train], groups=groups[train])
+        assert sweep.cv_results_[f"split{fold}_test_score"][1] == pytest.approx(
+            alone.score(X[test], y[test]), abs=2 / len(test)
+        )
+    best = MLPHead(hidden=16, max_epochs=4, patience=2, **changes, **sweep.best_params_).fit(X, y, groups=groups)
+    assert best.history_.validation_loss == sweep.best_estimator_.history_.validation_loss
 
 
 def test_few_samples_or_no_share_hold_out_nothing():

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
 pytest.importorskip("onnxscript")
@@ -16,6 +17,7 @@ from heads import (  # noqa: E402
     GreedyHead,
     GroupLassoHead,
     KNNHead,
+    KNNRegressor,
     LayerMixHead,
     LDAHead,
     LinearHead,
@@ -131,8 +133,32 @@ def test_an_image_backbone_with_its_head_is_one_file(tmp_path):
     np.testing.assert_allclose(run(tmp_path / "all.onnx", pixels=images.numpy()), head.predict_proba(features), atol=1e-4)
 
 
+@pytest.mark.parametrize("weights", ["uniform", "distance", "softmax"])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_nearest_samples_vote_as_in_python(blobs, tmp_path, metric, weights):
+    X, y = blobs
+    asked, path = X[400:] + 0.01, tmp_path / "head.onnx"
+    for head, target in (
+        (KNNHead(5, metric, weights, class_weight="balanced"), y[:400]),
+        (KNNHead(5, metric, weights), X[:400, :3] > 0),
+        (KNNHead(5000, metric, weights), y[:400]),
+    ):
+        export_onnx(head.fit(X[:400], target), path)
+        np.testing.assert_allclose(run(path, features=asked), head.predict_proba(asked), atol=1e-4)
+    values = KNNRegressor(5, metric, weights).fit(X[:400], X[:400, :2] * 5)
+    export_onnx(values, path)
+    np.testing.assert_allclose(run(path, features=asked), values.predict(asked), atol=1e-3)
+
+
+def test_a_training_sample_itself_decides_alone_where_the_inverse_distance_votes(blobs, tmp_path):
+    X, y = blobs
+    head = KNNHead(5, "euclidean", "distance").fit(X, y)
+    export_onnx(head, tmp_path / "head.onnx")
+    np.testing.assert_allclose(run(tmp_path / "head.onnx", features=X), head.predict_proba(X), atol=1e-4)
+
+
 def test_what_has_no_onnx_form_is_told_in_one_line(blobs, tmp_path):
-    with pytest.raises(ValueError, match="KNNHead has no ONNX form"):
-        export_onnx(KNNHead().fit(*blobs), tmp_path / "head.onnx")
+    with pytest.raises(ValueError, match="DecisionTreeClassifier has no ONNX form"):
+        export_onnx(DecisionTreeClassifier().fit(*blobs), tmp_path / "head.onnx")
     with pytest.raises(ValueError, match="with an `example`"):
         export_onnx(LinearHead().fit(*blobs), tmp_path / "head.onnx", backbone=nn.Flatten())

@@ -92,7 +92,7 @@ def test_refit_may_be_a_function_of_the_results(blobs):
     assert sweep.best_estimator_.C == 1.0
 
 
-@pytest.mark.parametrize("head", [LinearHead(), MLPHead(hidden=8, max_epochs=3)])
+@pytest.mark.parametrize("head", [LinearHead(), MLPHead(hidden=8, max_epochs=3, validation_fraction=0)])
 @pytest.mark.parametrize(
     "cv",
     [

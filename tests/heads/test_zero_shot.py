@@ -39,6 +39,16 @@ def test_labels_move_the_embeddings_by_the_share_asked_for(directions):
     assert ZeroShotHead().fit(X, codes).score(X, codes) > 0.9
 
 
+def test_weights_count_in_the_mean_directions(directions):
+    X, codes, embeddings = directions
+    weight = np.random.default_rng(0).integers(3, size=len(codes))
+    weighted = ZeroShotHead(embeddings, mix=0.5).fit(X, codes, weight)
+    repeated = ZeroShotHead(embeddings, mix=0.5).fit(X.repeat(weight, axis=0), codes.repeat(weight))
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-4)
+    with pytest.raises(ValueError, match="class 1 has no weight"):
+        ZeroShotHead().fit(X, codes, (codes != 1).astype(float))
+
+
 @pytest.mark.parametrize(
     ("params", "y", "message"),
     [

@@ -4,7 +4,7 @@ import pytest
 from cache import Ragged
 from heads import AttentionHead, GreedyHead, LinearHead, MLPHead, RidgeHead
 from pipelines.columns import Columns, ViewColumns
-from pipelines.lessons import bound_together, count_sweep_rows, lesson, sweep_lesson
+from pipelines.lessons import bound_together, count_sweep_rows, lesson, sweep_groups, sweep_lesson
 
 VALUES = np.arange(24, dtype=np.float32).reshape(12, 2)  # 4 samples of 3 views
 PLACE = np.array([0, -1, 1, 2, -1, 3])  # of 6 samples
@@ -90,3 +90,14 @@ def test_heads_that_hold_samples_out_inside_get_one_row_a_sample(head):
 def test_rows_of_a_group_and_views_of_a_sample_stay_together(use, head, groups, expected):
     found = bound_together(columns(use), ROWS, None if groups is None else np.array(groups), head)
     assert (None if found is None else found.tolist()) == expected
+
+
+@pytest.mark.parametrize("head", [MLPHead(), AttentionHead()])
+@pytest.mark.parametrize("use", ["sample", "average"])
+def test_every_row_of_a_sweep_has_its_sample_s_group(use, head):
+    folds = [(np.array([0, 1, 2]), np.array([3])), (np.array([3]), np.array([0, 1, 2]))]
+    X, _, splits = sweep_lesson(columns(use), ROWS, LABELS, folds, head)
+    found = sweep_groups(columns(use), ROWS, np.array(list("aabc")), head)
+    assert len(found) == len(X)
+    assert [set(found[test]) for _, test in splits] == [{"c"}, {"a", "b"}]
+    assert [set(found[train]) for train, _ in splits] == [{"a", "b"}, {"c"}]

@@ -1,7 +1,7 @@
 import torch
 
 from heads.solvers import curvature
-from heads.solvers.curvature import Blocks, Coupled, invert_blocks
+from heads.solvers.curvature import Coupled, StrongSamples, invert_strong
 
 
 def example(count, width, seed=0):
@@ -11,30 +11,50 @@ def example(count, width, seed=0):
     return values, torch.rand(2, count, generator=generator, dtype=torch.float64) / count
 
 
-def test_with_no_more_samples_than_the_block_is_wide_it_is_the_hessian_s_inverse():
-    values, bend = example(6, 6)
-    inverse, diagonal = invert_blocks(values, bend, 0.1)
+def dense(values, bend, label):
+    penalty = torch.tensor([0.1] * (values.shape[1] - 1) + [0.0], dtype=torch.float64)
+    return values.T @ torch.diag(bend[label]) @ values + torch.diag(penalty)
+
+
+def model(values, bend):
+    inverse, factor = invert_strong(values, bend, 0.1)
+    return StrongSamples([inverse], [factor], torch.zeros(1, dtype=torch.int64))
+
+
+def test_where_all_samples_are_strong_it_is_the_hessian_s_inverse():
+    values, bend = example(40, 6)
+    gradient = torch.randn(1, 2, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = model(values, bend).solve(torch.tensor([0]), gradient)
     for label in range(2):
-        hessian = values.T @ torch.diag(bend[label]) @ values + torch.diag(torch.tensor([0.1] * 5 + [0.0], dtype=torch.float64))
-        torch.testing.assert_close(inverse[label] @ hessian, torch.eye(6, dtype=torch.float64), atol=1e-6, rtol=0)
-    assert diagonal.shape == (2, 0)
+        torch.testing.assert_close(dense(values, bend, label) @ found[0, label], gradient[0, label], atol=1e-4, rtol=1e-4)
 
 
-def test_beyond_the_block_there_is_a_diagonal(monkeypatch):
-    monkeypatch.setattr(curvature, "WIDTH", 3)
-    values, bend = example(50, 8)
-    inverse, diagonal = invert_blocks(values, bend, 0.1)
-    assert inverse.shape == (2, 4, 4)
-    assert diagonal.shape == (2, 4)
-    assert torch.linalg.eigvalsh(inverse).min() > 0
-    assert (diagonal >= 0.1).all()
+def test_beyond_the_strong_samples_it_is_near_the_hessian_s_inverse(monkeypatch):
+    monkeypatch.setattr(curvature, "STRONG", 100)
+    values, bend = example(2000, 8)
+    bend[:, :100] *= 50
+    gradient = torch.randn(1, 2, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = model(values, bend).solve(torch.tensor([0]), gradient)
+    for label in range(2):
+        exact = torch.linalg.solve(dense(values, bend, label), gradient[0, label])
+        assert (found[0, label] - exact).norm() < 0.1 * exact.norm()
 
 
-def test_problems_are_solved_with_the_block_of_their_group():
-    inverse = torch.stack([torch.eye(2).expand(1, 2, 2), 3 * torch.eye(2).expand(1, 2, 2)])
-    blocks = Blocks(inverse, torch.tensor([[[2.0]], [[4.0]]]), torch.arange(2)).share(torch.tensor([0, 1, 1]))
-    gradients = torch.ones(2, 1, 3)
-    assert blocks.solve(torch.tensor([2, 0]), gradients).tolist() == [[[0.25, 3, 3]], [[0.5, 1, 1]]]
+def test_it_promises_a_decrease_where_hardly_anything_bends():
+    values, bend = example(500, 30)
+    inverse, factor = invert_strong(values.float(), (bend * 1e-7).float(), 1e-12)
+    gradients = torch.randn(20, 2, 30, generator=torch.Generator().manual_seed(1))
+    found = StrongSamples([inverse], [factor], torch.zeros(20, dtype=torch.int64)).solve(torch.arange(20), gradients)
+    assert ((found * gradients).flatten(1).sum(dim=1) > 0).all()
+
+
+def test_problems_are_solved_with_the_model_of_their_group():
+    models = StrongSamples(
+        [torch.full((1, 3), 0.5), torch.full((1, 3), 2.0)],
+        [torch.zeros(1, 1, 3), torch.tensor([[[1.0, 0.0, 0.0]]])],
+        torch.arange(2),
+    ).share(torch.tensor([0, 1, 1]))
+    assert models.solve(torch.tensor([2, 0]), torch.ones(2, 1, 3)).tolist() == [[[1, 2, 2]], [[0.5, 0.5, 0.5]]]
 
 
 def test_about_weights_of_zero_it_is_the_hessian_s_inverse():

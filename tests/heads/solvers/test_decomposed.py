@@ -88,6 +88,16 @@ def test_every_shrinkage_and_prior_gives_the_coefficients_of_a_head_fitted_alone
         np.testing.assert_allclose(found.predict_proba(X[test]), alone.predict_proba(X[test]), atol=1e-4)
 
 
+def test_weighted_shrinkages_are_those_fitted_alone(blobs):
+    X, y = blobs
+    weight = np.random.default_rng(0).integers(3, size=len(y)).astype(float)
+    task = read_task(X, y, weight, [(np.arange(400), np.arange(400, 600))])
+    for _, (solved,) in LDAEngine().solve([LDAHead(0.1), LDAHead(0.9)], task):
+        found = solved.head()
+        alone = LDAHead(found.shrinkage).fit(X[:400], y[:400], weight[:400])
+        np.testing.assert_allclose(found.coef_, alone.coef_, rtol=1e-4, atol=1e-5)
+
+
 def test_sweeps_of_shrinkages_score_as_one_by_one_with_the_automatic_one_among_them(blobs):
     assert_same(LDAHead(), {"shrinkage": ["auto", 0.0, 0.1, 0.5]}, *blobs, scoring=["accuracy", "neg_log_loss"])
 
@@ -96,7 +106,7 @@ def test_a_shrinkage_or_priors_that_are_none_fail_alone(blobs):
     grid = {"shrinkage": [2.0, 0.5], "priors": [None, [0.5, -0.5, 1.0]]}
     errors = SweepCV(LDAHead(), grid, cv=3).fit(*blobs).cv_results_["error"]
     assert [error is None for error in errors] == [False, True, False, False]
-    assert "priors must be non-negative" in errors[3]
+    assert "a share from 0 for each of 3 classes is expected" in errors[3]
 
 
 @pytest.mark.parametrize("shrinkage", ["auto", True, -0.1, 1.1, None])

@@ -19,7 +19,7 @@ def summed(logits, loss):
 @pytest.mark.parametrize("loss", [SoftmaxLoss(CODES, 3), BinaryLoss(LABELS.double())], ids=["softmax", "binary"])
 def test_value_and_derivatives_are_autograd_s(loss):
     logits = torch.randn(2, loss.columns, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    found = loss(logits, slice(None), WEIGHT, torch.arange(2))
+    found = loss(logits.clone(), slice(None), WEIGHT, torch.arange(2))
     torch.testing.assert_close(found.value, summed(logits, loss))
     torch.testing.assert_close(found.residual, torch.autograd.functional.jacobian(lambda z: summed(z, loss).sum(), logits))
     hessian = torch.autograd.functional.hessian(lambda z: summed(z, loss).sum(), logits).reshape(logits.numel(), -1)
@@ -38,7 +38,7 @@ def test_without_features_the_intercepts_alone_are_at_their_minimum(loss):
     weight = WEIGHT + 0.5
     untold = loss.without_features(weight, torch.tensor(1))
     logits = untold.intercepts[None, :, None].expand(2, -1, 5).contiguous()
-    found = loss(logits, slice(None), weight, torch.arange(2))
+    found = loss(logits.clone(), slice(None), weight, torch.arange(2))
     total = weight.sum()
     torch.testing.assert_close(found.value[1] / total, untold.value)
     torch.testing.assert_close(found.residual[1].sum(dim=1), torch.zeros(loss.columns, dtype=torch.float64), atol=1e-12, rtol=0)
@@ -51,4 +51,4 @@ def test_samples_in_another_order_have_the_same_losses(loss):
     logits = torch.randn(2, loss.columns, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     order = torch.tensor([3, 0, 4, 1, 2])
     found = loss.take(order)(logits[..., order], slice(None), WEIGHT[order], torch.arange(2))
-    torch.testing.assert_close(found.value, loss(logits, slice(None), WEIGHT, torch.arange(2)).value)
+    torch.testing.assert_close(found.value, loss(logits.clone(), slice(None), WEIGHT, torch.arange(2)).value)

@@ -1,9 +1,10 @@
 import numpy as np
+import pytest
 import torch
 
 from heads.solvers import stack
 from heads.solvers.losses import SoftmaxLoss
-from heads.solvers.stack import Problems, Stack, order_samples, used_runs
+from heads.solvers.stack import Problems, Stack, order_samples, shared_parts, used_runs
 
 
 def example(weights, groups):
@@ -46,6 +47,26 @@ def test_it_is_the_same_objective_however_samples_and_heads_are_tiled(monkeypatc
     tiled = Stack(values, loss, problems)(torch.arange(4), points)
     torch.testing.assert_close(tiled.value, whole.value)
     torch.testing.assert_close(tiled.gradient, whole.gradient)
+
+
+@pytest.mark.parametrize("kind", ["folds", "draws"])
+def test_at_their_centres_all_problems_are_what_they_are_alone(kind, monkeypatch):
+    monkeypatch.setattr(stack, "TILE_ROWS", 7)
+    rng = np.random.default_rng(0)
+    own = rng.random(50)
+    fold = np.sort(rng.integers(3, size=50))
+    weights = own * (fold != np.arange(3)[:, None]) if kind == "folds" else rng.integers(3, size=(3, 50)).astype(float)
+    group_of = np.repeat([0, 1], 3)
+    problems = Problems(np.repeat([0.1, 10.0], 3), weights, np.tile([0, 1, 2], 2), np.zeros(6, int), group_of)
+    whole = Stack(
+        torch.as_tensor(rng.normal(size=(50, 4))), SoftmaxLoss(torch.as_tensor(rng.integers(3, size=50)), 3), problems
+    )
+    points = torch.as_tensor(rng.normal(size=(2, 3, 4)))
+    shared = whole.at_centres(points, torch.as_tensor(group_of))
+    alone = whole(torch.arange(6), points[group_of])
+    torch.testing.assert_close(shared.value, alone.value)
+    torch.testing.assert_close(shared.gradient, alone.gradient)
+    assert (shared_parts(torch.as_tensor(weights)) is None) == (kind == "draws")
 
 
 def test_a_centre_has_its_group_s_weights_on_average_and_groups_alike_share_a_row():
