@@ -9,7 +9,7 @@ from heads import SweepCV
 from pipelines.config import load_config
 from pipelines.workers import fitting_workers
 
-TREES = "heads=[{kind: sklearn.tree.DecisionTreeClassifier, max_depth: [1, 3]}]"
+TREES = "heads=[{kind: sklearn.tree.DecisionTreeClassifier, max_depth: [1, 3], random_state: 0}]"
 
 
 class WhereFitted(DecisionTreeClassifier):
