@@ -18,7 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -251,9 +252,26 @@ def make_app(predictor: Predictor, name: str, limits: Limits | None = None) -> F
         except HeadstartError as error:
             raise HTTPException(422, str(error)) from error
 
+    async def refuse(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return JSONResponse({"detail": explain(error)}, 422)
+
+    app.add_exception_handler(RequestValidationError, refuse)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_route("/predict", predict, methods=["POST"])
     return app
+
+
+def explain(error: RequestValidationError) -> str:
+    """Say in a line what is wrong with a request that is no question, and where."""
+    first = error.errors()[0]
+    place = first["loc"][1:]
+    if first["type"] == "json_invalid":
+        return f"not JSON: {first['ctx']['error']} at character {place[0]}"
+    if place[:1] == ("inputs",) and len(place) > 1:
+        return f"inputs[{place[1]}] is no text, no pair of texts and no image as base64"
+    named = ".".join(map(str, place)) or "the body"
+    return f'{named}: {first["msg"][0].lower()}{first["msg"][1:]}; send {{"inputs": [...]}}'
 
 
 def _sample(entry: str | Sequence[str] | Picture, number: int, takes: Sequence[str]) -> Any:

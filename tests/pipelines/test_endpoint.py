@@ -55,8 +55,17 @@ def test_what_is_no_question_is_refused(run):
         assert ask(client, *["good"] * 4).status_code == 413
         assert ask(client, "x" * 3000).status_code == 413
         assert client.post("/predict", content=(part for part in [b"[" * 900] * 3)).status_code == 413
-        for body in (b"", b"{", b"[" * 1900, b'{"inputs": []}', b'{"inputs": [1]}', b'{"inputs": ["a"], "x": 1}'):
-            assert client.post("/predict", content=body, headers={"content-type": "application/json"}).status_code in (400, 422)
+        for body, reason in (
+            (b"", "the body: field required"),
+            (b"{", "not JSON: "),
+            (b"[" * 1900, ""),
+            (b'{"inputs": []}', "inputs: list should have at least 1 item"),
+            (b'{"inputs": ["a", 1]}', "inputs[1] is no text, no pair of texts and no image as base64"),
+            (b'{"inputs": ["a"], "x": 1}', "x: extra inputs are not permitted"),
+        ):
+            refused = client.post("/predict", content=body, headers={"content-type": "application/json"})
+            assert refused.status_code in (400, 422)
+            assert refused.json()["detail"].startswith(reason)
         refused = ask(client, {"image": base64.b64encode(b"x").decode()})
         assert refused.status_code == 422
         assert refused.json()["detail"] == "inputs[0] is no input of this run; send a text"
