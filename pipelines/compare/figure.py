@@ -18,10 +18,10 @@ def write_figures(folder: Path, found: dict[str, Any]) -> None:
 
 
 def draw_accuracy_against_time(found: dict[str, Any]) -> Figure:
-    """Draw every method of the largest size: accuracy with its interval against total time, and the front of the best."""
+    """Draw every method at `shown_size`: accuracy with its interval against total time, and the front of the best."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes: Axes = figure.subplots()
-    rows = rows_of(found, sizes_of(found)[-1])
+    rows = rows_of(found, shown_size(found))
     for number, row in enumerate(rows):
         x, y, low, high = point_of(row)
         axes.errorbar(x, y, yerr=[[y - low], [high - y]], fmt="o", color=f"C{number}", capsize=3)
@@ -59,6 +59,11 @@ def draw_curves(found: dict[str, Any]) -> Figure:
 def sizes_of(found: dict[str, Any]) -> list[Any]:
     """Return the sizes that were compared, the smallest first."""
     return list(dict.fromkeys(row["size"] for row in found["standings"]))
+
+
+def shown_size(found: dict[str, Any]) -> Any:
+    """Return the size that is drawn: the largest among those at which most methods were tried."""
+    return max(reversed(sizes_of(found)), key=lambda size: len(rows_of(found, size)))
 
 
 def rows_of(found: dict[str, Any], size: Any) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from pipelines.compare.charts import accuracy_chart, samples_chart
 from pipelines.compare.costs import SWEEP
-from pipelines.compare.figure import rows_of, sizes_of
+from pipelines.compare.figure import rows_of, shown_size, sizes_of
 from pipelines.console import seconds, size
 from pipelines.report.page import ASSETS as REPORT_ASSETS
 
@@ -37,9 +37,10 @@ def render(found: dict[str, Any], yaml: str) -> str:
     context = {
         **found,
         "sizes": [{"name": name, "rows": rows_of(found, name)} for name in sizes],
-        "largest": rows_of(found, sizes[-1]),
+        "shown": rows_of(found, shown_size(found)),
+        "shown_size": shown_size(found),
         "full": reference,
-        "chart": accuracy_chart(rows_of(found, sizes[-1]), methods),
+        "chart": accuracy_chart(rows_of(found, shown_size(found)), methods),
         "curves": samples_chart(found["standings"], methods) if len(sizes) > 1 else None,
         "sweep": SWEEP,
         "has_energy": all(row["costs"]["energy"] for row in found["standings"]),
