@@ -35,6 +35,7 @@ def take_turns(
     positions: np.ndarray,
     on_wait: Callable[[int], None],
     sleep: Callable[[float], None] = time.sleep,
+    refused: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield what this process is to extract now, until nothing is left that is missing.
 
@@ -52,9 +53,13 @@ def take_turns(
         Told how many samples another process is at work on, each time this one has nothing else to do.
     sleep
         For tests.
+    refused
+        Returns a mask of the keys that another process has refused; it may hold its claims on them until this one is done.
     """
     outputs = list(outputs)
     while len(positions):
+        if refused is not None:
+            positions = positions[~refused(keys[positions])]
         granted = lease.claim(keys[positions])
         mine = positions[granted]
         if len(mine) and len(now := mine[store.missing(recipe, keys[mine], outputs)]):
@@ -119,7 +124,8 @@ class Team:
         """
         store, recipe, lease, keys, outputs = self._where
         mine = self.rank.owns(keys[todo])
-        yield from take_turns(store, recipe, lease, keys, outputs, todo[mine], self._on_wait, self._sleep)
+        refused = None if self._reports is None else self._refused
+        yield from take_turns(store, recipe, lease, keys, outputs, todo[mine], self._on_wait, self._sleep, refused)
         left, pauses = todo[~mine], _pauses()
         while self._reports is not None:
             self._report(done=False)

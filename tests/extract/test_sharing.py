@@ -114,6 +114,27 @@ def test_what_a_rank_has_refused_is_not_tried_by_the_others(tmp_path):
     assert sum(len(shard.keys) for shard in store.shards(RECIPE)) == 15
 
 
+def test_a_rank_that_begins_late_does_not_wait_for_what_another_one_has_refused_for_it(tmp_path):
+    store = FeatureStore(tmp_path / "store")
+
+    def still_there(seconds):
+        raise AssertionError("waits for ever")
+
+    with (
+        mock.patch.object(Rank, "next_session", lambda self: self.session),
+        store.lease(RECIPE) as first,
+        store.lease(RECIPE) as second,
+    ):
+        worked = Worked(store, refuses=range(5))
+        early = team(Rank(0, 2, session="d"), store, first, worked, still_there)
+        for turn in early.turns(np.arange(20)):
+            worked.run(turn)
+        late = team(Rank(1, 2, session="d"), store, second, Worked(store), still_there)
+        todo = np.flatnonzero(store.missing(RECIPE, KEYS, ["pooled"]))
+        assert todo.tolist() == list(range(5))
+        assert not list(late.turns(todo))
+
+
 @pytest.mark.parametrize("patience", [900, 0])
 def test_a_rank_of_another_machine_whose_lease_is_not_seen_has_its_time(tmp_path, monkeypatch, patience):
     store = FeatureStore(tmp_path / "store")
