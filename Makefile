@@ -2,15 +2,16 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CONFIG ?= configs/demo.yaml
 ARGS ?=
+TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help extract train predict test lint format data docs benchmarks pictures constraints clean
+.PHONY: help extract train predict test test-cluster lint format data docs benchmarks pictures constraints clean
 
 help:  ## show this
 	@echo "make TARGET [CONFIG=configs/demo.yaml] [ARGS='--set selection.folds=3']"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 extract: .venv/.installed  ## stage 1: run the backbones of CONFIG over the samples that are not in the store yet
 	$(BIN)/headstart extract $(CONFIG) $(ARGS)
@@ -21,8 +22,11 @@ train: .venv/.installed  ## stage 1 where needed, then stage 2: try the heads of
 predict: .venv/.installed  ## classify TEXT with the run RUN: make predict RUN=runs/demo-... TEXT="what a film"
 	$(BIN)/headstart predict "$(RUN)" "$(TEXT)" $(ARGS)
 
-test: .venv/.developing lint  ## lint, types, import order, then all tests, the slow ones too
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal $(ARGS)
+test: .venv/.developing lint  ## lint, types, import order, then the tests, the slow ones too, without clusters
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not cluster' --numprocesses=$(TEST_PROCESSES) --maxprocesses=9 --dist=worksteal $(ARGS)
+
+test-cluster: .venv/.developing  ## the tests that start Ray, Dask or ranks and kill them, a few minutes more
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster $(ARGS)
 
 lint: .venv/.developing  ## ruff, mypy and import-linter
 	$(BIN)/ruff check .

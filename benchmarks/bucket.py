@@ -13,7 +13,6 @@ import os
 import random
 import resource
 import shutil
-import signal
 import statistics
 import tempfile
 import threading
@@ -113,7 +112,7 @@ def kill_extraction(folder: Path, kills: int, rows: int, seed: int = 0) -> dict[
                     heard.readline()
                 time.sleep(rng.uniform(0, 0.2))
                 met += job.is_alive()
-                os.kill(job.pid, signal.SIGKILL)
+                job.kill()  # which may have ended by itself meanwhile
                 job.join()
         left = FeatureStore(URL)
         after = sum(left.holding(recipe).rows for recipe in left.recipes())

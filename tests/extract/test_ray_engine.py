@@ -89,6 +89,7 @@ def test_a_cluster_without_the_device_is_an_error(stub_ray, monkeypatch):
 
 
 @needs_ray
+@pytest.mark.cluster
 @pytest.mark.slow
 def test_actors_give_the_rows_of_a_local_run_and_say_what_is_wrong(tiny_bert, tmp_path, monkeypatch):
     for name, value in (ENVIRONMENT | {"PYTHONPATH": os.getcwd()}).items():
@@ -116,6 +117,7 @@ def test_actors_give_the_rows_of_a_local_run_and_say_what_is_wrong(tiny_bert, tm
 
 
 @needs_ray
+@pytest.mark.cluster
 @pytest.mark.slow
 def test_a_killed_worker_and_a_killed_node_lose_no_row_and_double_none(tmp_path):
     found = run_with_failures(tmp_path, 20_000, lambda _: None)

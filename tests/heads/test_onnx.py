@@ -133,8 +133,7 @@ def test_an_image_backbone_with_its_head_is_one_file(tmp_path):
     np.testing.assert_allclose(run(tmp_path / "all.onnx", pixels=images.numpy()), head.predict_proba(features), atol=1e-4)
 
 
-@pytest.mark.parametrize("weights", ["uniform", "distance", "softmax"])
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize(("metric", "weights"), [("cosine", "softmax"), ("euclidean", "distance"), ("cosine", "uniform")])
 def test_nearest_samples_vote_as_in_python(blobs, tmp_path, metric, weights):
     X, y = blobs
     asked, path = X[400:] + 0.01, tmp_path / "head.onnx"

@@ -83,6 +83,7 @@ def check_store(folder):
     np.testing.assert_array_equal(store.read(recipe, alone.keys, "pooled"), alone.array())
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [(4, 2), (2, 3)])
 def test_a_killed_rank_ends_the_others_and_another_number_of_ranks_does_what_is_missing(many, before, after):
@@ -102,6 +103,7 @@ def test_a_killed_rank_ends_the_others_and_another_number_of_ranks_does_what_is_
     check_store(many)
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
 def test_tasks_of_srun_do_the_work_of_one_that_was_killed(many):
     tasks = [
@@ -122,6 +124,7 @@ def test_tasks_of_srun_do_the_work_of_one_that_was_killed(many):
     check_store(many)
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
 def test_the_engine_torchrun_starts_ranks_itself_and_a_mistake_is_told_once(many):
     asked = ["--engine", "torchrun", "--processes", "2"]

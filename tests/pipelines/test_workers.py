@@ -39,10 +39,12 @@ def test_a_sweep_is_fitted_where_joblib_is_told_to(blobs):
         assert os.getpid() not in fitted_in(blobs)
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["dask", "ray"])
-def test_a_cluster_tries_heads_and_gives_the_same_scores(project, here, backend):
+def test_a_cluster_tries_heads_and_gives_the_same_scores(project, here, monkeypatch, backend):
     pytest.importorskip(backend)
+    monkeypatch.setenv("RAY_ADDRESS", "local")  # and not a cluster that another test has started
     plain = here.json("train", "config.yaml", "--run", "plain", "--set", TREES)
     spread = here.json(
         "train",

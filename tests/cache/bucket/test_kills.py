@@ -5,6 +5,7 @@ import pytest
 from benchmarks.bucket import kill_extraction
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
 def test_ten_kills_in_the_middle_of_uploads_leave_whole_shards_and_no_row_is_lost(tmp_path):
     found = kill_extraction(tmp_path, kills=10, rows=900)
