@@ -1,20 +1,15 @@
 """The comparison as one self-contained HTML page, in the style of the reports."""
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import Any
-
-import jinja2
-from markupsafe import Markup
 
 from pipelines.compare.charts import accuracy_chart, samples_chart
 from pipelines.compare.costs import SWEEP
 from pipelines.compare.figure import rows_of, shown_size, sizes_of
 from pipelines.console import seconds, size
-from pipelines.report.page import ASSETS as REPORT_ASSETS
+from pipelines.report.frame import fill
 
-ASSETS = Path(__file__).parent / "assets"
+PAGE = Path(__file__).parent / "assets" / "comparison.html"
 SCRIPTS = ("decode.js", "page.js")
 
 
@@ -30,9 +25,6 @@ def render(found: dict[str, Any], yaml: str) -> str:
     """
     methods = list(dict.fromkeys(row["method"] for row in found["standings"]))
     sizes = sizes_of(found)
-    scripts = ((REPORT_ASSETS / part).read_text(encoding="utf-8") for part in SCRIPTS)
-    script = Markup("\n".join(scripts))  # noqa: S704  (our own)
-    style = Markup((REPORT_ASSETS / "style.css").read_text(encoding="utf-8"))  # noqa: S704  (our own)
     reference = {row["size"]: row for row in found["standings"] if row["method"] == "full"}
     context = {
         **found,
@@ -46,16 +38,9 @@ def render(found: dict[str, Any], yaml: str) -> str:
         "has_energy": all(row["costs"]["energy"] for row in found["standings"]),
         "sections": _sections(found, len(sizes)),
         "yaml": yaml,
-        "script": script,
-        "style": style,
-        "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    templates.filters |= {"seconds": seconds, "bytes": lambda count: size(int(count))}
-    page = templates.get_template("comparison.html").render(**context)
-    return page.encode("utf-8", errors="replace").decode("utf-8")
+    filters = {"seconds": seconds, "bytes": lambda count: size(int(count))}
+    return fill(PAGE, SCRIPTS, filters, context)
 
 
 def _sections(found: dict[str, Any], sizes: int) -> list[tuple[str, str]]:

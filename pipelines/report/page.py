@@ -1,12 +1,8 @@
 """`report.html`: one self-contained page about a run. Everything that comes from the data is escaped."""
 
-import base64
-import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
@@ -16,6 +12,7 @@ from pipelines.quality import KINDS, Inspection, Subject
 from pipelines.report.charts import calibration_chart, line_chart, scatter_chart, trials_chart
 from pipelines.report.distributions import feature_charts
 from pipelines.report.embedding import cut, shown_text, thumbnails
+from pipelines.report.frame import ASSETS, fill
 from pipelines.report.record import Record
 from pipelines.report.sample_map import Effort, make_map
 
@@ -24,7 +21,6 @@ MOST_MISTAKES = 25
 MOST_ISSUES = 12
 MOST_CLASSES = 60
 LONGEST_TEXT = 400
-ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = ("decode.js", "palette.js", "scatter.js", "explorer.js", "pointers.js", "page.js")
 HEADLINE = (
     "accuracy", "f1_macro", "balanced_accuracy", "roc_auc", "roc_auc_ovr", "matthews_corrcoef", "f1_micro", "average_precision",
@@ -81,15 +77,8 @@ def render(record: Record, subject: Subject | None, inspection: Inspection | Non
         "environment": record.environment,
     }
     context["sections"] = _sections(context)
-    script = Markup("\n".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS))  # noqa: S704  (our own)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    style = Markup((ASSETS / "style.css").read_text(encoding="utf-8"))  # noqa: S704  (our own)
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    templates.filters |= {"describe": describe, "seconds": seconds, "shorten": shorten, "words": _words}
-    page = templates.get_template("page.html").render(**context, script=script, script_digest=digest, style=style)
-    return page.encode("utf-8", errors="replace").decode("utf-8")
+    filters = {"describe": describe, "seconds": seconds, "shorten": shorten, "words": _words}
+    return fill(ASSETS / "page.html", SCRIPTS, filters, context)
 
 
 def _words(metric: str) -> str:
