@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from extract.decoding import decode
@@ -14,6 +15,9 @@ from pipelines.errors import UsageError
 from pipelines.names import nearest
 
 Augment = Callable[[Any], Any]
+
+POOL = 32
+"""Batches whose samples are sorted together by cost: drawn at random they stay random, and hardly any padding is left."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class SampleRows:
 
 @dataclass(frozen=True)
 class SampleBatches:
-    """All samples; batches are drawn as `FeatureBlocks` of one block draws them, so that both train on the same ones.
+    """All samples; batches are drawn as `FeatureBlocks` of one block draws them, so that both train on the same ones, or else
+    hold samples of similar cost.
 
     Attributes
     ----------
@@ -59,12 +64,15 @@ class SampleBatches:
         How many go through the model at a time where nothing is learnt.
     augment
         Changes a sample every time it is drawn; None for as it is.
+    costs
+        `[n]`, what each costs, such as its tokens, where batches are to hold similar ones.
     """
 
     collate: Callable[[Sequence[Any]], Any]
     samples: Sequence[Any]
     batch: int
     augment: Augment | None = None
+    costs: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -76,9 +84,20 @@ class SampleBatches:
 
     def shuffled(self, batch: int, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, SampleRows]]:
         """Give every sample once, in batches, with their places `[b]`."""
-        for places in torch.randperm(len(self), generator=generator).split(batch):
+        for places in self._draw(batch, generator):
             drawn = [self.samples[place] for place in places.tolist()]
             yield places, SampleRows(self.collate, drawn if self.augment is None else [self.augment(one) for one in drawn])
+
+    def _draw(self, batch: int, generator: torch.Generator) -> Sequence[torch.Tensor]:
+        """Return the batches' places; where samples have costs, those of random pools, each sorted by cost and cut."""
+        everything = torch.randperm(len(self), generator=generator)
+        if self.costs is None:
+            return everything.split(batch)
+        batches: list[torch.Tensor] = []
+        for pool in everything.split(batch * POOL):
+            by_cost = torch.as_tensor(self.costs)[pool].argsort(stable=True)
+            batches += pool[by_cost].split(batch)
+        return [batches[number] for number in torch.randperm(len(batches), generator=generator).tolist()]
 
 
 def collate_for(backbone: torch.nn.Module) -> Callable[[Sequence[Any]], Any]:

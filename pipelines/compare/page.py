@@ -39,8 +39,7 @@ def render(found: dict[str, Any], yaml: str) -> str:
         "sections": _sections(found, len(sizes)),
         "yaml": yaml,
     }
-    filters = {"seconds": seconds, "bytes": lambda count: size(int(count))}
-    return fill(PAGE, SCRIPTS, filters, context)
+    return fill(PAGE, SCRIPTS, {"seconds": seconds, "bytes": lambda count: size(int(count))}, context)
 
 
 def _sections(found: dict[str, Any], sizes: int) -> list[tuple[str, str]]:

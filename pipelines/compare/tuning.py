@@ -18,7 +18,7 @@ from heads.scaling import fit_scaling
 from heads.scores import softmax
 from heads.training import Data, outputs, train
 from pipelines.backbone_module import BackboneModule
-from pipelines.compare.batches import LengthBatches, prepare_batches
+from pipelines.compare.batches import prepare_batches
 from pipelines.compare.job import Job
 from pipelines.compare.methods import training_length
 from pipelines.compare.stages import Stages, import_library
@@ -27,7 +27,7 @@ from pipelines.config import load_config
 from pipelines.extract import load_data, spec_of
 from pipelines.freezing import rates_by_depth
 from pipelines.model import FeatureBasedModel
-from pipelines.sample_batches import make_augment
+from pipelines.sample_batches import SampleBatches, make_augment
 from pipelines.trainer import CLIP, LEAST_SCALE
 
 HEAD_RATE = 1e-3
@@ -174,41 +174,39 @@ class _Learning(Callback):
         self.steps = state.step + 1
 
 
-def _data(batches: LengthBatches, codes: np.ndarray, model: FeatureBasedModel) -> Data:
+def _data(batches: SampleBatches, codes: np.ndarray, model: FeatureBasedModel) -> Data:
     device = next(model.classifier.parameters()).device
     return Data(batches, torch.as_tensor(codes, device=device), torch.ones(len(codes), device=device))
 
 
-def _scale(model: FeatureBasedModel, training: LengthBatches, seed: int, everything: bool) -> None:
+def _scale(model: FeatureBasedModel, training: SampleBatches, seed: int, everything: bool) -> None:
     """Measure how features are spread, so that the head's inputs have mean zero and deviation one to begin with."""
     chosen = np.arange(len(training))
     if not everything and len(chosen) > SCALED_ON:
         chosen = np.sort(np.random.default_rng(seed).permutation(chosen)[:SCALED_ON])
-    some = LengthBatches(
-        training.collate, [training.items[row] for row in chosen.tolist()], training.costs[chosen], training.batch
-    )
+    some = SampleBatches(training.collate, [training.samples[row] for row in chosen.tolist()], training.batch)
     scaling = fit_scaling(_features(model, some), np.ones(len(some)))
     scale = np.maximum(scaling.scale, LEAST_SCALE * np.median(scaling.scale))
     model.set_scaling(torch.as_tensor(scaling.mean), torch.as_tensor(scale), len(some))
 
 
-def _features(model: FeatureBasedModel, batches: LengthBatches) -> np.ndarray:
+def _features(model: FeatureBasedModel, batches: SampleBatches) -> np.ndarray:
     """Return features `[n, d]` by the arithmetic that extraction uses."""
     model.eval()
     with torch.inference_mode(), arithmetic(model.adapted("a comparison").device.type, LoopOptions()):
         return torch.cat([model.features(*part.inputs()) for part in batches.in_order()]).float().cpu().numpy()
 
 
-def _answers(model: FeatureBasedModel, batches: LengthBatches) -> np.ndarray:
+def _answers(model: FeatureBasedModel, batches: SampleBatches) -> np.ndarray:
     with arithmetic(model.adapted("a comparison").device.type, LoopOptions()):
         return outputs(model, batches).float().cpu().numpy()
 
 
 def _probe(
     model: FeatureBasedModel,
-    training: LengthBatches,
+    training: SampleBatches,
     codes: np.ndarray,
-    watched: LengthBatches,
+    watched: SampleBatches,
     watched_codes: np.ndarray,
     metric: str,
 ) -> None:

@@ -77,8 +77,12 @@ def render(record: Record, subject: Subject | None, inspection: Inspection | Non
         "environment": record.environment,
     }
     context["sections"] = _sections(context)
-    filters = {"describe": describe, "seconds": seconds, "shorten": shorten, "words": _words}
-    return fill(ASSETS / "page.html", SCRIPTS, filters, context)
+    return fill(
+        ASSETS / "page.html",
+        SCRIPTS,
+        {"describe": describe, "seconds": seconds, "shorten": shorten, "words": _words},
+        context,
+    )
 
 
 def _words(metric: str) -> str:
