@@ -129,6 +129,19 @@ def opened(path: str) -> Iterator[Any]:
         yield file
 
 
+@contextmanager
+def telling_of(path: str) -> Iterator[None]:
+    """Make what fails while a file is read a `SourceError` that names it; libraries of buckets have errors of their own."""
+    try:
+        yield
+    except HeadstartError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and not is_url(path):
+            raise
+        raise SourceError(f"{path}: cannot be read: {first_line(error)}") from error
+
+
 def read_file(url: str, most: int) -> bytes:
     """Return a file's bytes by its URL; raises `OSError` if there are more than `most`, or it cannot be read.
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from cache import HeadstartError
 from extract.errors import SourceError
-from extract.remote import expand, first_line, is_url, opened
+from extract.remote import expand, first_line, is_url, opened, telling_of
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
 from extract.sources.urls import with_contents
@@ -66,24 +65,17 @@ def _read(source: str, files: Sequence[str], columns: Columns) -> Iterator[Sampl
 
     readable, reason = False, ""
     for path, name in zip(files, short_names(files), strict=True):
-        try:
-            with opened(path) as handle:
-                try:
-                    file = pq.ParquetFile(handle, pre_buffer=is_url(path), buffer_size=2**20, page_checksum_verification=True)
-                except (pa.ArrowException, OSError) as error:
-                    if not _is_damage(error):
-                        raise
-                    reason = first_line(error)
-                    yield lost(source, name, f"not readable as Parquet: {reason}")
-                    continue
-                readable = True
-                yield from _read_file(source, path, name, file, columns)
-        except HeadstartError:
-            raise
-        except Exception as error:
-            if not isinstance(error, OSError) and not is_url(path):  # libraries of buckets have errors of their own
-                raise
-            raise SourceError(f"{path}: cannot be read: {first_line(error)}") from error
+        with telling_of(path), opened(path) as handle:
+            try:
+                file = pq.ParquetFile(handle, pre_buffer=is_url(path), buffer_size=2**20, page_checksum_verification=True)
+            except (pa.ArrowException, OSError) as error:
+                if not _is_damage(error):
+                    raise
+                reason = first_line(error)
+                yield lost(source, name, f"not readable as Parquet: {reason}")
+                continue
+            readable = True
+            yield from _read_file(source, path, name, file, columns)
     if not readable:
         raise SourceError(f"{source}: not readable as Parquet: {reason}")
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from cache import HeadstartError
-from extract.errors import NoSuchSourceError, SourceError
+from extract.errors import NoSuchSourceError
 from extract.images import ENDINGS, LARGEST_FILE
-from extract.remote import expand, first_line, is_url, opened
+from extract.remote import expand, first_line, opened, telling_of
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
 from extract.sources.parquet import short_names
@@ -83,29 +82,24 @@ def _slices(path: str, name: str, columns: Columns) -> Iterator[list[_Sample] | 
     """Yield a shard's samples, a slice at a time; where it is damaged, why."""
     part: list[_Sample] = []
     size = 0
-    try:
-        with opened(path) as raw:
-            file = raw if path.lower().endswith(".tar") else gzip.GzipFile(fileobj=raw)
-            for sample in _grouped(read_members(file, _wanted(columns), LARGEST_FILE)):
-                part.append(sample)
-                size += sum(map(len, sample.files.values()))
-                if len(part) >= SLICE_SAMPLES or size >= SLICE_BYTES:
-                    yield part
-                    part, size = [], 0
-    except _CutOffError as error:
-        if error.sample is not None:
-            part.append(error.sample)
-        if part:
-            yield part
-        place = f"after {printable(error.sample.key)}" if error.sample is not None else "at all"
-        yield f"{place}: {error}"
-        return
-    except HeadstartError:
-        raise
-    except Exception as error:
-        if not isinstance(error, OSError) and not is_url(path):  # libraries of buckets have errors of their own
-            raise
-        raise SourceError(f"{path}: cannot be read: {first_line(error)}") from error
+    with telling_of(path):
+        try:
+            with opened(path) as raw:
+                file = raw if path.lower().endswith(".tar") else gzip.GzipFile(fileobj=raw)
+                for sample in _grouped(read_members(file, _wanted(columns), LARGEST_FILE)):
+                    part.append(sample)
+                    size += sum(map(len, sample.files.values()))
+                    if len(part) >= SLICE_SAMPLES or size >= SLICE_BYTES:
+                        yield part
+                        part, size = [], 0
+        except _CutOffError as error:
+            if error.sample is not None:
+                part.append(error.sample)
+            if part:
+                yield part
+            place = f"after {printable(error.sample.key)}" if error.sample is not None else "at all"
+            yield f"{place}: {error}"
+            return
     if part:
         yield part
 

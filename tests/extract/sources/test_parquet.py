@@ -8,6 +8,7 @@ import extract.sources.parquet
 from extract import Columns, SourceError, load_samples, stream_samples
 from extract.errors import NoSuchSourceError
 from extract.images import resolve
+from tests.extract.sources.slices import read
 
 LABELLED = Columns("text", "label")
 
@@ -20,17 +21,6 @@ def write(path, start, stop, **options):
     )
     pq.write_table(table, path, **options)
     return path
-
-
-def read(stream):
-    """Return the inputs, ids, labels and faults of all slices."""
-    slices = list(stream)
-    return (
-        [sample for part in slices for sample in part.inputs],
-        [name for part in slices for name in part.ids],
-        [label for part in slices for label in (part.labels or [None] * len(part))],
-        {part.ids[row]: why for part in slices for row, why in part.faults.items()},
-    )
 
 
 def test_a_file_comes_in_slices_as_it_comes_at_once(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import extract.sources.tar
 import extract.sources.webdataset
 from extract import Columns, SourceError, stream_samples
 from extract.errors import NoSuchSourceError
+from tests.extract.sources.slices import read
 
 
 def write_tar(path, members, mode="w", **options):
@@ -26,17 +27,6 @@ def samples(start, stop):
         yield f"{number:06d}.jpg", f"picture {number}".encode()
         yield f"{number:06d}.cls", str(number % 3).encode()
         yield f"{number:06d}.json", json.dumps({"caption": f"caption {number}", "from": {"site": "a"}}).encode()
-
-
-def read(stream):
-    """Return inputs, ids, labels, and id -> fault."""
-    slices = list(stream)
-    return (
-        [sample for part in slices for sample in part.inputs],
-        [name for part in slices for name in part.ids],
-        [label for part in slices for label in (part.labels or [None] * len(part))],
-        {part.ids[row]: why for part in slices for row, why in part.faults.items()},
-    )
 
 
 def test_files_of_one_name_are_a_sample_and_shards_come_in_order(tmp_path, monkeypatch):
