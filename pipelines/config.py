@@ -259,10 +259,6 @@ class Config(Part):
             [{"pooling": entry} if isinstance(entry, str) else entry for entry in value] if isinstance(value, list) else value
         )
 
-    def with_heads(self, heads: list[Head]) -> "Config":
-        """Return the same experiment with other heads."""
-        return self.model_copy(update={"heads": heads})
-
     def to_yaml(self) -> str:
         """Return the config with every default spelt out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

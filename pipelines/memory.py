@@ -1,6 +1,6 @@
 """Features that do not fit into memory: which heads are trained on them from disk."""
 
-from heads import make_head
+from heads import head_class
 from heads.catalog import TASKS
 from heads.trained import TrainedHead
 from pipelines.columns import count_bytes
@@ -9,7 +9,7 @@ from pipelines.config import Config, Head
 from pipelines.errors import UsageError
 from pipelines.extract import Extraction
 from pipelines.task import Task
-from pipelines.trials import build, family, plan
+from pipelines.trials import family, plan
 
 FROM_DISK = {"kind": "mlp", "hidden": [[], [512]], "lr": [1e-3, 3e-4]}
 """Tried where no head is named and features do not fit: a linear head and a layer more, both trained in steps."""
@@ -37,7 +37,7 @@ def settle_heads(config: Config, extraction: Extraction, task: Task) -> tuple[Co
         if extraction.memory is None or size <= extraction.memory or features.recipe.id in extraction.views:
             continue
         for head in heads:
-            if isinstance(build(head.kind, {}, (), task.kind), TrainedHead):
+            if _from_disk(head.kind, task):
                 continue
             told = (
                 f"`{head.kind}` takes features in memory, and those of {shorten(outputs)} have {size / 1e9:.3g} GB of at most "
@@ -54,8 +54,8 @@ def settle_heads(config: Config, extraction: Extraction, task: Task) -> tuple[Co
         Head.model_validate(FROM_DISK | {"outputs": head.outputs}) if number in replaced else head
         for number, head in enumerate(config.heads)
     ]
-    return config.with_heads(heads), [f"{told}; `mlp` heads are trained on them from disk instead"]
+    return config.model_copy(update={"heads": heads}), [f"{told}; `mlp` heads are trained on them from disk instead"]
 
 
 def _from_disk(kind: str, task: Task) -> bool:
-    return isinstance(make_head(kind, family(task.kind)), TrainedHead)
+    return issubclass(head_class(kind, family(task.kind)), TrainedHead)
