@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from cache import FeatureStore
-from cache.budget import Budget, parse_size
 from extract.backbones.blocks import find_blocks
 from extract.extractor import match_samples
 from heads import Decision, LinearClassifier, LinearHead, hold_out, score_predictions
@@ -89,7 +88,6 @@ def run_unfreeze(
     config = load_config(config_file, changes)
     _check(config)
     folder = choose_run_folder(config, run).absolute()
-    place = FeatureStore(store or config.store, _budget(config))
     one = config if isinstance(config.outputs, list) else config.model_copy(update={"outputs": None})
     frozen = extract_config(one, store, progress=bars)
     if len(outputs := frozen.features[0].outputs) > 1:
@@ -104,7 +102,7 @@ def run_unfreeze(
     if not module.adapter.can_be_saved():
         raise UsageError(f"{config.where('backbones', 0)}: {checkpoint.uri} cannot be saved once it is tuned")
     training = time.monotonic()
-    tuned = tune(config, module, dataclasses.replace(frozen, samples=samples), task, place, bars, note)
+    tuned = tune(config, module, dataclasses.replace(frozen, samples=samples), task, frozen.features[0].store, bars, note)
     trained = time.monotonic() - training
     building = folder.parent / f".{folder.name}.tuned-{os.getpid()}"
     try:
@@ -241,10 +239,6 @@ def _check(config: Config) -> None:
         raise UsageError(f"{config.where('backbones', 1)}: unfreezing tunes one backbone; leave out the others")
     if config.backbones[0].views is not None:
         raise UsageError(f"{config.where('backbones', 0, 'views')}: is of frozen backbones; set `unfreeze.augment` instead")
-
-
-def _budget(config: Config) -> Budget | None:
-    return None if config.max_size is None else Budget(parse_size(config.max_size), config.evict)
 
 
 def _parts(config: Config, extraction: Extraction, task: Task) -> tuple[Labelled, Labelled]:
