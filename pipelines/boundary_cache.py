@@ -1,10 +1,8 @@
 """What frozen blocks give, for a model's samples, through the store; and whether there is room for it."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from extract.errors import CannotSplitError
 from pipelines.backbone_module import BackboneModule
 from pipelines.errors import NoRoomError
 from pipelines.labelled import Labelled
+from pipelines.machine import free_memory
 from pipelines.model import FeatureBasedModel
 from pipelines.model_features import as_if_frozen, usable_rows
 
@@ -146,7 +145,7 @@ def keep(model: FeatureBasedModel, boundary: Boundary, data: Labelled, store: Fe
     size = boundary.count([samples.inputs[row] for row in found.rows.tolist()]) * np.dtype(found.recipe.dtype).itemsize
     chosen = [samples.inputs[row] for row in found.rows.tolist()]
     prepared = boundary.adapter.prepare(chosen) if boundary.needs_inputs else Prepared(range(len(chosen)), [1] * len(chosen))
-    in_memory = size * MEMORY <= _free_memory()
+    in_memory = size * MEMORY <= free_memory()
     values = found.array() if in_memory else store.rows(found.recipe, found.keys, BOUNDARY.name)
     lengths = np.asarray(prepared.costs)
     return Kept(values, prepared.samples, lengths, found.rows, {skipped.row: skipped.reason for skipped in found.skipped})
@@ -154,15 +153,4 @@ def keep(model: FeatureBasedModel, boundary: Boundary, data: Labelled, store: Fe
 
 def store_of(model: FeatureBasedModel) -> FeatureStore:
     """Open a model's store."""
-    return model.store if isinstance(model.store, FeatureStore) else FeatureStore(Path(model.store))
-
-
-def _free_memory() -> int:
-    """Return the bytes of memory that are free; where the system does not say, 4 GiB."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):
-        return 2**32
+    return model.store if isinstance(model.store, FeatureStore) else FeatureStore(model.store)

@@ -20,3 +20,14 @@ def total_memory() -> int:
         except (OSError, ValueError):  # no such file, or `max`
             continue
     return whole
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that are free; where the system does not say, 4 GiB."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return 2**32

@@ -218,7 +218,7 @@ def test_what_does_not_fit_is_told_and_the_whole_model_runs(tiny_bert, tmp_path,
 
 
 def test_states_that_memory_has_no_room_for_are_read_from_the_disk(tiny_bert, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.boundary_cache._free_memory", lambda: 0)
+    monkeypatch.setattr("pipelines.boundary_cache.free_memory", lambda: 0)
     train_both_ways(lambda: make_model(tiny_bert, tmp_path), [-1], TRAIN, EVALUATION)
     model = make_model(tiny_bert, tmp_path)
     model.unfreeze([-1])
