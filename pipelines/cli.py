@@ -31,6 +31,7 @@ ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.", autocompletion=complete_configs)
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", autocompletion=complete_runs)]
+NewRun = Annotated[str | None, typer.Option("--run", metavar="DIR", help="The run's folder; runs/NAME-TIME by default.")]
 Store = Annotated[
     str | None, typer.Option("--store", metavar="PLACE", help="Feature store (folder or URL) to use instead of the config's.")
 ]
@@ -112,9 +113,7 @@ def extract(
 def train(
     config: ConfigFile,
     store: Store = None,
-    run: Annotated[
-        str | None, typer.Option("--run", metavar="DIR", help="The run's folder; runs/NAME-TIME by default.")
-    ] = None,
+    run: NewRun = None,
     set_: Changes = None,
     strict: Strict = False,
     max_size: MaxSize = None,
@@ -260,9 +259,7 @@ def recommend(
 def unfreeze(
     config: ConfigFile,
     store: Store = None,
-    run: Annotated[
-        str | None, typer.Option("--run", metavar="DIR", help="The run's folder; runs/NAME-TIME by default.")
-    ] = None,
+    run: NewRun = None,
     set_: Changes = None,
     max_size: MaxSize = None,
     evict: Evict = False,

@@ -102,10 +102,6 @@ class BucketShard(Shard):
         """Return an output's vectors as an array over the file in the mirror, which is fetched."""
         return self._either(self.size, lambda shard: shard.map_rows(output), None)
 
-    def is_here(self) -> bool:
-        """Tell whether the shard is in the mirror whole."""
-        return self.source.held(self) is not None
-
     def _either(self, wanted: int, here: Callable[[Shard], _T], from_bucket: Callable[[], _T] | None) -> _T:
         """Do something with the whole shard, if it is here or worth fetching for so many bytes, or with parts of it."""
         for _ in range(3):
