@@ -38,7 +38,7 @@ def combine(asked: str | Sequence[str | Sequence[str]], available: Sequence[str]
         elif entry == "first":
             found[(available[0],)] = None
         elif entry == "all":
-            found[tuple(name for name in available if not _holds_tokens(name)) or tuple(available)] = None
+            found[tuple(name for name in available if not is_tokens(name)) or tuple(available)] = None
         else:
             names = [name for part in ([entry] if isinstance(entry, str) else entry) for name in _matching(part, available)]
             found[tuple(dict.fromkeys(names))] = None
@@ -50,7 +50,8 @@ def shorten(outputs: Combination, most: int = 3) -> str:
     return "+".join(outputs) if len(outputs) <= most else f"{outputs[0]} and {len(outputs) - 1} more"
 
 
-def _holds_tokens(name: str) -> bool:
+def is_tokens(name: str) -> bool:
+    """Tell whether an output holds a run of tokens a sample, and no vector."""
     return "tokens" in name.split(".")
 
 

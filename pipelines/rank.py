@@ -12,6 +12,7 @@ from scipy.stats import kendalltau
 
 from heads import h_score, hold_out, knn_accuracy, logme
 from pipelines.columns import read_columns
+from pipelines.combinations import is_tokens
 from pipelines.config import Config, Head, Search
 from pipelines.errors import RunError, UsageError
 from pipelines.extract import extract_config
@@ -105,7 +106,7 @@ def rank_outputs(config: Config, store: str | None, run: Path | None, check: boo
     found = []
     for features in extraction.features:
         for output in features.outputs:
-            if "tokens" not in output.split("."):
+            if not is_tokens(output):
                 X = read_columns(features, (output,), task.rows[rows], extraction.views.get(features.recipe.id)).X
                 found.append(_estimate(features.recipe.backbone, features.recipe.id, output, X, task, rows))
     if not found:

@@ -13,6 +13,7 @@ import numpy as np
 from extract import extract
 from heads import LinearHead, PairedDifference, SweepCV, corrected_resampled_t, hold_out
 from pipelines.columns import read_columns
+from pipelines.combinations import is_tokens
 from pipelines.config import Config, load_config
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction, extract_config, spec_of
@@ -104,7 +105,7 @@ def gather(extraction: Extraction, task: Task, seed: int, speed: float, measured
         If there are too few samples.
     """
     features = extraction.features[0]
-    vectors = tuple(name for name in features.outputs if "tokens" not in name.split("."))
+    vectors = tuple(name for name in features.outputs if not is_tokens(name))
     if not vectors:
         raise TrainingError("there are features of tokens alone; name an output with another pooling")
     rows = task.development

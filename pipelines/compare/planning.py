@@ -11,6 +11,7 @@ import numpy as np
 from extract import Samples
 from extract.devices import choose_device
 from extract.extractor import make_recipe, match_samples, settle_precision
+from pipelines.combinations import is_tokens
 from pipelines.compare.cells import EXTRACTION, Cell
 from pipelines.compare.methods import runnable_methods, training_length, trial_params
 from pipelines.compare.split import Split, make_split
@@ -73,7 +74,7 @@ class Plan:
     def cells(self, method: Method, size: int | str, seed: int, split: Split) -> list[Cell]:
         """Return the cells of one method's search: one a trial; of cached features one for all, which share their reading."""
         choice = self.config.compare
-        vectors = [name for name in self.outputs if "tokens" not in name.split(".")]
+        vectors = [name for name in self.outputs if not is_tokens(name)]
         settings = self.common | {"outputs": vectors if method == "layers" else [main_output(vectors)]}
         trials = trial_params(method, choice, self.kind)
         if method in CACHED:
