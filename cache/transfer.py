@@ -215,5 +215,7 @@ def _unpack(archive: Path, folder: Path) -> None:
                 assert content is not None
                 with content, open(place, "xb") as file:
                     shutil.copyfileobj(content, file, 2**20)
+            while tar.fileobj is not None and tar.fileobj.read(2**20):
+                pass  # compressed files hold their checksum at the end, behind the archive's own
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise StoreError(f"{archive}: cannot be unpacked: {error}; nothing was imported") from error

@@ -4,7 +4,7 @@ import copy
 import json
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from torch.nn import functional
 
 from heads.neighbours import KNNHead, KNNRegressor
 from heads.onnx_neighbours import Neighbours
+from heads.onnx_sklearn import FEATURES, PREDICTIONS, answer, sklearn_graph
 from heads.scores import LinearProbabilities, LinearScores
 from heads.trained import TrainedHead
 
 CLOSE = 1e-4
+OPSET = 18
+"""The version of ONNX's operators that is written."""
 
 
 class Prediction(nn.Module):
@@ -113,7 +116,8 @@ def export_onnx(
     Parameters
     ----------
     head
-        A fitted head whose scores are linear in the features, that was trained step by step, or that asks the nearest samples.
+        A fitted head whose scores are linear in the features, that was trained step by step, or that asks the nearest samples;
+        or an estimator of scikit-learn's that skl2onnx knows.
     path
         The file. Its input is `features` (and `mask` for heads that take tokens), or what `example` names; its output is
         `predictions`. The classes and `expects` are in the file's metadata, as JSON.
@@ -132,40 +136,63 @@ def export_onnx(
     ValueError
         If the head has no ONNX form, or a backbone comes without an example.
     RuntimeError
-        If onnxruntime's predictions are not those of torch.
+        If onnxruntime's predictions are not those of Python.
     """
     try:
-        import onnx
+        import onnx.compose
         import onnxscript  # noqa: F401  torch's exporter needs it
+        import skl2onnx  # noqa: F401
     except ImportError as error:
         raise ImportError("ONNX export needs `pip install headstart[onnx]`") from error
-    model: nn.Module = Neighbours(head) if isinstance(head, KNNHead | KNNRegressor) else Prediction(head)
-    if backbone is None:
-        example = _features(head)
-    elif example is None:
+    if backbone is not None and example is None:
         raise ValueError("a backbone is exported with an `example` of its inputs: name -> tensor")
+    example = _features(head) if example is None or backbone is None else example
+    if type(head).__module__.startswith("sklearn."):
+        written, expected = _export_sklearn(head, backbone, example)
     else:
-        model = Chain(backbone.eval(), model)
+        model: nn.Module = Neighbours(head) if isinstance(head, KNNHead | KNNRegressor) else Prediction(head)
+        model = model if backbone is None else Chain(backbone.eval(), model)
+        written, expected = _export_torch(model, example, PREDICTIONS, _lengths(head, backbone, example)), model
+    classes = head.classes_.tolist() if is_classifier(head) else None
+    onnx.helper.set_model_props(written, {"classes": json.dumps(classes), "expects": json.dumps(dict(expects or {}))})
+    onnx.save(written, path)
+    _compare(path, expected, example)
+
+
+def _export_torch(model: nn.Module, example: Mapping[str, torch.Tensor], output: str, lengths: Sequence[bool]) -> Any:
+    """Return a torch module as an `onnx.ModelProto`; `lengths` says which inputs have a second size that may differ."""
     batch, length = torch.export.Dim("samples"), torch.export.Dim("length")
-    shapes = tuple({0: batch, 1: length} if _has_length(head, backbone, tensor) else {0: batch} for tensor in example.values())
+    shapes = tuple({0: batch, 1: length} if differs else {0: batch} for differs in lengths)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        torch.onnx.export(
+        program = torch.onnx.export(
             model,
             tuple(example.values()),
-            path,
             input_names=list(example),
-            output_names=["predictions"],
-            dynamic_shapes=shapes if backbone is None else (shapes,),
-            external_data=False,
+            output_names=[output],
+            dynamic_shapes=(shapes,) if isinstance(model, Chain) else shapes,
+            opset_version=OPSET,
             verbose=False,
         )
-    classes = head.classes_.tolist() if is_classifier(head) else None
-    written = onnx.load(path)
-    onnx.helper.set_model_props(written, {"classes": json.dumps(classes), "expects": json.dumps(dict(expects or {}))})
-    onnx.save(written, path)
-    _compare(path, model, example)
+    return program.model_proto
+
+
+def _export_sklearn(
+    head: Any, backbone: nn.Module | None, example: Mapping[str, torch.Tensor]
+) -> tuple[Any, Callable[..., torch.Tensor]]:
+    """Return the graph of a scikit-learn estimator, on a backbone's if there is one, and what it is to give."""
+    import onnx
+
+    graph, say = sklearn_graph(head, OPSET), answer(head)
+    if backbone is None:
+        return graph, lambda features: torch.from_numpy(say(features.numpy()))
+    chain = Chain(backbone.eval(), nn.Identity())
+    below = _export_torch(chain, example, FEATURES, _lengths(head, backbone, example))
+    graph = onnx.compose.add_prefix(graph, "head.", rename_inputs=False, rename_outputs=False)
+    graph.ir_version = below.ir_version = max(graph.ir_version, below.ir_version)
+    whole = onnx.compose.merge_models(below, graph, io_map=[(FEATURES, FEATURES)])
+    return whole, lambda *inputs: torch.from_numpy(say(chain(*inputs).numpy()))
 
 
 def _features(head: Any) -> dict[str, torch.Tensor]:
@@ -178,13 +205,14 @@ def _features(head: Any) -> dict[str, torch.Tensor]:
     return {"features": torch.randn(3, head.n_features_in_, generator=generator)}
 
 
-def _has_length(head: Any, backbone: nn.Module | None, tensor: torch.Tensor) -> bool:
+def _lengths(head: Any, backbone: nn.Module | None, example: Mapping[str, torch.Tensor]) -> list[bool]:
+    """Tell which inputs have a number of tokens as their second size."""
     if backbone is None:
-        return bool(getattr(head, "takes_tokens", False))
-    return tensor.ndim == 2 and not tensor.is_floating_point()
+        return [bool(getattr(head, "takes_tokens", False))] * len(example)
+    return [tensor.ndim == 2 and not tensor.is_floating_point() for tensor in example.values()]
 
 
-def _compare(path: Path, model: nn.Module, example: Mapping[str, torch.Tensor]) -> None:
+def _compare(path: Path, model: Callable[..., torch.Tensor], example: Mapping[str, torch.Tensor]) -> None:
     """Run one sample, and all of them twice over, through both."""
     import onnxruntime
 
@@ -197,5 +225,6 @@ def _compare(path: Path, model: nn.Module, example: Mapping[str, torch.Tensor]) 
             expected = model(*inputs.values()).numpy()
         (found,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
         far = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
-        if far > CLOSE:
-            raise RuntimeError(f"{path}: onnxruntime's predictions are {far:.1e} from torch's")
+        if not far <= CLOSE:
+            path.unlink()
+            raise RuntimeError(f"{path}: onnxruntime's predictions are {far:.1e} from Python's")

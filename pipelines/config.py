@@ -82,6 +82,7 @@ class Head(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
     kind: str
     outputs: str | list[str | list[str]] | None = Field(None, description="see `pipelines.combinations`; None: the kind's own")
+    templates: list[str] | None = Field(None, description="zero_shot: texts with {} in the place of a class's name")
 
     def space(self) -> dict[str, list[Any] | Range]:
         """Return parameter -> the values to try, or the range to draw from; see `read_space`."""

@@ -54,7 +54,7 @@ def fit_on_development(trial: Trial, columns: Columns, task: Task) -> Any:
 
 
 def _fit(trial: Trial, columns: Columns, task: Task, rows: np.ndarray) -> Any:
-    head = build(trial.head, trial.params, columns.widths, task.kind)
+    head = build(trial.head, trial.params | trial.given, task.kind)
     X, y = lesson(columns, rows, task.labels[rows], head)
     if isinstance(head, TrainedHead):
         groups = None if task.groups is None else task.groups[rows]

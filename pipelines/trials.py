@@ -1,7 +1,7 @@
 """Trials: every head with every choice of its parameters, on every combination of outputs, validated."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 
 from extract import Features
 from heads import TrialReport, head_class, make_head
+from pipelines.class_texts import check_templates, class_embeddings
 from pipelines.columns import Columns, read_columns
 from pipelines.combinations import Combination, combine
 from pipelines.config import Config, Head
@@ -54,6 +55,8 @@ class Trial:
         Why it failed, or None.
     dropped_at
         How much of the resource it had when successive halving went on without it, or None; its scores are on that little.
+    given
+        Parameters that the features decide: widths of blocks, embeddings of classes.
     """
 
     head: str
@@ -67,6 +70,7 @@ class Trial:
     fit_seconds: float
     error: str | None = None
     dropped_at: int | None = None
+    given: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def eligible(self) -> bool:
@@ -108,6 +112,7 @@ def check_heads(config: Config) -> None:
             except ValueError as error:
                 raise UsageError(f"{config.where('heads', number, name)}: {error}") from error
         parameters[number] = set(kind().get_params())
+    check_templates(config)
     check_search(config, parameters, spaces)
 
 
@@ -164,7 +169,10 @@ def run_trials(
         development = task.development
         groups = None if task.groups is None else task.groups[development]
         for head in heads:
-            built = build(head.kind, {}, columns.widths, task.kind)
+            blocks = {"blocks": list(columns.widths)} if _takes_blocks(head.kind, task.kind) else {}
+            backbone = next(b for b, f in zip(config.backbones, extraction.features, strict=True) if f is features)
+            given = blocks | class_embeddings(head, backbone, features, outputs, task.classes.tolist(), config.device)
+            built = build(head.kind, given, task.kind)
             X, y, splits = sweep_lesson(columns, development, task.labels[development], folds, built)
             scoring = [metric, *sorted(set(SCORES[task.kind]) - {metric})]
             sweep = make_sweep(config.search, built, head.space(), scoring, splits, tell)
@@ -173,7 +181,8 @@ def run_trials(
             except Exception as error:  # every trial of this head failed; others may not
                 if not hasattr(sweep, "cv_results_"):
                     raise TrainingError(f"{head.kind}: {error}") from error
-            trials += _read_trials(sweep.cv_results_, config.search.resource, head.kind, features, outputs, sum(columns.widths))
+            width = sum(columns.widths)
+            trials += _read_trials(sweep.cv_results_, config.search.resource, head.kind, features, outputs, width, given)
     return trials
 
 
@@ -183,10 +192,9 @@ def columns_of(trial: Trial, extraction: Extraction, task: Task) -> Columns:
     return read_columns(features, trial.outputs, task.rows, extraction.views.get(trial.recipe), extraction.memory)
 
 
-def build(kind: str, params: dict[str, Any], widths: tuple[int, ...], task: str) -> BaseEstimator:
-    """Build an unfitted head for a kind of task; a kind of head that works on blocks of columns is told how wide they are."""
-    blocks = {"blocks": list(widths)} if _takes_blocks(kind, task) else {}
-    return make_head(kind, family(task), **params, **blocks)
+def build(kind: str, params: dict[str, Any], task: str) -> BaseEstimator:
+    """Build an unfitted head for a kind of task."""
+    return make_head(kind, family(task), **params)
 
 
 def family(task: str) -> str:
@@ -203,7 +211,7 @@ def _count_rows(features: Features, extraction: Extraction, task: Task, kind: st
     samples, choice = len(task.development), extraction.views.get(features.recipe.id)
     if choice is None or features.views is None:
         return samples
-    return count_sweep_rows(samples, 1 + features.views.count, choice.use, build(kind, {}, (), task.kind))
+    return count_sweep_rows(samples, 1 + features.views.count, choice.use, build(kind, {}, task.kind))
 
 
 def _count_folds(config: Config, task: Task) -> int:
@@ -230,7 +238,13 @@ def plan(config: Config, extraction: Extraction) -> Iterator[tuple[Features, Com
 
 
 def _read_trials(
-    results: dict[str, Any], resource: str, kind: str, features: Features, outputs: Combination, width: int
+    results: dict[str, Any],
+    resource: str,
+    kind: str,
+    features: Features,
+    outputs: Combination,
+    width: int,
+    given: dict[str, Any],
 ) -> list[Trial]:
     names = [key.removeprefix("mean_test_") for key in results if key.startswith("mean_test_")]
     splits = sum(key.startswith("split") and key.endswith(f"_test_{names[0]}") for key in results)
@@ -254,6 +268,7 @@ def _read_trials(
             fit_seconds=float(results["mean_fit_time"][number]),
             error=results["error"][number],
             dropped_at=None if rungs[number] == rungs.max() else int(results["n_resources"][number]),
+            given=given,
         )
         for number in sorted(last.values())
     ]

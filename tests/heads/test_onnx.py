@@ -3,6 +3,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import NearestCentroid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
@@ -156,8 +165,56 @@ def test_a_training_sample_itself_decides_alone_where_the_inverse_distance_votes
     np.testing.assert_allclose(run(tmp_path / "head.onnx", features=X), head.predict_proba(X), atol=1e-4)
 
 
+FOREIGN = [
+    LogisticRegression(),
+    LinearSVC(),
+    DecisionTreeClassifier(max_depth=3),
+    RandomForestClassifier(5, random_state=0),
+    GaussianNB(),
+    make_pipeline(StandardScaler(), LogisticRegression()),
+    CalibratedClassifierCV(LinearSVC(), cv=2),
+]
+
+
+@pytest.mark.parametrize("head", FOREIGN, ids=lambda head: type(head).__name__)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_scikit_learn_classifier_s_file_gives_what_it_gives(blobs, tmp_path, head, classes):
+    X, y = blobs
+    head = clone(head).fit(X[y != "neu"] if classes == 2 else X, y[y != "neu"] if classes == 2 else y)
+    export_onnx(head, tmp_path / "head.onnx")
+    name = "predict_proba" if hasattr(head, "predict_proba") else "decision_function"
+    expected = getattr(head, name)(X)
+    expected = np.stack([-expected, expected], axis=1) if expected.ndim == 1 else expected
+    np.testing.assert_allclose(run(tmp_path / "head.onnx", features=X), expected, atol=1e-4)
+
+
+def test_a_scikit_learn_regressor_s_file_gives_its_values(blobs, tmp_path):
+    X, _ = blobs
+    head = Ridge().fit(X, X[:, 0] * 5)
+    export_onnx(head, tmp_path / "head.onnx")
+    np.testing.assert_allclose(run(tmp_path / "head.onnx", features=X)[:, 0], head.predict(X), atol=1e-4)
+
+
+def test_a_backbone_with_a_scikit_learn_classifier_is_one_file(tmp_path):
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    images = torch.randn(40, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        features = backbone(images).numpy()
+    head = RandomForestClassifier(5, random_state=0).fit(features, np.array(["a", "b"])[np.arange(40) % 2])
+    export_onnx(head, tmp_path / "all.onnx", backbone, {"pixels": images[:2]}, {"recipe": "r"})
+    np.testing.assert_allclose(run(tmp_path / "all.onnx", pixels=images.numpy()), head.predict_proba(features), atol=1e-4)
+
+
+def test_a_file_that_gives_something_else_is_not_kept(blobs, tmp_path, monkeypatch):
+    head = Ridge().fit(blobs[0], blobs[0][:, 0])
+    monkeypatch.setattr("heads.onnx.answer", lambda head: lambda features: np.ones((len(features), 1)) * 1e3)
+    with pytest.raises(RuntimeError, match="from Python's"):
+        export_onnx(head, tmp_path / "head.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_has_no_onnx_form_is_told_in_one_line(blobs, tmp_path):
-    with pytest.raises(ValueError, match="DecisionTreeClassifier has no ONNX form"):
-        export_onnx(DecisionTreeClassifier().fit(*blobs), tmp_path / "head.onnx")
+    with pytest.raises(ValueError, match="NearestCentroid has no ONNX form"):
+        export_onnx(NearestCentroid().fit(*blobs), tmp_path / "head.onnx")
     with pytest.raises(ValueError, match="with an `example`"):
         export_onnx(LinearHead().fit(*blobs), tmp_path / "head.onnx", backbone=nn.Flatten())

@@ -26,22 +26,7 @@ def project(tmp_path, tiny_bert, monkeypatch):
 
 
 @pytest.fixture
-def headstart(project):
-    """Run the real command in a process of its own."""
-
-    def run(*arguments, status=0):
-        command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
-        environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(os.path.dirname(__file__)))}
-        done = subprocess.run(command, capture_output=True, text=True, cwd=project, env=environment)
-        assert done.returncode == status, done.stderr + done.stdout
-        return done
-
-    run.json = lambda *arguments, status=0: json.loads(run(*arguments, "--json", status=status).stdout)
-    return run
-
-
-@pytest.fixture
-def here(project, capsys):
+def headstart(project, capsys):
     """Run the command in this process, which saves seconds of imports; `.json` returns what it prints."""
     from pipelines.cli import main
 
@@ -53,4 +38,19 @@ def here(project, capsys):
         return told
 
     run.json = lambda *arguments, status=0: json.loads(run(*arguments, "--json", status=status).out)
+    return run
+
+
+@pytest.fixture
+def process(project):
+    """Run the command in a process of its own, as a user does, which takes seconds of imports; `.json` as of `headstart`."""
+
+    def run(*arguments, status=0):
+        command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
+        environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(os.path.dirname(__file__)))}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=project, env=environment)
+        assert done.returncode == status, done.stderr + done.stdout
+        return done
+
+    run.json = lambda *arguments, status=0: json.loads(run(*arguments, "--json", status=status).stdout)
     return run

@@ -35,7 +35,7 @@ def test_ls_and_show_say_what_is_there_and_what_refers_to_it(headstart, filled):
     assert sorted(table["rows"] for table in shown["tables"]) == [120, 150]
     (filled / "reviews.csv").unlink()
     assert {table["state"] for table in headstart.json("cache", "ls")["tables"]} == {"gone"}
-    assert "hf:tiny-bert" in headstart("cache", "ls").stdout
+    assert "hf:tiny-bert" in headstart("cache", "ls").out
 
 
 def test_recipes_of_one_backbone_are_told_apart(project, capsys):
@@ -70,9 +70,9 @@ def test_verify_names_damage_once_and_the_rows_are_extracted_again(headstart, fi
 def test_damage_that_an_extraction_comes_upon_is_told_in_one_line_and_mended(headstart, filled):
     shards(filled)[1].write_bytes(b"")
     done = headstart("extract", "config.yaml", "--json")
-    assert json.loads(done.stdout)["recipes"][0]["extracted"] in (30, 120)
-    assert "damaged shard" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert json.loads(done.out)["recipes"][0]["extracted"] in (30, 120)
+    assert "damaged shard" in done.err
+    assert "Traceback" not in done.err
 
 
 def test_gc_tells_first_and_removes_what_no_table_wants_on_request(headstart, filled):
@@ -106,16 +106,16 @@ def test_features_travel_by_export_and_import(headstart, filled):
     assert (came["shards"], came["refused"]) == (2, [])
     assert headstart.json("extract", "config.yaml", "--store", "elsewhere")["recipes"][0]["cached"] == 150
     failed = headstart("cache", "import", "nowhere.tar", status=2)
-    assert "nowhere.tar: there is no such store or archive" in failed.stderr
+    assert "nowhere.tar: there is no such store or archive" in failed.err
 
 
 def test_a_store_s_size_is_limited_on_request(headstart, filled):
     held = headstart.json("cache", "ls")["recipes"][0]["bytes"]
     grow(filled, 40, 2)
     failed = headstart("extract", "config.yaml", "--max-size", str(held), status=1)
-    assert "raise --max-size" in failed.stderr
-    assert len(failed.stderr.strip().splitlines()[-1].split("error:")) == 2
-    assert "is not a size" in headstart("extract", "config.yaml", "--max-size", "big", status=2).stderr
+    assert "raise --max-size" in failed.err
+    assert len(failed.err.strip().splitlines()[-1].split("error:")) == 2
+    assert "is not a size" in headstart("extract", "config.yaml", "--max-size", "big", status=2).err
     headstart("extract", "config.yaml", "--set", "backbones.0={name: " + _backbone(filled) + ", max_length: 9}")
     assert len(headstart.json("cache", "ls")["recipes"]) == 2
     total = sum(recipe["bytes"] for recipe in headstart.json("cache", "ls")["recipes"])
@@ -133,4 +133,4 @@ def _backbone(project):
 
 @pytest.mark.parametrize("command", ["verify", "gc", "compact"])
 def test_a_store_that_is_not_there_is_a_mistake(headstart, command):
-    assert "there is no such store" in headstart("cache", command, "--store", "nowhere", status=2).stderr
+    assert "there is no such store" in headstart("cache", command, "--store", "nowhere", status=2).err

@@ -15,14 +15,14 @@ def change_config(project, **changes):
     (project / "config.yaml").write_text(yaml.safe_dump(content | changes, sort_keys=False))
 
 
-def test_extract_train_predict_and_look_into_the_cache(headstart, project):
-    extracted = headstart.json("extract", "config.yaml")
+def test_extract_train_predict_and_look_into_the_cache(process, project):
+    extracted = process.json("extract", "config.yaml")
     (recipe,) = extracted["recipes"]
     assert recipe.keys() >= RECIPE_FIELDS
     assert (recipe["samples"], recipe["cached"], recipe["extracted"], recipe["skipped"]) == (120, 0, 120, 0)
     assert (recipe["backbone"], recipe["backbone_loaded"], extracted["skipped"]) == ("hf:tiny-bert", True, [])
 
-    trained = headstart.json("train", "config.yaml", "--run", "runs/first")
+    trained = process.json("train", "config.yaml", "--run", "runs/first")
     assert trained["extract"]["recipes"][0]["cached"] == 120
     assert trained["extract"]["recipes"][0]["backbone_loaded"] is False
     assert (trained["run"], trained["trials"]) == ("runs/first", 2)
@@ -38,16 +38,16 @@ def test_extract_train_predict_and_look_into_the_cache(headstart, project):
     }  # fmt: skip
     assert json.loads((run / "metrics.json").read_text()) == trained
 
-    predicted = headstart.json("predict", "runs/first", "good great loved", "bad awful hated", " ")["predictions"]
+    predicted = process.json("predict", "runs/first", "good great loved", "bad awful hated", " ")["predictions"]
     assert [entry["label"] for entry in predicted] == ["good", "bad", None]
     assert predicted[0]["probabilities"].keys() == {"good", "bad"}
     assert sum(predicted[0]["probabilities"].values()) == pytest.approx(1)
     assert predicted[2]["reason"] == "empty text"
 
-    (listed,) = headstart.json("cache", "ls")["recipes"]
+    (listed,) = process.json("cache", "ls")["recipes"]
     assert (listed["id"], listed["backbone"], listed["rows"]) == (recipe["id"], "hf:tiny-bert", 122)
     assert listed["bytes"] > 122 * 32 * 4
-    shown = headstart.json("cache", "show", recipe["id"][:8])
+    shown = process.json("cache", "show", recipe["id"][:8])
     assert shown["recipe"]["precision"] == "float32"
     assert shown["outputs"] == [{"name": "layer3.mean", "rows": 122, "width": 32}]
 
@@ -62,10 +62,10 @@ def test_two_configs_over_the_same_texts_extract_once(headstart, project):
 
 def test_people_get_tables_and_progress_goes_to_standard_error(headstart):
     done = headstart("train", "config.yaml")
-    assert "accuracy" in done.stdout
-    assert "run: runs/reviews-" in done.stdout
-    assert "120 to extract" in done.stderr
-    assert "extracting" in done.stderr
+    assert "accuracy" in done.out
+    assert "run: runs/reviews-" in done.out
+    assert "120 to extract" in done.err
+    assert "extracting" in done.err
 
 
 def test_predictions_of_a_file_of_texts(headstart, project):
@@ -75,7 +75,7 @@ def test_predictions_of_a_file_of_texts(headstart, project):
     assert labels == ["good", None, "bad"]
     predicted = headstart.json("predict", run, "--file", "reviews.csv")["predictions"]
     assert len(predicted) == 120
-    assert "probability" in headstart("predict", run, "good great loved").stdout
+    assert "probability" in headstart("predict", run, "good great loved").out
 
 
 def test_a_head_refuses_features_of_another_recipe(headstart, project):
@@ -85,8 +85,8 @@ def test_a_head_refuses_features_of_another_recipe(headstart, project):
     description["expects"]["backbone"]["max_length"] = 7
     head.write_text(json.dumps(description))
     failed = headstart("predict", run, "good", status=1)
-    assert "its head expects features of recipe" in failed.stderr
-    assert failed.stdout == ""
+    assert "its head expects features of recipe" in failed.err
+    assert failed.out == ""
 
 
 def test_bad_rows_cost_themselves_and_strict_makes_them_an_error(headstart, project):
@@ -99,14 +99,14 @@ def test_bad_rows_cost_themselves_and_strict_makes_them_an_error(headstart, proj
     assert "empty text" in result["extract"]["skipped"][0]["reason"]
     assert len((project / result["run"] / "skipped.jsonl").read_text().splitlines()) == 2
     failed = headstart("extract", "config.yaml", "--strict", status=1)
-    assert "reviews.csv:122: empty text (and 1 more)" in failed.stderr
+    assert "reviews.csv:122: empty text (and 1 more)" in failed.err
 
 
 def test_unlabelled_rare_and_unseen_classes_are_told_and_not_fatal(headstart, project):
     with open(project / "reviews.csv", "a") as file:
         file.write("no label here,,short,train\na class of its own,lonely,short,train\nnever seen,novel,short,test\n")
     done = headstart("train", "config.yaml", "--json")
-    result = json.loads(done.stdout)
+    result = json.loads(done.out)
     assert result["samples"] == {"development": 97, "test": 25}
     assert result["classes"] == ["bad", "good", "lonely", "novel"]
     assert result["test"]["accuracy"]["value"] < 1
@@ -114,7 +114,7 @@ def test_unlabelled_rare_and_unseen_classes_are_told_and_not_fatal(headstart, pr
     assert "1 samples have no label" in notes
     assert "class `lonely` has a single training sample" in notes
     assert "class `novel` has test samples and no training sample" in notes
-    assert all(note in " ".join(done.stderr.split()) for note in result["notes"])
+    assert all(note in " ".join(done.err.split()) for note in result["notes"])
     predicted = headstart.json("predict", result["run"], "good great loved")["predictions"]
     assert predicted[0]["probabilities"].keys() == {"bad", "good", "lonely"}
 
@@ -175,15 +175,15 @@ def test_any_scikit_learn_classifier_and_several_outputs_are_tried(headstart, pr
 )
 def test_a_mistake_is_one_line_on_standard_error_and_the_right_status(headstart, arguments, status, message):
     failed = headstart(*arguments, status=status)
-    (line,) = failed.stderr.strip().splitlines()[-1:]
+    (line,) = failed.err.strip().splitlines()[-1:]
     assert line.startswith("error: ")
     assert message in line
-    assert "Traceback" not in failed.stderr
-    assert failed.stdout == ""
+    assert "Traceback" not in failed.err
+    assert failed.out == ""
 
 
 def test_debug_shows_the_traceback(headstart):
-    told = headstart("--debug", "train", "none.yaml", status=2).stderr
+    told = headstart("--debug", "train", "none.yaml", status=2).err
     assert "Traceback" in told
     assert told.splitlines()[-1].startswith("error: none.yaml: cannot be read")
 
@@ -219,7 +219,7 @@ def test_doctor_tells_what_would_be_used(headstart):
     assert found["problems"] == []
     assert found["device"] in ("cpu", "cuda", "mps")
     assert found["backbones"][0]["name"] == "all-MiniLM-L6-v2"
-    assert "nothing is missing" in headstart("doctor").stdout
+    assert "nothing is missing" in headstart("doctor").out
 
 
 def test_a_run_is_replaced_whole_and_nothing_half_written_stays(headstart, project):

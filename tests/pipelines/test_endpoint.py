@@ -196,11 +196,11 @@ def test_the_command_answers_until_it_is_stopped(run, project):
             process.kill()
 
 
-def test_a_port_that_is_taken_is_one_line(here, run):
+def test_a_port_that_is_taken_is_one_line(headstart, run):
     import socket
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert "nobody can listen there" in here("serve", "run", "--port", port, status=2).err
+        assert "nobody can listen there" in headstart("serve", "run", "--port", port, status=2).err

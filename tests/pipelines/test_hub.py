@@ -8,36 +8,36 @@ from pipelines.hub import pull, push
 
 
 @pytest.fixture
-def run(here):
-    here("train", "config.yaml", "--run", "run")
+def run(headstart):
+    headstart("train", "config.yaml", "--run", "run")
     return "run"
 
 
-def test_a_pushed_head_is_pulled_and_answers_like_the_run(here, run, project):
-    here("push", run, "shared")
-    here("pull", "shared", "mine")
+def test_a_pushed_head_is_pulled_and_answers_like_the_run(headstart, run, project):
+    headstart("push", run, "shared")
+    headstart("pull", "shared", "mine")
     texts = ("good great", "awful hated")
-    assert here.json("predict", "mine", *texts) == here.json("predict", run, *texts)
+    assert headstart.json("predict", "mine", *texts) == headstart.json("predict", run, *texts)
     assert {file.name for file in (project / "shared").iterdir()} == {
         "README.md", "answers.json", "config.yaml", "head", "metrics.json"
     }  # fmt: skip
 
 
-def test_a_pulled_head_has_no_report_and_is_not_compared_and_says_what_to_do_instead(here, run, project):
-    here("push", run, "shared")
-    here("pull", "shared", "mine")
+def test_a_pulled_head_has_no_report_and_is_not_compared_and_says_what_to_do_instead(headstart, run, project):
+    headstart("push", run, "shared")
+    headstart("pull", "shared", "mine")
     lacking = "no trials.parquet and no test_predictions.parquet"
     for command, said in ((("report", "mine"), lacking), (("runs", "compare", run, "mine"), "no test_predictions.parquet")):
-        told = here(*command, status=2).err
+        told = headstart(*command, status=2).err
         assert f"mine: has {said}" in told
         assert "headstart evaluate mine --file F" in told
-    assert here.json("evaluate", "mine", "--file", "reviews.csv")["test"]["accuracy"]["value"] > 0.5
+    assert headstart.json("evaluate", "mine", "--file", "reviews.csv")["test"]["accuracy"]["value"] > 0.5
 
 
-def test_the_card_says_what_it_is_in_the_hubs_words(here, run, project):
+def test_the_card_says_what_it_is_in_the_hubs_words(headstart, run, project):
     from huggingface_hub import ModelCard
 
-    here("push", run, "shared")
+    headstart("push", run, "shared")
     card = ModelCard.load(project / "shared" / "README.md")
     accuracy = json.loads((project / "run/metrics.json").read_text())["test"]["accuracy"]["value"]
     results = {result.metric_type: result.metric_value for result in card.data.eval_results}
@@ -46,16 +46,16 @@ def test_the_card_says_what_it_is_in_the_hubs_words(here, run, project):
     assert "headstart predict" in card.text
 
 
-def test_paths_of_the_machine_stay_on_it(here, run, project):
-    here("push", run, "shared")
+def test_paths_of_the_machine_stay_on_it(headstart, run, project):
+    headstart("push", run, "shared")
     content = yaml.safe_load((project / "shared/config.yaml").read_text())
     assert content["data"]["path"] == "reviews.csv"
     assert content["store"] == "features"
     assert str(project) not in (project / "shared/metrics.json").read_text()
 
 
-def test_only_what_belongs_to_a_head_is_copied(here, run, project):
-    here("push", run, "shared")
+def test_only_what_belongs_to_a_head_is_copied(headstart, run, project):
+    headstart("push", run, "shared")
     (project / "shared/extra.py").write_text("boom")
     (project / "shared/head/link").symlink_to("/etc/passwd")
     pull("shared", project / "mine")
@@ -68,21 +68,21 @@ def test_only_what_belongs_to_a_head_is_copied(here, run, project):
         pull("shared", project / "other")
 
 
-def test_a_head_that_would_run_code_is_pulled_only_by_those_who_trust_it(here, run, project):
-    here("push", run, "shared")
+def test_a_head_that_would_run_code_is_pulled_only_by_those_who_trust_it(headstart, run, project):
+    headstart("push", run, "shared")
     saved = json.loads((project / "shared/head/head.json").read_text())
     for change in ({"backbone": "python:shared/head/x.py:make"}, {"trust_remote_code": True}):
         changed = saved | {"expects": saved["expects"] | {"backbone": saved["expects"]["backbone"] | change}}
         (project / "shared/head/head.json").write_text(json.dumps(changed))
         (project / "shared/head/x.py").write_text("boom")
-        assert "--trust" in here("pull", "shared", "mine", status=1).err
+        assert "--trust" in headstart("pull", "shared", "mine", status=1).err
         assert not (project / "mine").exists()
     pull("shared", project / "mine", trust=True)
     assert not (project / "mine/head/x.py").exists()
 
 
-def test_the_hubs_cache_of_links_is_pulled_and_another_machines_store_is_not(here, run, project, monkeypatch):
-    here("push", run, "shared")
+def test_the_hubs_cache_of_links_is_pulled_and_another_machines_store_is_not(headstart, run, project, monkeypatch):
+    headstart("push", run, "shared")
     content = yaml.safe_load((project / "shared/config.yaml").read_text()) | {"store": "/somewhere/else"}
     (project / "shared/config.yaml").write_text(yaml.safe_dump(content))
     snapshot, blobs = project / "cache/snapshots/abc", project / "cache/blobs"
@@ -93,8 +93,8 @@ def test_the_hubs_cache_of_links_is_pulled_and_another_machines_store_is_not(her
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(blobs / str(number))
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, revision: str(snapshot))
-    here("pull", "hub:somebody/head", "mine")
-    assert here.json("predict", "mine", "good great")["predictions"][0]["label"] == "good"
+    headstart("pull", "hub:somebody/head", "mine")
+    assert headstart.json("predict", "mine", "good great")["predictions"][0]["label"] == "good"
     assert yaml.safe_load((project / "mine/config.yaml").read_text())["store"] == "features"
 
 

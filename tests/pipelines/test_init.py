@@ -83,14 +83,14 @@ def test_a_table_of_bytes_is_one_of_pictures(tmp_path):
     assert write_config(tmp_path / "t.parquet", tmp_path / "c.yaml", None, None, None)["columns"]["image"] == "img"
 
 
-def test_a_config_that_is_there_is_not_replaced_unasked(here, project):
+def test_a_config_that_is_there_is_not_replaced_unasked(headstart, project):
     (project / "reviews.yaml").write_text("mine")
-    assert "exists already" in here("init", "reviews.csv", status=2).err
+    assert "exists already" in headstart("init", "reviews.csv", status=2).err
     assert (project / "reviews.yaml").read_text() == "mine"
-    told = here.json("init", "reviews.csv", "--force")
+    told = headstart.json("init", "reviews.csv", "--force")
     assert told["config"] == "reviews.yaml"
     assert load_config(project / "reviews.yaml").data.label == "label"
-    assert "there is no such file" in here("init", "nothing.csv", status=2).err
+    assert "there is no such file" in headstart("init", "nothing.csv", status=2).err
 
 
 @pytest.mark.parametrize("name", ["2024-01-02", "2024", "null", "yes"])

@@ -55,9 +55,9 @@ def test_a_file_of_lines_may_hold_texts_or_objects(trained, project):
     assert [entry["input"] for entry in answers] == ["good", '{"text": "bad"}', "awful"]
 
 
-def test_a_column_that_is_missing_is_one_line(trained, project, here):
+def test_a_column_that_is_missing_is_one_line(trained, project, headstart):
     (project / "new.jsonl").write_text('{"txt": "good"}\n')
-    assert "there is no column `text`" in here("predict", "run", "--file", "new.jsonl", status=2).err
+    assert "there is no column `text`" in headstart("predict", "run", "--file", "new.jsonl", status=2).err
 
 
 def test_lines_on_standard_input_are_answered_as_they_come(trained, project):
@@ -82,8 +82,8 @@ def test_lines_on_standard_input_are_answered_as_they_come(trained, project):
     assert [entry["label"] for entry in (first, *rest)] == ["good", "bad", "bad"]
 
 
-def test_json_and_jsonl_do_not_go_together(here):
-    assert "not both" in here("predict", "run", "good", "--json", "--jsonl", status=2).err
+def test_json_and_jsonl_do_not_go_together(headstart):
+    assert "not both" in headstart("predict", "run", "good", "--json", "--jsonl", status=2).err
 
 
 def test_many_lines_are_answered_in_parts(trained, project):

@@ -39,12 +39,12 @@ def test_trained_heads_say_how_far_to_trust_the_estimates(config):
     assert ranking.agreement["knn"].tau > 0
 
 
-def test_a_runs_trials_do_as_well(here, project, config):
-    here("train", "layers.yaml", "--run", "run")
-    ranked = here.json("rank", "layers.yaml", "--run", "run")
+def test_a_runs_trials_do_as_well(headstart, project, config):
+    headstart("train", "layers.yaml", "--run", "run")
+    ranked = headstart.json("rank", "layers.yaml", "--run", "run")
     assert ranked["agreement"]["logme"]["outputs"] == 8
     assert {"backbone", "recipe", "output", "width", "logme", "h_score", "knn", "trained"} == set(ranked["candidates"][0])
-    shown = here("rank", "layers.yaml", "--run", "run").out
+    shown = headstart("rank", "layers.yaml", "--run", "run").out
     assert "Kendall's tau" in shown
 
 

@@ -110,10 +110,10 @@ def test_evidence_is_computed_from_the_features(rng, tmp_path, project):
     assert advise(blurred, DAY).answer == "yes"
 
 
-def test_from_the_command_line(here, project):
+def test_from_the_command_line(headstart, project):
     text = (project / "config.yaml").read_text()
     (project / "config.yaml").write_text(text.split("heads:")[0])
-    told = here.json("recommend", "config.yaml", "--budget", "1h")
+    told = headstart.json("recommend", "config.yaml", "--budget", "1h")
     assert told["answer"] in ("yes", "no", "cannot tell")
     evidence = told["evidence"]
     assert evidence["samples"] == 96
@@ -123,5 +123,5 @@ def test_from_the_command_line(here, project):
     assert evidence["layers"] is not None
     assert evidence["speed"] > 0
     assert "samples/s" in told["reasons"][-1]
-    assert here.json("recommend", "config.yaml", "--budget", "1s", "--speed", "0.001")["answer"] == "no"
-    assert "is no time" in here("recommend", "config.yaml", "--budget", "soon", status=2).err
+    assert headstart.json("recommend", "config.yaml", "--budget", "1s", "--speed", "0.001")["answer"] == "no"
+    assert "is no time" in headstart("recommend", "config.yaml", "--budget", "soon", status=2).err

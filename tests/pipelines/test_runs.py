@@ -82,12 +82,12 @@ def test_what_cannot_be_compared_is_one_line(tmp_path):
         compare_runs([first, write_run(tmp_path / "third", ["a"] * 40)])
 
 
-def test_runs_of_real_experiments_are_listed_and_compared(here):
-    here("train", "config.yaml", "--run", "runs/one")
-    here("train", "config.yaml", "--run", "runs/two", "--set", "heads.0.C=[0.000001]")
-    assert {entry["run"] for entry in here.json("runs", "ls")["runs"]} == {"runs/one", "runs/two"}
-    assert "linear" in here("runs", "ls").out
-    compared = here.json("runs", "compare", "runs/one", "runs/two")
+def test_runs_of_real_experiments_are_listed_and_compared(headstart):
+    headstart("train", "config.yaml", "--run", "runs/one")
+    headstart("train", "config.yaml", "--run", "runs/two", "--set", "heads.0.C=[0.000001]")
+    assert {entry["run"] for entry in headstart.json("runs", "ls")["runs"]} == {"runs/one", "runs/two"}
+    assert "linear" in headstart("runs", "ls").out
+    compared = headstart.json("runs", "compare", "runs/one", "runs/two")
     assert compared["pairs"][0]["against"] == "runs/one"
-    assert "samples in common" in here("runs", "compare", "runs/one", "runs/two").out
-    assert "give at least two runs" in here("runs", "compare", "runs/one", status=2).err
+    assert "samples in common" in headstart("runs", "compare", "runs/one", "runs/two").out
+    assert "give at least two runs" in headstart("runs", "compare", "runs/one", status=2).err

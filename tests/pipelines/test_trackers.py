@@ -117,10 +117,10 @@ def test_mlflow_gets_every_phase_in_the_run_that_is_on_or_in_one_of_its_own(tiny
 
 
 @pytest.mark.slow
-def test_headstart_train_tells_mlflow_where_its_user_keeps_runs(here, project, mlflow, mlflow_file):
+def test_headstart_train_tells_mlflow_where_its_user_keeps_runs(headstart, project, mlflow, mlflow_file):
     with open(project / "config.yaml", "a") as file:
         file.write("trackers: [mlflow]\n")
-    here("train", project / "config.yaml", "--run", project / "told")
+    headstart("train", project / "config.yaml", "--run", project / "told")
     run, artifacts = mlflow_run("headstart")
     assert run.info.run_name == "told"
     assert (run.data.params["name"], run.data.params["heads.0.kind"]) == ("reviews", "linear")
@@ -182,4 +182,4 @@ def test_labels_with_tabs_and_new_lines_are_a_row_of_the_projector_each(tmp_path
 def test_a_tracker_that_is_not_known_is_told_with_its_line(headstart, project):
     with open(project / "config.yaml", "a") as file:
         file.write("trackers: [tensorbord]\n")
-    assert "config.yaml:6" in headstart("train", "config.yaml", status=2).stderr
+    assert "config.yaml:6" in headstart("train", "config.yaml", status=2).err

@@ -32,8 +32,8 @@ def phases(project):
     return project
 
 
-def test_a_run_answers_with_the_tuned_backbone(phases, here):
-    metrics = here.json("unfreeze", "config.yaml", "--run", "run")
+def test_a_run_answers_with_the_tuned_backbone(phases, headstart):
+    metrics = headstart.json("unfreeze", "config.yaml", "--run", "run")
     told = metrics["unfreeze"]
     assert [phase["epochs"] for phase in told["phases"]] == [2, 2, 1]
     assert [phase["learning"] > 0 for phase in told["phases"]] == [False, True, True]
@@ -45,14 +45,14 @@ def test_a_run_answers_with_the_tuned_backbone(phases, here):
         assert (run / name).is_file(), name
     tuned = BackboneModule.load(f"hf:{run / 'backbone'}", device="cpu")
     assert tuned.checkpoint.weights != told["weights"]
-    answers = here.json("predict", "run", "we loved the great film")["predictions"]
+    answers = headstart.json("predict", "run", "we loved the great film")["predictions"]
     assert answers[0]["label"] == "good"
-    again = here.json("evaluate", "run")
+    again = headstart.json("evaluate", "run")
     assert again["test"]["accuracy"]["value"] == metrics["test"]["accuracy"]["value"]
 
 
-def test_what_it_does_is_told_line_by_line_and_in_tables(phases, here):
-    told = here("unfreeze", "config.yaml", "--run", "run")
+def test_what_it_does_is_told_line_by_line_and_in_tables(phases, headstart):
+    told = headstart("unfreeze", "config.yaml", "--run", "run")
     assert "phase 1 of 3" in told.err
     assert "computed once, into the store" in " ".join(told.err.split())
     assert "phase by phase" in told.out
@@ -72,8 +72,8 @@ def test_what_it_does_is_told_line_by_line_and_in_tables(phases, here):
         ("backbones=[all-MiniLM-L6-v2, bert-base-uncased]", "unfreezing tunes one backbone"),
     ],
 )
-def test_a_mistake_in_the_config_is_one_line_with_its_place(project, here, change, message):
-    told = here("unfreeze", "config.yaml", "--set", change, status=2)
+def test_a_mistake_in_the_config_is_one_line_with_its_place(project, headstart, change, message):
+    told = headstart("unfreeze", "config.yaml", "--set", change, status=2)
     assert message in " ".join(told.err.split())
     assert "config.yaml" in told.err
     assert not (project / "runs").exists()

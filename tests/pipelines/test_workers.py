@@ -42,11 +42,11 @@ def test_a_sweep_is_fitted_where_joblib_is_told_to(blobs):
 @pytest.mark.cluster
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["dask", "ray"])
-def test_a_cluster_tries_heads_and_gives_the_same_scores(project, here, monkeypatch, backend):
+def test_a_cluster_tries_heads_and_gives_the_same_scores(project, headstart, monkeypatch, backend):
     pytest.importorskip(backend)
     monkeypatch.setenv("RAY_ADDRESS", "local")  # and not a cluster that another test has started
-    plain = here.json("train", "config.yaml", "--run", "plain", "--set", TREES)
-    spread = here.json(
+    plain = headstart.json("train", "config.yaml", "--run", "plain", "--set", TREES)
+    spread = headstart.json(
         "train",
         "config.yaml",
         "--run",
@@ -72,8 +72,8 @@ def test_a_config_names_the_workers_and_leaves_joblib_as_it_was(project):
         assert get_active_backend()[1] == 3
 
 
-def test_a_cluster_that_is_not_there_is_told_in_one_line(project, here):
+def test_a_cluster_that_is_not_there_is_told_in_one_line(project, headstart):
     pytest.importorskip("dask")
     changes = ["--set", TREES, "--set", "search.backend=dask", "--set", "search.address=nowhere"]
-    told = here("train", "config.yaml", *changes, status=2).err
+    told = headstart("train", "config.yaml", *changes, status=2).err
     assert "no Dask cluster at nowhere" in " ".join(told.split())

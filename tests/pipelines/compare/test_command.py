@@ -35,7 +35,7 @@ def test_the_command_compares_in_processes_of_their_own(headstart, project):
     assert found["failures"] == []
     full = found["standings"][1]["costs"]
     assert full["memory"]["process"] > full["memory"]["above_libraries"] > 0
-    told = headstart("compare", "config.yaml", "--run", "out", "--cached").stdout
+    told = headstart("compare", "config.yaml", "--run", "out", "--cached").out
     assert "features" in told
     assert "95% interval" in told
     assert "out/comparison.html" in told
