@@ -13,7 +13,8 @@ from typing import Any
 from benchmarks import tables
 from pipelines import console
 from pipelines.compare.running import compare_methods
-from pipelines.config import Config, load_config
+from pipelines.config import Config
+from pipelines.config_file import load_config
 from pipelines.errors import RunError
 from pipelines.recommend import recommend
 

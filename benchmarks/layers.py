@@ -18,7 +18,8 @@ import numpy as np
 from benchmarks import tables
 from heads import Estimate, classification_metrics, greedy_weights, mcnemar, mean_prediction, score_predictions
 from pipelines.choice import rank
-from pipelines.config import Config, Head, load_config
+from pipelines.config import Config, Head
+from pipelines.config_file import load_config
 from pipelines.extract import Extraction, extract_config
 from pipelines.held_out import fit_on_development, hold_out_predictions, predict_raw, true_codes
 from pipelines.task import Task, make_task

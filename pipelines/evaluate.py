@@ -9,7 +9,8 @@ import numpy as np
 
 from extract import Samples, load_samples
 from heads import confusion_matrix
-from pipelines.config import Config, load_config
+from pipelines.config import Config
+from pipelines.config_file import load_config
 from pipelines.errors import RunError, UsageError
 from pipelines.extract import columns_of_data, load_data
 from pipelines.outcome import Outcome, Truth, answer_test

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from extract.ranks import Rank
-from pipelines.config import Config, load_config
+from pipelines.config import Config
+from pipelines.config_file import load_config
 from pipelines.errors import UsageError
 from pipelines.extract import Extraction, extract_config
 from pipelines.launch import launch_if_asked

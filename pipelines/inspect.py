@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import load_config
+from pipelines.config_file import load_config
 from pipelines.errors import UsageError
 from pipelines.quality import Inspection
 

@@ -11,7 +11,8 @@ import numpy as np
 from cache import FeatureStore, Ragged, StoredTable
 from extract import Features, Samples
 from pipelines.columns import read_columns
-from pipelines.config import Config, load_config
+from pipelines.config import Config
+from pipelines.config_file import load_config
 from pipelines.errors import RunError
 from pipelines.extract import Extraction, load_data, samples_of_table
 from pipelines.run import test_ids

@@ -14,7 +14,8 @@ from extract import extract
 from heads import LinearHead, PairedDifference, SweepCV, corrected_resampled_t, hold_out
 from pipelines.columns import read_columns
 from pipelines.combinations import is_tokens
-from pipelines.config import Config, load_config
+from pipelines.config import Config
+from pipelines.config_file import load_config
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction, extract_config, spec_of
 from pipelines.recommend_rule import Advice, Evidence, advise

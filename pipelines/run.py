@@ -214,7 +214,7 @@ def read_run(folder: Path) -> SavedRun:
     RunError
         If its heads cannot be read.
     """
-    from pipelines.config import load_config
+    from pipelines.config_file import load_config
 
     check_run(folder)
     try:

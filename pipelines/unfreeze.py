@@ -22,7 +22,8 @@ from heads import Decision, LinearClassifier, LinearHead, hold_out, score_predic
 from pipelines.backbone_config import OutputChoice
 from pipelines.backbone_module import BackboneModule
 from pipelines.columns import read_columns
-from pipelines.config import Config, Head, load_config
+from pipelines.config import Config, Head
+from pipelines.config_file import load_config
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction, extract_config, spec_of
 from pipelines.held_out import predict_raw, true_codes

@@ -12,7 +12,7 @@ from pipelines.backbone_module import BackboneModule
 from pipelines.columns import read_columns
 from pipelines.compare.job import Job
 from pipelines.compare.stages import Stages, import_library
-from pipelines.config import load_config
+from pipelines.config_file import load_config
 from pipelines.extract import extract_config, load_data, spec_of
 
 LEAST_PROBABILITY = 1e-12

@@ -23,7 +23,7 @@ from pipelines.compare.job import Job
 from pipelines.compare.methods import training_length
 from pipelines.compare.stages import Stages, import_library
 from pipelines.compare_config import CompareChoice
-from pipelines.config import load_config
+from pipelines.config_file import load_config
 from pipelines.extract import load_data, spec_of
 from pipelines.freezing import rates_by_depth
 from pipelines.model import FeatureBasedModel

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.config import load_config
+from pipelines.config_file import load_config
 from pipelines.errors import UsageError
 
 GOOD = """\

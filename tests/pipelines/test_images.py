@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipelines.cli import main
-from pipelines.config import load_config
+from pipelines.config_file import load_config
 from pipelines.errors import UsageError
 from tests.extract.backbones.checkpoints import save_clip, save_timm
 from tests.images import encoded, picture, write_image_folder

@@ -10,7 +10,7 @@ def features(headstart, project):
     from cache import FeatureStore
     from extract import extract, load_samples
     from extract.sources import Columns
-    from pipelines.config import load_config
+    from pipelines.config_file import load_config
 
     config = load_config(project / "config.yaml")
     samples = load_samples(project / "reviews.csv", Columns(label="label", split="split"))

@@ -1,6 +1,6 @@
 import csv
 
-from pipelines.config import load_config
+from pipelines.config_file import load_config
 from pipelines.console import Bars
 from pipelines.experiment import run_experiment
 from pipelines.extract import extract_config

@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from pipelines.config import load_config
+from pipelines.config_file import load_config
 from pipelines.console import Bars
 from pipelines.errors import RunError, UsageError
 from pipelines.rank import rank_outputs

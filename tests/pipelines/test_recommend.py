@@ -5,7 +5,7 @@ import pytest
 
 from extract import Samples, import_features
 from heads import PairedDifference
-from pipelines.config import load_config
+from pipelines.config_file import load_config
 from pipelines.errors import UsageError
 from pipelines.extract import Extraction
 from pipelines.recommend import gather, parse_duration

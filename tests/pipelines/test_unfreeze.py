@@ -8,7 +8,7 @@ import torch
 
 from pipelines import FeatureBasedModel
 from pipelines.backbone_module import BackboneModule
-from pipelines.config import load_config
+from pipelines.config_file import load_config
 from pipelines.errors import UsageError
 from pipelines.unfreeze import linear_head
 from pipelines.unfreeze_config import default_phases

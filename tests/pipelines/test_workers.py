@@ -6,7 +6,7 @@ from joblib.parallel import get_active_backend
 from sklearn.tree import DecisionTreeClassifier
 
 from heads import SweepCV
-from pipelines.config import load_config
+from pipelines.config_file import load_config
 from pipelines.workers import fitting_workers
 
 TREES = "heads=[{kind: sklearn.tree.DecisionTreeClassifier, max_depth: [1, 3], random_state: 0}]"

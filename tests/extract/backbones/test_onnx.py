@@ -12,7 +12,7 @@ import torch
 
 from extract import BackboneError, BackboneSpec, extract, find_backbone
 from extract.backbones.find_onnx import read_graph
-from pipelines.config import load_config
+from pipelines.config_file import load_config
 from tests.conftest import save_encoder, sentences
 from tests.extract.backbones.checkpoints import assert_batch_equals_single, load, save_hf_images, save_processor
 from tests.images import picture

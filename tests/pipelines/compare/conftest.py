@@ -30,7 +30,7 @@ def runner():
 @pytest.fixture
 def compared(project):
     """Write a config with a comparison of some methods into the project; return the config."""
-    from pipelines.config import load_config
+    from pipelines.config_file import load_config
 
     def make(*methods, changes=()):
         path = project / "config.yaml"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pipelines.compare.running import compare_methods
-from pipelines.config import load_config
+from pipelines.config_file import load_config
 from tests.extract.backbones.checkpoints import save_timm
 from tests.images import write_image_folder
 

@@ -4,12 +4,10 @@ from typing import Annotated
 
 import typer
 
+from pipelines.commands.options import Json, StoreFolder
+
 cache_app = typer.Typer(help="Look into the feature store, and keep it in order.")
 
-StoreFolder = Annotated[
-    str, typer.Option("--store", metavar="PLACE", help="The feature store: a folder, or a URL such as s3://bucket/features.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 RecipeStart = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's id, or its beginning.")]
 Recipes = Annotated[
     list[str] | None,

@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
+from pipelines.commands.options import Json
 from pipelines.completion import complete_runs
 
 runs_app = typer.Typer(help="List runs, and compare them.")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 
 
 @runs_app.command("ls")

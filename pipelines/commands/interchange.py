@@ -5,31 +5,23 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipelines.completion import complete_configs, complete_runs
+from pipelines.commands.options import ConfigFile, Json, Store
+from pipelines.completion import complete_runs
 
-ConfigFile = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.", autocompletion=complete_configs)
-]
-Store = Annotated[
-    str | None, typer.Option("--store", metavar="PLACE", help="Feature store (folder or URL) to use instead of the config's.")
-]
 Kind = Literal["parquet", "npy", "datasets", "projector"]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 
 
 def export(
     config: ConfigFile,
     to: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")],
-    kind: Annotated[
-        Literal["parquet", "npy", "datasets", "projector"], typer.Option("--format", help="What to write.")
-    ] = "parquet",
+    kind: Annotated[Kind, typer.Option("--format", help="What to write.")] = "parquet",
     output: Annotated[str | None, typer.Option("--output", help="Only this output, such as layer6.mean.")] = None,
     store: Store = None,
     json: Json = False,
 ) -> None:
     """Write features with ids and labels for other tools: data frames, numpy, datasets, Embedding Atlas, TensorBoard."""
     from pipelines import console
-    from pipelines.config import load_config
+    from pipelines.config_file import load_config
     from pipelines.interchange import export_features
 
     written = export_features(load_config(config), to, kind, output, store, console.Bars())
@@ -47,7 +39,7 @@ def import_(
 ) -> None:
     """Take features computed elsewhere into the store; the data of CONFIG say whose they are."""
     from pipelines import console
-    from pipelines.config import load_config
+    from pipelines.config_file import load_config
     from pipelines.interchange import import_from_file
 
     taken = import_from_file(load_config(config), file, name, column, store)
