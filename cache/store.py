@@ -8,7 +8,7 @@ import contextlib
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from cache.files import ChangedFileError, read_small, told
 from cache.gather import gather_runs
 from cache.index import Index, Runs
 from cache.keys import KEY_BYTES, sortable
+from cache.known_shards import KnownShards
 from cache.lease import Lease
 from cache.place import absolute, find_place
 from cache.ragged import Ragged
@@ -57,15 +58,6 @@ class Holding:
     shards: int
     bytes: int
     outputs: Mapping[str, tuple[int, int]]
-
-
-@dataclass
-class _Held:
-    """What is known of a recipe's shards: those that hold, those that do not and stay where they are, where the keys are."""
-
-    shards: dict[str, Shard] = field(default_factory=dict)
-    rejected: dict[str, str] = field(default_factory=dict)
-    index: Index | None = None
 
 
 class FeatureStore:
@@ -107,7 +99,7 @@ class FeatureStore:
         self.budget = budget
         if budget is not None:
             budget.check(self.place)
-        self._held: dict[str, _Held] = {}
+        self._known: dict[str, KnownShards] = {}
         self._prepared: set[str] = set()
         self._used: set[str] = set()
         self.format = self._read_version()
@@ -322,7 +314,7 @@ class FeatureStore:
             try:
                 return work()
             except ChangedFileError:
-                self._held.pop(recipe.id, None)
+                self._known.pop(recipe.id, None)
         return work()
 
     def _read_version(self) -> int:
@@ -391,38 +383,13 @@ class FeatureStore:
             raise StoreError(f"{description}: holds the recipe {recipe.id}, not that of its folder")
         return recipe
 
-    def _look(self, recipe: Recipe) -> _Held:
+    def _look(self, recipe: Recipe) -> KnownShards:
         """Bring what is known of a recipe's shards up to date with the folder; damaged ones are set aside."""
-        held = self._held.setdefault(recipe.id, _Held())
-        folder = self.shard_folder(recipe)
-        names = [path.name for path in self.shard_files(self.folder(recipe))]
-        if held.rejected:  # still there since nobody may write here; unless it was mended
-            stamps = {name: self.place.stamp(folder / name) for name in held.rejected if name in names}
-            held.rejected = {name: stamp for name, stamp in stamps.items() if held.rejected[name] == stamp}
-            names = [name for name in names if name not in held.rejected]
-        if names == list(held.shards):
-            return held
-        unknown = [name for name in names if name not in held.shards]
-        opened = dict(zip(unknown, self.place.open_shards([folder / name for name in unknown], recipe), strict=True))
-        shards: dict[str, Shard] = {}
-        for name in names:
-            shard, error = opened.get(name, (held.shards.get(name), None))
-            if shard is not None:
-                shards[name] = shard
-            elif isinstance(error, DamagedShardError):
-                stamp = self.place.stamp(folder / name)
-                fate = self.place.refuse(folder / name, str(error))
-                if stamp == self.place.stamp(folder / name):
-                    held.rejected[name] = stamp
-                warnings.warn(
-                    StoreWarning(f"damaged shard: {error}; {fate}; its rows count as missing and are extracted again"),
-                    stacklevel=2,
-                )
-            elif error is not None and not isinstance(error, ChangedFileError):  # removed since it was listed
-                raise error
-        held.index = Index(list(shards.values()), self.folder(recipe) / "index", held.index) if shards else None
-        held.shards = shards
-        return held
+        if recipe.id not in self._known:
+            self._known[recipe.id] = KnownShards(self.place, self.folder(recipe), recipe)
+        known = self._known[recipe.id]
+        known.update(self.shard_files(self.folder(recipe)))
+        return known
 
     def _index(self, recipe: Recipe) -> Index | None:
         return self._look(recipe).index

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.extract.backbones.checkpoints import save_timm
 from tests.hub_cache import put_dataset, put_model
@@ -36,8 +37,23 @@ def save_text_model(folder, family, layers):
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    """Run every block in a process of its own; return what was told after each, by heading, and the working directory."""
-    folder = tmp_path_factory.mktemp("seed")
+    """Run every block in a process of its own; return what was told after each, by heading, and the working directory.
+
+    Of the test processes that ask at once, the first one runs them for all.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "seed"
+    with FileLock(f"{folder}.lock"):
+        said = folder / "said.txt"
+        if not said.exists():
+            folder.mkdir()
+            said.write_text(run_blocks(folder))
+    lines = [json.loads(line) for line in said.read_text().splitlines() if line.startswith('{"heading"')]
+    return {line["heading"]: line for line in lines}, folder / "work", said.read_text()
+
+
+def run_blocks(folder):
+    """Run every block of the document in a folder; return what they say."""
     home, work = folder / "huggingface", folder / "work"
     work.mkdir()
     put_model(home, "google-bert/bert-base-uncased", save_text_model(folder / "bert", "bert", 12))
@@ -58,8 +74,7 @@ def told(tmp_path_factory):
     command = [sys.executable, "-m", "tests.seed_blocks", str(SEED)]
     done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"heading"')]
-    return {line["heading"]: line for line in lines}, work, done.stdout
+    return done.stdout
 
 
 def test_every_block_runs(told):
