@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from heads.scores import FLOATS, ClassifierHead
 from heads.targets import class_weights
@@ -32,11 +32,19 @@ class _Neighbours:
     weights: str
     temperature: float
 
-    def _remember(self, X: np.ndarray) -> None:
+    def _remember(self, X: np.ndarray, sample_weight: Any) -> np.ndarray:
+        """Keep the samples that weigh something; return which these are `[n]`."""
         for name, value, known in (("metric", self.metric, METRICS), ("weights", self.weights, VOTES)):
             if value not in known:
                 raise ValueError(f"`{name}` is {value!r}; it may be {', '.join(known)}")
-        self.samples_ = normalize(X) if self.metric == "cosine" else X
+        kept = np.ones(len(X), bool)
+        self.mass_: np.ndarray | None = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+            kept = weight > 0
+            self.mass_ = None if (weight[kept] == 1).all() else weight[kept]
+        self.samples_ = normalize(X[kept]) if self.metric == "cosine" else X[kept]
+        return kept
 
     def compared(self, X: np.ndarray) -> np.ndarray:
         """Return features `[n, d]` as they are compared with the training samples."""
@@ -48,12 +56,21 @@ class _Neighbours:
         check_is_fitted(self)
         X = self.compared(validate_data(self, X, dtype=FLOATS, reset=False))
         distance, rows = self._search(X)
+        counts = self._counts(distance)
+        if self.mass_ is not None:
+            mass = self.mass_[rows]
+            counts = counts * np.clip(self.k - (mass.cumsum(axis=1) - mass), 0, mass)
         starts = np.arange(0, rows.size + 1, rows.shape[1])
-        return sparse.csr_array((self._counts(distance).ravel(), rows.ravel(), starts), (len(rows), len(self.samples_)))
+        return sparse.csr_array((counts.ravel(), rows.ravel(), starts), (len(rows), len(self.samples_)))
 
     def _search(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the distances and numbers of each row's nearest samples, `[n, k]` both, nearest first."""
-        return find_nearest(self.samples_, X, self.k)
+        """Return the distances and numbers of each row's nearest samples, `[n, m]` both, nearest first, that weigh `k`."""
+        count = self.k if self.mass_ is None else max(self.k, int(self.k / self.mass_.mean()))
+        while True:
+            distance, rows = find_nearest(self.samples_, X, count)
+            if self.mass_ is None or count >= len(self.samples_) or (self.mass_[rows].sum(axis=1) >= self.k).all():
+                return distance, rows
+            count *= 2
 
     def _counts(self, distance: np.ndarray) -> np.ndarray:
         if self.weights == "uniform":
@@ -67,7 +84,7 @@ class _Neighbours:
 
 
 class KNNHead(_Neighbours, ClassifierHead):
-    """The `k` nearest training samples vote.
+    """The `k` nearest training samples vote. A sample of weight `w` is as `w` equal ones, the last of which may count in part.
 
     Parameters
     ----------
@@ -88,11 +105,13 @@ class KNNHead(_Neighbours, ClassifierHead):
         `[c]`, sorted.
     samples_, votes_
         The training samples `[m, d]` (at unit length for `cosine`) and the classes that each votes for `[m, c]`.
+    mass_
+        How many samples each stands for `[m]`; None where each is one.
     vote_weight_
         What a vote for each class weighs `[c]`.
     """
 
-    saved_arrays = ("samples:md", "votes:mc", "vote_weight:c")
+    saved_arrays = ("samples:md", "votes:mc", "vote_weight:c", "mass:m?")
 
     def __init__(
         self,
@@ -108,15 +127,15 @@ class KNNHead(_Neighbours, ClassifierHead):
         self.temperature = temperature
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any) -> "KNNHead":
-        """Keep features `[n, d]` and labels `[n]` (or an indicator `[n, c]`, or sets)."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "KNNHead":
+        """Keep features `[n, d]`, labels `[n]` (or an indicator `[n, c]`, or sets), and how often each sample counts `[n]`."""
         X, targets = self._read(X, y)
-        self._remember(X)
+        kept = self._remember(X, sample_weight)
         weight = class_weights(self.class_weight, targets)
         if targets.multilabel:
-            self.votes_, self.vote_weight_ = targets.values.astype(X.dtype), weight
+            self.votes_, self.vote_weight_ = targets.values[kept].astype(X.dtype), weight
         else:
-            self.votes_ = np.eye(len(targets.classes), dtype=X.dtype)[targets.values]
+            self.votes_ = np.eye(len(targets.classes), dtype=X.dtype)[targets.values[kept]]
             self.vote_weight_ = weight[np.unique(targets.values, return_index=True)[1]]
         return self
 
@@ -140,7 +159,7 @@ class KNNHead(_Neighbours, ClassifierHead):
 class KNNRegressor(_Neighbours, RegressorMixin, BaseEstimator):
     """The mean of the `k` nearest training samples' values; parameters as in `KNNHead`."""
 
-    saved_arrays = ("samples:md", "values:mo")
+    saved_arrays = ("samples:md", "values:mo", "mass:m?")
     saved_values = ("single",)
 
     def __init__(self, k: int = 10, metric: str = "cosine", weights: str = "distance", temperature: float = 0.07) -> None:
@@ -149,12 +168,12 @@ class KNNRegressor(_Neighbours, RegressorMixin, BaseEstimator):
         self.weights = weights
         self.temperature = temperature
 
-    def fit(self, X: Any, y: Any) -> "KNNRegressor":
-        """Keep features `[n, d]` and values `[n]` or `[n, m]`."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "KNNRegressor":
+        """Keep features `[n, d]` and values `[n]` or `[n, m]`; a weight `[n]` is how often a sample counts."""
         X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True)
-        self._remember(X)
+        kept = self._remember(X, sample_weight)
         self.single_ = y.ndim == 1
-        self.values_ = y.astype(np.float64).reshape(len(y), -1)
+        self.values_ = y[kept].astype(np.float64).reshape(kept.sum(), -1)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

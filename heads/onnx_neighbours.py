@@ -19,10 +19,17 @@ class Neighbours(nn.Module):
     ----------
     head
         A fitted `KNNHead` or `KNNRegressor`.
+
+    Raises
+    ------
+    ValueError
+        If its training samples are weighted.
     """
 
     def __init__(self, head: KNNHead | KNNRegressor) -> None:
         super().__init__()
+        if head.mass_ is not None:
+            raise ValueError(f"{type(head).__name__} has no ONNX form where its training samples are weighted")
         self.cosine, self.votes, self.temperature = head.metric == "cosine", head.weights, float(head.temperature)
         self.count = min(int(head.k), len(head.samples_))
         self.classifies = isinstance(head, KNNHead)

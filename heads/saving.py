@@ -112,7 +112,8 @@ def load_head(folder: Path, module: Any = None) -> SavedHead:
 
 def _tensors(head: Any) -> dict[str, np.ndarray]:
     names = [entry.partition(":")[0] for entry in head.saved_arrays]
-    tensors = {name: np.ascontiguousarray(getattr(head, f"{name}_")) for name in names}
+    found = {name: getattr(head, f"{name}_") for name in names}
+    tensors = {name: np.ascontiguousarray(array) for name, array in found.items() if array is not None}
     if isinstance(head, TrainedHead):
         weights = head.module_.state_dict()
         tensors |= {f"module.{name}": tensor.detach().cpu().contiguous().numpy() for name, tensor in weights.items()}
@@ -130,7 +131,8 @@ def _load_tensors(folder: Path, description: Mapping[str, Any], module: Any) -> 
         sizes["r"] = 1 if sizes["c"] == 2 and not head.multilabel_ else sizes["c"]
     for entry in head.saved_arrays:
         name, _, shape = entry.partition(":")
-        setattr(head, f"{name}_", _checked(name, tensors.pop(name), shape, sizes))
+        is_there = name in tensors or not shape.endswith("?")  # what ends so may be None
+        setattr(head, f"{name}_", _checked(name, tensors.pop(name), shape.rstrip("?"), sizes) if is_there else None)
     for name in getattr(head, "saved_values", ()):
         value = description["values"][name]
         if not isinstance(value, bool | int | float):

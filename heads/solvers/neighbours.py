@@ -27,7 +27,7 @@ class NeighboursEngine:
     """
 
     def takes(self, head: Any, task: FoldTask) -> bool:
-        """Whether fitting would not refuse the parameters; with sample weights, which these heads have not, it would."""
+        """Whether fitting would not refuse the parameters; weighted samples are searched one by one."""
         usable = isinstance(head.k, Integral) and not isinstance(head.k, bool) and int(head.k) >= 1
         return task.weight is None and usable and _is_in(head.metric, METRICS) and _is_in(head.weights, VOTES)
 

@@ -3,7 +3,7 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.preprocessing import normalize
 
-from heads import KNNHead, KNNRegressor
+from heads import KNNHead, KNNRegressor, load_head, save_head
 
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])
@@ -48,3 +48,30 @@ def test_values_are_averaged_as_scikit_learn_does(blobs):
 def test_what_does_not_exist_is_told_with_what_does(blobs, params):
     with pytest.raises(ValueError, match="it may be"):
         KNNHead(**params).fit(*blobs)
+
+
+@pytest.mark.parametrize("weights", ["uniform", "distance", "softmax"])
+def test_a_weight_is_how_often_a_sample_counts(blobs, weights):
+    X, y = blobs
+    times = np.random.default_rng(0).integers(0, 4, 400)
+    weighted = KNNHead(7, weights=weights).fit(X[:400], y[:400], sample_weight=times)
+    repeated = KNNHead(7, weights=weights).fit(np.repeat(X[:400], times, axis=0), np.repeat(y[:400], times))
+    np.testing.assert_allclose(weighted.predict_proba(X[400:]), repeated.predict_proba(X[400:]), atol=1e-5)
+    values = KNNRegressor(7, weights=weights).fit(X[:400], X[:400, 0], sample_weight=times)
+    expected = KNNRegressor(7, weights=weights).fit(np.repeat(X[:400], times, axis=0), np.repeat(X[:400, 0], times))
+    np.testing.assert_allclose(values.predict(X[400:]), expected.predict(X[400:]), atol=1e-5)
+
+
+def test_light_samples_are_searched_until_they_weigh_enough(blobs):
+    X, y = blobs
+    light = KNNHead(5).fit(X[:400], y[:400], sample_weight=np.full(400, 0.1))
+    np.testing.assert_allclose(
+        light.predict_proba(X[400:]), KNNHead(50).fit(X[:400], y[:400]).predict_proba(X[400:]), atol=1e-6
+    )
+
+
+def test_weights_come_back_with_a_saved_head(blobs, tmp_path):
+    X, y = blobs
+    head = KNNHead(5).fit(X[:400], y[:400], sample_weight=np.linspace(0, 2, 400))
+    save_head(head, tmp_path)
+    np.testing.assert_array_equal(load_head(tmp_path).head.predict_proba(X), head.predict_proba(X))
