@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--methods", choices=METHODS, nargs="+", default=list(METHODS), help="some methods")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", nargs="+", default=["10", "50", "all"], help="labelled samples a class")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, help="10, on few samples more")
     parser.add_argument("--folder", default="runs", help="where comparisons are kept")
     parser.add_argument("--figures", help="where pictures go, as compare-NAME-*.png")
     parser.add_argument("--cached", action="store_true", help="run nothing, print what is there")
@@ -79,7 +79,7 @@ def changes_of(name: str, options: argparse.Namespace) -> list[str]:
         "sizes": f"[{', '.join(options.size)}]",
         "trials": 2,
         "search": "first",
-        "epochs": options.epochs,
+        **({} if options.epochs is None else {"epochs": options.epochs}),
         "min_steps": 64,
         "penalties": "[1e-2, 1e-1]",
         "learning_rates": RATES[kind],

@@ -30,6 +30,28 @@ def choose_device(device: str = "auto") -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def check_device(device: str) -> None:
+    """See that this machine has a device.
+
+    Raises
+    ------
+    NoSuchBackboneError
+        If it has not.
+    """
+    if device in ("auto", "cpu"):
+        return
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:  # each kind of device says in its own way what is wrong
+        no_gpu = device.startswith("cuda") and not torch.cuda.is_available()
+        why = why_device("cpu") if no_gpu else (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise NoSuchBackboneError(
+            f"device `{device}` cannot be used: {why}; leave it out, or name cpu, cuda, cuda:1 or mps"
+        ) from error
+
+
 def why_device(device: str) -> str:
     """Say why `auto` means this device here."""
     if device.startswith("cuda"):

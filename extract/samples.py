@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cache import Origin, Table, as_key_array, text_key
+from extract.errors import SourceError
 from extract.images import ImageFile, ImageText, image_keys, is_image
 
 
@@ -54,7 +55,17 @@ class Samples:
 
     @classmethod
     def of(cls, inputs: Sequence[Any], name: str = "samples") -> "Samples":
-        """Wrap a plain list: ids are the positions."""
+        """Wrap a plain list: ids are the positions.
+
+        Raises
+        ------
+        SourceError
+            If it is one text, or a data frame, and no list of samples.
+        """
+        if isinstance(inputs, str | bytes):
+            raise SourceError("one text is no list of samples; put it in a list: [text]")
+        if hasattr(inputs, "columns"):
+            raise SourceError("a data frame is no list of samples; give a column of it, or load_samples(frame, Columns(...))")
         inputs = list(inputs)
         return cls(name, inputs, [str(i) for i in range(len(inputs))])
 

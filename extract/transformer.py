@@ -4,14 +4,14 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from extract.backbones.spec import BackboneSpec
 from extract.errors import BadSampleError
 from extract.extractor import extract
 
 
-class FeatureExtractor(TransformerMixin, BaseEstimator):
+class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Turn samples into a frozen backbone's features, each sample once.
 
     Parameters
@@ -97,13 +97,19 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             If a sample cannot be extracted: every row must have its features here.
         """
         spec = BackboneSpec(**{field.name: getattr(self, field.name) for field in dataclasses.fields(BackboneSpec)})
-        features = extract(list(X), spec, self.store, self.outputs, device=self.device, keep_table=False)
+        if getattr(X, "ndim", 1) == 2 and X.shape[1] == 1:  # a data frame, or array, of one column
+            X = X.iloc[:, 0] if hasattr(X, "iloc") else X[:, 0]
+        features = extract(X, spec, self.store, self.outputs, device=self.device, keep_table=False)
         if features.skipped:
             first = features.skipped[0]
             raise BadSampleError(f"sample {first.row}: {first.reason} ({len(features.skipped)} such); leave it out of X")
         if features.views is not None:
-            return np.concatenate([features.by_view(output).mean(axis=1) for output in features.outputs], axis=1)
-        return np.concatenate([features.array(output) for output in features.outputs], axis=1)
+            parts: list[Any] = [features.by_view(output).mean(axis=1) for output in features.outputs]
+        else:
+            parts = [features.array(output) for output in features.outputs]
+        together: np.ndarray = np.concatenate(parts, axis=1)
+        self._n_features_out = together.shape[1]
+        return together
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

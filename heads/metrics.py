@@ -1,6 +1,7 @@
 """Metrics of a classifier on held-out samples, with bootstrap intervals. Names are scikit-learn's scorers'."""
 
 from collections.abc import Callable, Iterator, Sequence
+from statistics import NormalDist
 
 import numpy as np
 
@@ -51,9 +52,19 @@ def classification_metrics(
         name: estimate(metric(counts[None])[0], np.concatenate([part[name] for part in drawn]), confidence)
         for name, metric in _METRICS.items()
     }
+    estimates["accuracy"] = _opened(estimates["accuracy"], len(true), confidence)
     if probabilities is not None:
         estimates |= probability_metrics(true, probabilities, min(resamples, 500), confidence, seed, predicted)
     return estimates
+
+
+def _opened(accuracy: Estimate, samples: int, confidence: float) -> Estimate:
+    """Give an accuracy of 0 or 1, whose resamples are all the same, the interval of Wilson's score (1927) on its open side."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    room = z**2 / (samples + z**2)
+    if accuracy.low == accuracy.high == 1:
+        return Estimate(1.0, 1 - room, 1.0)
+    return Estimate(0.0, 0.0, room) if accuracy.low == accuracy.high == 0 else accuracy
 
 
 def class_estimates(

@@ -106,7 +106,7 @@ class Chain(nn.Module):
 
 def export_onnx(
     head: Any,
-    path: Path,
+    path: Path | str,
     backbone: nn.Module | None = None,
     example: Mapping[str, torch.Tensor] | None = None,
     expects: Mapping[str, Any] | None = None,
@@ -144,6 +144,7 @@ def export_onnx(
         import skl2onnx  # noqa: F401
     except ImportError as error:
         raise ImportError("ONNX export needs `pip install headstart[onnx]`") from error
+    path = Path(path)
     if backbone is not None and example is None:
         raise ValueError("a backbone is exported with an `example` of its inputs: name -> tensor")
     example = _features(head) if example is None or backbone is None else example

@@ -47,7 +47,7 @@ class SavedHead:
                 raise ValueError(f"the head expects {name} {self.expects[name]!r}, and these features are of {name} {value!r}")
 
 
-def save_head(head: BaseEstimator, folder: Path, expects: Mapping[str, Any] | None = None) -> None:
+def save_head(head: BaseEstimator, folder: Path | str, expects: Mapping[str, Any] | None = None) -> None:
     """Save a fitted head into a folder.
 
     Parameters
@@ -60,6 +60,7 @@ def save_head(head: BaseEstimator, folder: Path, expects: Mapping[str, Any] | No
     expects
         What features the head is for (recipe, output, ...); JSON values, given back by `load_head`.
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     kind = next((kind for kind, cls in KINDS.items() if type(head) is cls), "skops")
     description: dict[str, Any] = {"format": FORMAT, "kind": kind, "expects": dict(expects or {})}
@@ -83,7 +84,7 @@ def save_head(head: BaseEstimator, folder: Path, expects: Mapping[str, Any] | No
     (folder / "head.json").write_text(json.dumps(description, indent=2, default=_plain) + "\n", encoding="utf-8")
 
 
-def load_head(folder: Path, module: Any = None) -> SavedHead:
+def load_head(folder: Path | str, module: Any = None) -> SavedHead:
     """Read a head that `save_head` saved; it predicts as the saved one did.
 
     Parameters
@@ -98,6 +99,7 @@ def load_head(folder: Path, module: Any = None) -> SavedHead:
     ValueError
         If the folder holds no head that can be read safely, in one line.
     """
+    folder = Path(folder)
     try:
         description = json.loads((folder / "head.json").read_text(encoding="utf-8"))
         if description["format"] != FORMAT:

@@ -52,6 +52,8 @@ class ZeroShotHead(LinearProbabilities, ClassifierHead):
         ValueError
             If embeddings, classes, labels and features do not fit together.
         """
+        if not 0 <= self.mix <= 1:
+            raise ValueError(f"`mix` is {self.mix!r}; it may be from 0 to 1")
         if y is None and self.embeddings is not None:
             names = np.arange(len(self.embeddings)) if self.classes is None else np.asarray(self.classes)
             if self.mix > 0:

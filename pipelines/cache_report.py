@@ -15,6 +15,7 @@ from cache.table import count_references, describe_table
 from cache.transfer import Transfer, export_store, import_store
 from pipelines.console import err, note, out, print_json, size, table
 from pipelines.errors import UsageError
+from pipelines.recipe_differences import brief, differences
 
 __all__ = ["print_json"]
 
@@ -34,7 +35,7 @@ def list_store(folder: str) -> dict[str, Any]:
                 "shards": holding.shards,
                 "bytes": holding.bytes,
                 "outputs": list(holding.outputs),
-                "differs": _differences(holding.recipe, known),
+                "differs": differences(holding.recipe, known),
                 "quarantined": quarantined,
             }
         )
@@ -121,34 +122,12 @@ def import_features(folder: str, source: str) -> dict[str, Any]:
         return _told(import_store(FeatureStore(folder), source, advance))
 
 
-def _differences(recipe: Recipe, known: Sequence[Recipe]) -> dict[str, Any]:
-    """Return in what a recipe differs from the others of the same backbone, with its own values."""
-    own = _flat(recipe)
-    others = [_flat(other) for other in known if other.backbone == recipe.backbone and other.id != recipe.id]
-    names = dict.fromkeys(name for part in (own, *others) for name in part)
-    return {name: own.get(name) for name in names if any(own.get(name) != other.get(name) for other in others)}
-
-
-def _flat(recipe: Recipe) -> dict[str, Any]:
-    content = recipe.to_dict()
-    preprocessing = content.pop("preprocessing", {})
-    return content | {"tokenizer or transform" if name == "settings" else name: v for name, v in preprocessing.items()}
-
-
-def _brief(value: Any) -> str:
-    """Write a recipe's value for people: a digest by its first characters, nothing as such."""
-    if isinstance(value, str) and value.startswith(("sha256:", "commit:")):
-        kind, _, digest = value.partition(":")
-        return f"{kind}:{digest[:8]}"
-    return "-" if value is None else repr(value) if isinstance(value, str) and " " in value else str(value)
-
-
 def show_listing(store: str, listing: dict[str, Any]) -> None:
     """Show what a store holds."""
     rows = [
         (
             r["id"][:12],
-            r["backbone"] + "".join(f"\n  {name} {_brief(value)}" for name, value in r["differs"].items()),
+            r["backbone"] + "".join(f"\n  {name} {brief(value)}" for name, value in r["differs"].items() if value is not None),
             f"{r['rows']:,}",
             ", ".join(r["outputs"]),
             f"{r['shards']:,}",

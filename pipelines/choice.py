@@ -15,12 +15,22 @@ from pipelines.trials import SCORES, Score, Trial, columns_of, run_trials
 def rank(trials: list[Trial], metric: str) -> list[Trial]:
     """Return trials with the best first, then those that successive halving dropped, and those that failed last.
 
+    Of trials of a head on the same outputs that score the same, the one in the middle comes first: the ends of a plateau of
+    penalties are its least sure places, and the strongest penalty gives the flattest probabilities.
+
     Raises
     ------
     TrainingError
         If none succeeded, with the first one's reason.
     """
-    ranked = sorted(trials, key=lambda trial: (not _usable(trial, metric), -_worst_last(trial, metric)))
+    equal: dict[tuple, list[int]] = {}
+    for number, trial in enumerate(trials):
+        equal.setdefault((*_subject(trial), _worst_last(trial, metric)), []).append(number)
+    place = {number: (alike[0], abs(at - (len(alike) - 1) / 2)) for alike in equal.values() for at, number in enumerate(alike)}
+    order = sorted(
+        range(len(trials)), key=lambda n: (not _usable(trials[n], metric), -_worst_last(trials[n], metric), place[n])
+    )
+    ranked = [trials[number] for number in order]
     if not _usable(ranked[0], metric):
         first = next((trial.error for trial in ranked if trial.error), "scores that are no numbers")
         raise TrainingError(f"no trial succeeded; the first failed with {first}")

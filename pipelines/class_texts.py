@@ -33,10 +33,14 @@ def check_templates(config: Config) -> None:
                 has_place = False
             if not has_place:
                 raise UsageError(f"{where}: {template!r} has to hold one {{}}, where a class's name goes")
-        if head.templates is not None and not any(_has_texts(backbone.name) for backbone in config.backbones):
+        if head.templates is None:
+            continue
+        if not any(has_texts(backbone.name) for backbone in config.backbones):
             raise UsageError(
                 f"{where}: no backbone here has images and texts in one space, as open_clip's, CLIP and SigLIP have"
             )
+        if head.outputs not in (None, OUTPUT, [OUTPUT]):
+            raise UsageError(f"{where}: texts are compared with the output `{OUTPUT}`; leave `outputs` of this head out")
 
 
 def class_embeddings(
@@ -46,7 +50,7 @@ def class_embeddings(
 
     Underscores in the names of classes, as folders have them, are read as spaces. The embeddings are cached in the store.
     """
-    if head.kind != "zero_shot" or outputs != (OUTPUT,) or not _has_texts(backbone.name):
+    if head.kind != "zero_shot" or outputs != (OUTPUT,) or not has_texts(backbone.name):
         return {}
     spec = BackboneSpec(backbone.name, precision=backbone.precision, trust_remote_code=backbone.trust_remote_code)
     names = [name.replace("_", " ") for name in classes]
@@ -54,7 +58,8 @@ def class_embeddings(
     return {"embeddings": embeddings, "classes": classes}
 
 
-def _has_texts(backbone: str) -> bool:
+def has_texts(backbone: str) -> bool:
+    """Tell whether a backbone takes images, and has a tower for texts in one space with them."""
     offer = find_backbone(backbone).offer
     texts = offer.to("text")
     return offer.takes == "image" and texts is not None and OUTPUT in texts.own

@@ -33,9 +33,11 @@ class CompareChoice(Part):
     penalties: list[PositiveFloat] | None = Field(None, description="values of `C` for cached features, instead of their own")
     sizes: list[PositiveInt | Literal["all"]] = Field(["all"], min_length=1, description="training samples a class")
     validation: float = Field(0.2, gt=0, lt=1, description="share of the samples that stop and choose, where none are given")
-    epochs: PositiveInt = Field(10, description="most passes over the training samples")
+    epochs: PositiveInt | None = Field(None, description="most passes over the training samples; None: 10, on few samples more")
     patience: PositiveInt = Field(3, description="epochs without a better validation after which training stops")
-    min_steps: PositiveInt = Field(200, description="on few samples epochs, and patience, grow until there are so many steps")
+    min_steps: PositiveInt = Field(
+        200, description="where `epochs` is not named, they and patience grow until there are so many"
+    )
     batch_size: PositiveInt = 32
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1)

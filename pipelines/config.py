@@ -166,7 +166,7 @@ class Config(Part):
     trackers: list[Literal["wandb", "tensorboard", "mlflow"]] = Field(
         default_factory=list, description="where a run is logged to, too"
     )
-    device: str = "auto"
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|xpu|cuda(:\d+)?)$")
     loop: Loop = Field(default_factory=lambda: Loop.model_validate({}))
     engine: EngineChoice = Field(default_factory=lambda: EngineChoice.model_validate({}))
 

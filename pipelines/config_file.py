@@ -69,7 +69,7 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        raise UsageError(_explain(path, lines, error)) from error
+        raise UsageError(_explain(path, lines, error, changes)) from error
     config = _with_paths(config, path.parent)
     config._path, config._lines = path, lines
     return config
@@ -112,7 +112,7 @@ def _lines(path: Path, node: yaml.Node | None, place: tuple[str | int, ...] = ()
     return lines
 
 
-def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: ValidationError) -> str:
+def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: ValidationError, changes: Sequence[str]) -> str:
     """Put the first fault of a config in one line."""
     fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")  # a misspelt key is also missing
     unknown = fault["loc"][-1] if fault["type"] == "extra_forbidden" else None
@@ -120,6 +120,8 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
     known = [place[:length] for length in range(len(place), 0, -1) if place[:length] in lines]
     where = f"{path}:{lines[known[0]]}" if known else str(path)
     key = ".".join(map(str, place))
+    if changed := [change for change in changes if f"{key}.".startswith(f"{change.partition('=')[0]}.")]:
+        where = f"--set {changed[-1][:80]}"
     if fault["type"] == "extra_forbidden":
         fields = _fields_at(place[:-1])
         near = difflib.get_close_matches(str(place[-1]), fields, n=1)

@@ -154,11 +154,17 @@ def fail(text: str) -> None:
     err.print(Text("error: ", "bold red") + Text(" ".join(text.split())), soft_wrap=True)
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None, right: Sequence[int] = ()) -> Table:
-    """Lay out rows under headings; the columns numbered in `right` are aligned to the right."""
+def table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    title: str | None = None,
+    right: Sequence[int] = (),
+    whole: Sequence[int] = (),
+) -> Table:
+    """Lay out rows under headings; the columns numbered in `right` are aligned to the right, those in `whole` never broken."""
     laid = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for number, heading in enumerate(headings):
-        laid.add_column(heading, justify="right" if number in right else "left", overflow="fold")
+        laid.add_column(heading, justify="right" if number in right else "left", overflow="fold", no_wrap=number in whole)
     for row in rows:
         laid.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return laid
@@ -168,7 +174,7 @@ def show_extraction(summary: dict[str, Any]) -> None:
     """Show what an extraction did."""
     rows = [
         (
-            r["backbone"],
+            _backbone(r["backbone"], r["settings"]),
             f"{r['samples']:,}",
             f"{r['cached']:,}",
             f"{r['extracted']:,}",
@@ -184,6 +190,10 @@ def show_extraction(summary: dict[str, Any]) -> None:
     show_skipped(summary["skipped"])
 
 
+def _backbone(name: str, settings: str) -> str:
+    return f"{name} ({settings})" if settings else name
+
+
 def show_skipped(skipped: Sequence[dict[str, str]], most: int = 5) -> None:
     """List the first samples that could not be used."""
     for entry in skipped[:most]:
@@ -194,11 +204,13 @@ def show_skipped(skipped: Sequence[dict[str, str]], most: int = 5) -> None:
 
 def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> None:
     """Show a run: the best trials, the winner's test result, and where everything is."""
+    several = len(metrics["extract"]["recipes"]) > 1
     rows = [
         (
             rank,
             trial.head.rpartition(".")[2],
             describe(trial.params),
+            *([_backbone(trial.backbone, trial.settings)] if several else []),
             shorten(trial.outputs),
             f"{trial.scores[metric].mean:.4f}",
             f"± {trial.scores[metric].deviation:.4f}",
@@ -207,10 +219,10 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
     ]
     out.print(
         table(
-            ("", "head", "parameters", "output", metric, "folds"),
+            ("", "head", "parameters", *(["backbone"] if several else []), "output", metric, "folds"),
             rows,
             f"Best of {metrics['trials']:,} trials, by validation" if metrics["trials"] > 1 else "The one trial, by validation",
-            (0, 4),
+            (0, 5 if several else 4),
         )
     )
     left = LEFT_TO_THE_REPORT if metrics["task"] == "classification" else set()
@@ -296,9 +308,9 @@ def show_predictions(predictions: Sequence[dict[str, Any]]) -> None:
         text = " ".join((" / ".join(given) if isinstance(given, tuple) else str(given)).split())
         label, probabilities = prediction["label"], prediction["probabilities"]
         sure = f"{probabilities[label]:.3f}" if probabilities and isinstance(label, str) else ""
-        shown = Text(_answer(label), "bold") if label is not None else Text(prediction.get("reason", ""), "red")
+        shown = Text(_answer(label), "bold") if label is not None else Text(f"none: {prediction.get('reason', '')}", "red")
         rows.append((shown, sure, text[:100] + ("…" if len(text) > 100 else "")))
-    out.print(table(("label", "probability", "text"), rows, right=(1,)))
+    out.print(table(("label", "probability", "input"), rows, right=(1,)))
 
 
 def _answer(label: Any) -> str:

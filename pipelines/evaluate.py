@@ -67,11 +67,18 @@ def evaluate(run: Path, file: Path | None, split: str | None, store: str | None,
         known = decision.thresholds or (0.5,) * (raw.shape[1] - unknown)
         decision = dataclasses.replace(decision, thresholds=(*known, *(np.inf,) * unknown))
     classes, outcome = answer_test(raw, saved.sure, decision, truth, config.selection.seed)
+    if file is not None and split is None and _is_own(file, config):
+        notes.append("these are the run's own data, most of which it was trained on; without --file its test samples are taken")
     if unseen := classes[len(saved.names) :]:
-        notes.append(f"{len(unseen)} classes were not learnt and count as mistakes, such as `{unseen[0]}`")
+        are = "1 class was" if len(unseen) == 1 else f"{len(unseen)} classes were"
+        notes.append(f"{are} not learnt, which makes mistakes of its samples, such as `{unseen[0]}`")
     return {"run": str(run), "samples": len(usable), "skipped": [{"id": s.id, "reason": s.reason} for s in skipped]} | _told(
         classes, outcome, saved.task, notes
     )
+
+
+def _is_own(file: Path, config: Config) -> bool:
+    return config.data.path is not None and Path(config.data.path).absolute() == file.absolute()
 
 
 def rows_of(samples: Samples, ids: Sequence[str], run: Path) -> np.ndarray:

@@ -10,9 +10,14 @@ from extract.ranks import Rank
 from pipelines.config import Config
 from pipelines.config_file import load_config
 from pipelines.errors import UsageError
-from pipelines.extract import Extraction, extract_config
+from pipelines.extract import Extraction, extract_config, keeps_usual_output_alone
 from pipelines.launch import launch_if_asked
 from pipelines.trackers import check_trackers
+
+LAYERS_LEFT_OUT = (
+    "of a stream, and of very many samples, only the usual output is kept unasked; to try layers too, set "
+    "`outputs: [{layer: all, pooling: mean}]`"
+)
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,13 @@ def run_experiment(
     began = time.monotonic()
     config = load_config(config_file, changes)
     by_folder = config.data.path is not None and Path(config.data.path).is_dir()  # its folders are the classes
-    if config.data.label is None and not by_folder:
+    if config.data.label is None and not by_folder and config.data.urls is None:
         raise UsageError(f"{config.where('data')}: training needs a label column; name it as `data.label`")
+    if config.data.urls is not None:
+        raise UsageError(
+            f"{config.where('data', 'urls')}: a list of URLs has no labels; to train, name a table with a column of URLs as "
+            "`path`, that column as `image` and the labels' as `label`"
+        )
     check_trackers(config.trackers)
     # scikit-learn and torch are imported from here on
     from pipelines.memory import settle_heads
@@ -80,6 +90,8 @@ def run_experiment(
         return None
     task = make_task(extraction, config)
     config, changes_told = settle_heads(config, extraction, task)
+    if config.outputs == "layers" and keeps_usual_output_alone(extraction):
+        changes_told = [*changes_told, LAYERS_LEFT_OUT]
     for line in [*task.notes, *changes_told]:
         note(line)
     bars.start_trials(count_all_trials(config, extraction, task))

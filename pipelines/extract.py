@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,10 +29,15 @@ from extract import (
     load_samples,
     stream_samples,
 )
+from extract.devices import check_device
+from extract.errors import NoSuchBackboneError, NoSuchSourceError
+from extract.extractor import match_samples
 from pipelines.backbone_config import Backbone, ViewChoice
+from pipelines.class_texts import OUTPUT, has_texts
 from pipelines.config import Config, Data
 from pipelines.errors import RunError, UsageError
 from pipelines.machine import total_memory
+from pipelines.recipe_differences import tell_apart
 
 MOST_SAMPLES_WITH_LAYERS = 100_000
 """Up to so many samples every layer is kept unasked: with 13 layers of width 768 that is 4 GB at most."""
@@ -67,10 +73,12 @@ class Extraction:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `headstart extract --json` prints."""
+        settings = tell_apart([features.recipe for features in self.features])
         recipes = [
             {
                 "id": features.recipe.id,
                 "backbone": features.recipe.backbone,
+                "settings": settings[features.recipe.id],
                 "outputs": list(features.outputs),
                 "samples": features.samples,
                 "cached": features.cached,
@@ -106,6 +114,12 @@ def extract_config(
     Parameters are those of `extract`; backbones that are `loaded` already do not serve a stream.
     """
     began = time.monotonic()
+    specs = _check_backbones(config)
+    if config.engine.kind != "ray":  # whose workers may have what this machine has not
+        try:
+            check_device(config.device)
+        except NoSuchBackboneError as error:
+            raise NoSuchBackboneError(f"{config.where('device')}: {error}") from error
     budget = None if config.max_size is None else Budget(parse_size(config.max_size), config.evict)
     place = FeatureStore(store or config.store, budget)
     table = None
@@ -118,12 +132,37 @@ def extract_config(
             else samples_of_table(streamed.name, table)
         )
     else:
-        samples = load_data(config.data)
+        try:
+            samples = load_data(config.data)
+        except NoSuchSourceError as error:
+            raise NoSuchSourceError(f"{config.where('data')}: {error}") from error
+        for number, spec in enumerate(specs):
+            with _named(config, number):
+                match_samples(samples, spec)
         features = _extract_all(config, samples, place, strict, progress, loaded)
     _refuse_twins(config, features)
     views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}
     name = None if table is None else table.path.name
     return Extraction(samples, features, time.monotonic() - began, views, name, memory_of(config))
+
+
+def _check_backbones(config: Config) -> list[BackboneSpec]:
+    """See that all backbones can be found and their settings make sense, before any of them costs time."""
+    specs = []
+    for number, backbone in enumerate(config.backbones):
+        with _named(config, number):
+            specs.append(spec_of(backbone))
+            find_backbone(specs[-1].backbone)
+    return specs
+
+
+@contextmanager
+def _named(config: Config, number: int) -> Iterator[None]:
+    """Have what is wrong with a backbone told with its line."""
+    try:
+        yield
+    except NoSuchBackboneError as error:
+        raise NoSuchBackboneError(f"{config.where('backbones', number)}: {error}") from error
 
 
 def memory_of(config: Config) -> int:
@@ -155,8 +194,12 @@ def _extract_all(
 
 
 def _extract_stream(config: Config, place: FeatureStore, strict: bool, progress: Any) -> Streamed:
-    outputs = _named_outputs(config)
-    requests = [Request(spec_of(backbone), outputs, partial(_viewed, backbone)) for backbone in config.backbones]
+    requests = [
+        Request(
+            spec_of(backbone), _with_space_of_texts(config, backbone.name, _named_outputs(config)), partial(_viewed, backbone)
+        )
+        for backbone in config.backbones
+    ]
     options = LoopOptions(**config.loop.model_dump())
     stream = open_stream(config.data)
     engine = Engine(**config.engine.model_dump())
@@ -237,11 +280,23 @@ def _named_outputs(config: Config) -> list[dict[str, Any]] | None:
 
 def _outputs(config: Config, backbone: str, samples: Samples) -> list[dict[str, Any]] | None:
     """Return what to keep of a backbone; `layers` means its usual output first, then every layer's mean."""
-    if config.outputs is None or isinstance(config.outputs, list):
-        return _named_outputs(config)
-    checkpoint = find_backbone(backbone)
-    offer = checkpoint.offer.to(samples.kind or checkpoint.offer.takes) or checkpoint.offer
-    layered = offer.layers > 1 and "mean" in offer.poolings and offer.takes in ("text", "image")
-    if not layered or len(samples) > MOST_SAMPLES_WITH_LAYERS:
-        return None
-    return [{"pooling": offer.default}, {"layer": "all", "pooling": "mean"}]
+    named = _named_outputs(config)
+    if config.outputs == "layers" and len(samples) <= MOST_SAMPLES_WITH_LAYERS:
+        checkpoint = find_backbone(backbone)
+        offer = checkpoint.offer.to(samples.kind or checkpoint.offer.takes) or checkpoint.offer
+        if offer.layers > 1 and "mean" in offer.poolings and offer.takes in ("text", "image"):
+            named = [{"pooling": offer.default}, {"layer": "all", "pooling": "mean"}]
+    return _with_space_of_texts(config, backbone, named)
+
+
+def keeps_usual_output_alone(extraction: Extraction) -> bool:
+    """Tell whether layers were left out of what is kept unasked, since there are so many samples or nobody knows how many."""
+    return extraction.table is not None or len(extraction.samples) > MOST_SAMPLES_WITH_LAYERS
+
+
+def _with_space_of_texts(config: Config, backbone: str, named: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    """Add the output that a zero-shot head compares with texts, where there is such a head and such an output."""
+    if not any(head.kind == "zero_shot" and head.outputs is None for head in config.heads) or not has_texts(backbone):
+        return named
+    usual: list[dict[str, Any]] = [{"pooling": find_backbone(backbone).offer.default}]
+    return [*(usual if named is None else named), {"pooling": OUTPUT}]

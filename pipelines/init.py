@@ -11,10 +11,11 @@ from typing import Any
 
 import yaml
 
-from extract import Columns, load_samples
+from extract import LABEL_SEPARATOR, Columns, load_samples
 from extract.backbones.catalog import list_backbones
 from extract.images import ENDINGS
 from extract.sources.columns import SPLITS
+from extract.sources.tabular import delimiter_of
 from pipelines.errors import UsageError
 
 ROWS = 20_000
@@ -93,7 +94,8 @@ def write_config(
     kind = samples.kind or "text"
     count = len(samples)
     labels = [name for name in samples.labels or () if name is not None]
-    parts = labels if guess.separator is None else [part.strip() for name in labels for part in name.split(guess.separator)]
+    separators = "" if guess.separator is None else f"[{re.escape(guess.separator)}{LABEL_SEPARATOR}]"
+    parts = [part.strip() for name in labels for part in re.split(separators, name)] if separators else labels
     classes = sorted(set(parts) - {""})
     content = _compose(data, to, guess, kind, count, classes, samples.splits)
     to.write_text(content, encoding="utf-8")
@@ -152,11 +154,13 @@ def guess_columns(
     if label is None:
         return Guess(columns, why=why)
     values = [value for value in table[label] if value not in (None, "")]
-    separator = next((s for s in SEPARATORS if _is_several(values, s)), None)
+    lists = any(isinstance(value, list) for value in values)
+    separator = "," if lists else next((s for s in SEPARATORS if _is_several(values, s)), None)
     regression = separator is None and _is_number(values)
     different = len(set(map(str, values)))
     why["label"] = (
         f"numbers from {min(map(float, values)):g} to {max(map(float, values)):g}" if regression
+        else "lists of names" if lists
         else f"several names a row, with `{separator}` between them" if separator
         else f"{different:,} different values"
     )  # fmt: skip
@@ -170,7 +174,8 @@ def _read_head(data: Path) -> dict[str, list[Any]]:
 
     try:
         if data.suffix in (".csv", ".tsv"):
-            separator = "\t" if data.suffix == ".tsv" else ","
+            with open(data, encoding="utf-8", errors="surrogateescape") as file:
+                separator = delimiter_of(data, file.readline())
             frame = pd.read_csv(
                 data,
                 sep=separator,

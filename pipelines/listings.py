@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from pipelines.combinations import shorten
-from pipelines.console import note, out, seconds, table
+from pipelines.console import note, out, seconds, show_skipped, table
 from pipelines.runs import RunEntry
 
 _HEADINGS = ("run", "head", "features", "validation", "test")
@@ -42,7 +42,7 @@ def show_ranking(ranking: Mapping[str, Any]) -> None:
 def show_runs(found: Sequence[RunEntry], folder: Path) -> None:
     """List runs, newest first."""
     if found:
-        out.print(table(_HEADINGS, [_line(entry) for entry in found], f"Runs in {folder}, newest first", (3,)))
+        out.print(table(_HEADINGS, [_line(entry) for entry in found], f"Runs in {folder}, newest first", (3,), whole=(0,)))
     else:
         out.print(f"no runs in {folder}; `headstart train` makes one")
 
@@ -75,6 +75,7 @@ def show_evaluation(evaluation: Mapping[str, Any]) -> None:
     out.print(table(("metric", "value", "95% interval"), rows, f"On {evaluation['samples']:,} samples", (1,)))
     for line in evaluation["notes"]:
         note(line)
+    show_skipped(evaluation["skipped"])
 
 
 def show_advice(found: Mapping[str, Any]) -> None:
@@ -118,7 +119,12 @@ def show_config(written: Mapping[str, Any]) -> None:
     out.print(f"{written['samples']:,} samples of {written['takes']}{': ' if columns else ''}{columns}", soft_wrap=True)
     if written["classes"]:
         out.print(f"{written['task']}, {written['classes']:,} different labels")
-    out.print(Text.assemble("config: ", (written["config"], "bold"), f"  (then: headstart train {written['config']})"))
+    then = f"then: headstart train {written['config']}"
+    if not written["classes"]:
+        then = "no label was found, which training needs: name its column as `data.label` there"
+    elif written["classes"] == 1:
+        then = "all samples found have the same label: training needs two"
+    out.print(Text.assemble("config: ", (written["config"], "bold"), f"  ({then})"), soft_wrap=True)
 
 
 def _line(entry: RunEntry) -> tuple[str, ...]:

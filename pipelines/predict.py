@@ -12,7 +12,7 @@ from extract import BackboneSpec, Encoder, Samples, Skipped, extract, find_backb
 from extract.devices import choose_device
 from extract.extractor import make_recipe, settle_precision
 from pipelines.columns import put_together, read_answered
-from pipelines.errors import RunError
+from pipelines.errors import RunError, UsageError
 from pipelines.given import read_given, show
 from pipelines.run import SavedMember, SavedRun, read_run
 
@@ -42,7 +42,7 @@ def through_store(run: Path, saved: SavedRun, store: str | None = None, progress
             samples, answered(member), store or saved.store, list(member.outputs),
             device=saved.device, keep_table=False, progress=progress, loaded=loaded,
         )  # fmt: skip
-        _check_recipe(run, member, found.recipe.id)
+        _check_recipe(run, saved, member, samples, found.recipe.id)
         X = read_answered(found, member.outputs, found.rows, member.averages).X if len(found.rows) else None
         return Found(X, found.rows, found.skipped)
 
@@ -63,7 +63,7 @@ def without_store(run: Path, saved: SavedRun) -> Look:
 
     def look(member: SavedMember, samples: Samples) -> Found:
         found = encoders[id(member)](samples)
-        _check_recipe(run, member, found.recipe.id)
+        _check_recipe(run, saved, member, samples, found.recipe.id)
         X = put_together([found.features[name] for name in member.outputs], member.outputs).X if len(found.rows) else None
         return Found(X, found.rows, found.skipped)
 
@@ -93,8 +93,12 @@ def kinds_answered(saved: SavedRun) -> list[str]:
     return fitting or offered
 
 
-def _check_recipe(run: Path, member: SavedMember, recipe: str) -> None:
+def _check_recipe(run: Path, saved: SavedRun, member: SavedMember, samples: Samples, recipe: str) -> None:
     if recipe != member.recipe:
+        takes = kinds_answered(saved)
+        if samples.kind is not None and samples.kind not in takes:
+            how = "; give a table of both with --file" if takes == ["image and text"] else ""
+            raise UsageError(f"{run}: takes {' or '.join(takes)}, and this is {samples.kind}{how}")
         raise RunError(
             f"{run}: its head expects features of recipe {member.recipe[:12]}, and {member.backbone.backbone} now gives "
             f"{recipe[:12]}: weights, settings or precision have changed; train again"

@@ -149,7 +149,8 @@ def summarize(
 
 
 def _describe(trial: Trial) -> dict[str, Any]:
-    return {"head": trial.head, "params": trial.params, "backbone": trial.backbone, "output": trial.output}
+    told = {"head": trial.head, "params": trial.params, "backbone": trial.backbone, "output": trial.output}
+    return told | ({"settings": trial.settings} if trial.settings else {})
 
 
 def _selected(result: Result) -> dict[str, Any]:
@@ -288,6 +289,7 @@ def _write_tables(folder: Path, extraction: Extraction, result: Result) -> None:
             "head": trial.head,
             "params": json.dumps(trial.params, default=str),
             "backbone": trial.backbone,
+            "settings": trial.settings,
             "recipe": trial.recipe,
             "output": trial.output,
             **{name: score.mean for name, score in trial.scores.items()},

@@ -2,12 +2,14 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cache import Names
+from cache.keys import sortable
 from extract import LABEL_SEPARATOR, Samples
 from heads import choose_splitter, hold_out
 from pipelines.config import Config
@@ -94,11 +96,11 @@ def make_task(extraction: Extraction, config: Config) -> Task:
         rows = np.intersect1d(rows, features.rows)
     labelled = rows[Names.of(samples.labels).known[rows]]
     if unlabelled := len(rows) - len(labelled):
-        notes.append(f"{unlabelled:,} samples have no label and take no part")
+        notes.append(f"{_counted(unlabelled)} no label and {_takes(unlabelled)} no part")
     splits = None if samples.splits is None else Names.of(samples.splits)
     placed = labelled if splits is None else labelled[splits.known[labelled]]
     if unplaced := len(labelled) - len(placed):
-        notes.append(f"{unplaced:,} samples have no split and take no part")
+        notes.append(f"{_counted(unplaced)} no split and {_takes(unplaced)} no part")
     if not len(placed):
         if not extraction.features[0].samples:
             raise TrainingError(f"{samples.name}: holds no samples")
@@ -112,6 +114,11 @@ def make_task(extraction: Extraction, config: Config) -> Task:
     task = Task(
         config.kind, placed, labels, names, groups, validation if validation.any() else None, test, notes
     )  # fmt: skip
+    if twins := _count_twins(extraction, task):
+        are = "is" if twins == 1 else "are"
+        notes.append(
+            f"{twins:,} of {int(test.sum()):,} test samples {are} also among those to train on; `headstart inspect` lists them"
+        )
     {"classification": _check_classes, "multilabel": _check_labels, "regression": _check_numbers}[task.kind](task, samples.name)
     return task
 
@@ -130,6 +137,11 @@ def read_targets(
     """
     column = Names.of(samples.labels or ())
     if config.kind == "classification":
+        if any(LABEL_SEPARATOR in name for name in column.names.tolist()):
+            raise TrainingError(
+                f"{config.where('data', 'label')}: `{config.data.label}` holds lists, several labels a sample; "
+                "say so with `multilabel: ','` beside it"
+            )
         return column.at(rows), ()
     used, which = np.unique(column.codes[rows], return_inverse=True)
     values = column.names[used].tolist()
@@ -140,8 +152,8 @@ def read_targets(
             place = samples.ids[int(rows[(which == bad).argmax()])]
             raise TrainingError(f"{place}: the label `{values[bad][:40]}` is no number, as `task: regression` needs")
         return np.array(numbers, float)[which], ()
-    separator = config.data.multilabel or LABEL_SEPARATOR
-    several = [{part.strip() for part in value.split(separator)} - {""} for value in values]
+    separators = "|".join(map(re.escape, dict.fromkeys((LABEL_SEPARATOR, config.data.multilabel or LABEL_SEPARATOR))))
+    several = [{part.strip() for part in re.split(separators, value)} - {""} for value in values]
     found = config.data.label if isinstance(config.data.label, list) else sorted(set().union(*several))
     names = tuple(dict.fromkeys([*known, *found]))
     place_of = {name: number for number, name in enumerate(names)}
@@ -149,6 +161,21 @@ def read_targets(
     for number, labels in enumerate(several):
         table[number, [place_of[name] for name in labels]] = 1
     return table[which], names
+
+
+def _counted(samples: int) -> str:
+    return "1 sample has" if samples == 1 else f"{samples:,} samples have"
+
+
+def _takes(samples: int) -> str:
+    return "takes" if samples == 1 else "take"
+
+
+def _count_twins(extraction: Extraction, task: Task) -> int:
+    """Count the test samples that are to the byte the same as one that is trained on."""
+    features = extraction.features[0]
+    keys = sortable(features.keys[np.searchsorted(features.rows, task.rows)])
+    return int(np.isin(keys[task.test], keys[~task.test]).sum())
 
 
 def _groups(column: Names, rows: np.ndarray) -> np.ndarray:

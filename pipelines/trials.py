@@ -1,5 +1,6 @@
 """Trials: every head with every choice of its parameters, on every combination of outputs, validated."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -9,13 +10,15 @@ from sklearn.base import BaseEstimator
 
 from extract import Features
 from heads import TrialReport, head_class, make_head
-from pipelines.class_texts import check_templates, class_embeddings
+from pipelines.backbone_config import Backbone
+from pipelines.class_texts import OUTPUT, check_templates, class_embeddings, has_texts
 from pipelines.columns import Columns, read_columns
 from pipelines.combinations import Combination, combine
 from pipelines.config import Config, Head
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction
 from pipelines.lessons import count_sweep_rows, sweep_groups, sweep_lesson
+from pipelines.recipe_differences import tell_apart
 from pipelines.search import Space, check_search, count_trials, make_sweep
 from pipelines.spaces import Range
 from pipelines.task import Task
@@ -55,6 +58,8 @@ class Trial:
         Why it failed, or None.
     dropped_at
         How much of the resource it had when successive halving went on without it, or None; its scores are on that little.
+    settings
+        What tells its backbone from others of the same name.
     given
         Parameters that the features decide: widths of blocks, embeddings of classes.
     """
@@ -70,6 +75,7 @@ class Trial:
     fit_seconds: float
     error: str | None = None
     dropped_at: int | None = None
+    settings: str = ""
     given: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -159,6 +165,7 @@ def run_trials(
     except ValueError as error:
         raise TrainingError(f"trials cannot be validated: {error}; set `selection.folds` lower") from error
     trials: list[Trial] = []
+    settings = tell_apart([features.recipe for features in extraction.features])
 
     def tell(report: TrialReport) -> None:
         if on_trial is not None:
@@ -181,8 +188,10 @@ def run_trials(
             except Exception as error:  # every trial of this head failed; others may not
                 if not hasattr(sweep, "cv_results_"):
                     raise TrainingError(f"{head.kind}: {error}") from error
-            width = sum(columns.widths)
-            trials += _read_trials(sweep.cv_results_, config.search.resource, head.kind, features, outputs, width, given)
+            found = _read_trials(
+                sweep.cv_results_, config.search.resource, head.kind, features, outputs, sum(columns.widths), given
+            )
+            trials += [dataclasses.replace(trial, settings=settings[trial.recipe]) for trial in found]
     return trials
 
 
@@ -222,19 +231,31 @@ def plan(config: Config, extraction: Extraction) -> Iterator[tuple[Features, Com
     """Go through every combination of every backbone, with the heads that are tried on it."""
     fitting: set[int] = set()
     faults: dict[int, str] = {}
-    for features in extraction.features:
+    for backbone, features in zip(config.backbones, extraction.features, strict=True):
         heads: dict[Combination, list[Head]] = {}
         for number, head in enumerate(config.heads):
-            asked = head.outputs or ("all" if _takes_blocks(head.kind, config.kind) else "each")
             try:
-                for outputs in combine(asked, features.outputs):
-                    heads.setdefault(outputs, []).append(head)
+                for outputs in combine(head.outputs or _usual_outputs(head, backbone, features, config.kind), features.outputs):
+                    chosen = heads.setdefault(outputs, [])
+                    if not any(_is_same(head, other) for other in chosen):
+                        chosen.append(head)
                 fitting.add(number)
             except ValueError as error:
                 faults[number] = str(error)
         yield from ((features, outputs, chosen) for outputs, chosen in heads.items())
     for number in faults.keys() - fitting:
         raise UsageError(f"{config.where('heads', number, 'outputs')}: {faults[number]}")
+
+
+def _usual_outputs(head: Head, backbone: Backbone, features: Features, task: str) -> str:
+    if _takes_blocks(head.kind, task):
+        return "all"
+    return OUTPUT if head.kind == "zero_shot" and OUTPUT in features.outputs and has_texts(backbone.name) else "each"
+
+
+def _is_same(head: Head, other: Head) -> bool:
+    """Whether two heads are tried alike on the same outputs."""
+    return (head.kind, head.space(), head.templates) == (other.kind, other.space(), other.templates)
 
 
 def _read_trials(

@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
+
 from extract.errors import NoSuchSourceError, SourceError
 from extract.images import ImageCell, ImageFile, ImageText, place_of
 from extract.samples import Samples, is_nothing
@@ -120,7 +122,7 @@ def samples_from_columns(
     if isinstance(columns.label, tuple):
         labels = _join_labels(columns.label, table, places)
     elif "label" in picked:
-        labels = [_as_name(value) for value in picked["label"]]
+        labels = [_as_label(value) for value in picked["label"]]
     for row, label in enumerate(labels or ()):
         if label is not None and not _is_unicode(label):
             faults.setdefault(row, "the label is not valid UTF-8")
@@ -154,7 +156,7 @@ def _as_image(value: Any, folder: str) -> Any:
 def _suggest(column: str, table: Mapping[str, Any]) -> str:
     near = difflib.get_close_matches(column, table, n=1)
     hint = f"did you mean `{near[0]}`? " if near else ""
-    return f"{hint}columns are {', '.join(table)}"
+    return f"{hint}columns are {', '.join(f'`{name}`' for name in table)}"
 
 
 def _as_name(value: Any) -> str | None:
@@ -164,6 +166,13 @@ def _as_name(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # pandas makes whole numbers floats where one is missing
     return str(value)
+
+
+def _as_label(value: Any) -> str | None:
+    """Return a label's name; of a list, which is several labels of one sample, the names joined."""
+    if not isinstance(value, list | tuple | np.ndarray):
+        return _as_name(value)
+    return LABEL_SEPARATOR.join(name for name in map(_as_name, value) if name is not None)
 
 
 def _join_labels(columns: tuple[str, ...], table: Mapping[str, Sequence[Any]], places: Sequence[str]) -> list[str | None]:

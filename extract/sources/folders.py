@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from extract.errors import SourceError
+from extract.errors import NoSuchSourceError
 from extract.images import ENDINGS, ImageFile
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
@@ -40,8 +40,12 @@ def load_text_folder(path: Path, columns: Columns, encoding: str = "utf-8") -> S
     by_split = _is_by_split(path)
     files = sorted(path.glob("*/*/*.txt" if by_split else "*/*.txt"))
     if not files:
+        if any(path.glob("*.parquet")):
+            raise NoSuchSourceError(
+                f"{path}: holds Parquet files; name them as {path.name}/*.parquet, or set `streaming: true` beside the path"
+            )
         expected = " or ".join(f"{path.name}/{place}" for place in ("<class>/*", "<split>/<class>/*"))
-        raise SourceError(f"{path}: no images and no text files (*.txt); expected {expected}")
+        raise NoSuchSourceError(f"{path}: no images and no text files (*.txt); expected {expected}")
     table = {
         "text": [file.read_bytes().decode(encoding, errors="surrogateescape") for file in files],
         "label": [file.parent.name for file in files],

@@ -88,8 +88,10 @@ def _load_path(path: Path, columns: Columns, encoding: str) -> Samples:
         raise SourceError(f"{path}: not readable as {encoding}: {error}; name its encoding as `encoding`") from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not path.exists():
+        raise NoSuchSourceError(f"{path}: there is no such file or folder")
     raise NoSuchSourceError(
-        f"{path}: not a kind of file known here; give {', '.join(_ENDINGS)} an image, or a folder of images or text files"
+        f"{path}: not a kind of file known here; give {', '.join(_ENDINGS)}, an image, or a folder of images or text files"
     )
 
 

@@ -17,6 +17,9 @@ from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
 from extract.sources.parquet import columns_in_memory
 
+_MARKS_OF_UTF16 = ("\udcff\udcfe", "\udcfe\udcff")
+"""A byte-order mark, as it is read where another encoding is expected."""
+
 _END = "end of the file"
 """A line put behind the last one: where a quote is still open, it becomes part of a row."""
 
@@ -28,8 +31,11 @@ def load_csv(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
     """
     csv.field_size_limit(sys.maxsize)  # the default refuses a text of 128 KiB
     with open(path, encoding=_with_mark(encoding), errors="surrogateescape", newline="") as file:
-        lines = itertools.chain(file, [_END])
-        reader = csv.reader(lines, delimiter="\t" if path.suffix == ".tsv" else ",")
+        first = file.readline()
+        if first.startswith(_MARKS_OF_UTF16):
+            raise SourceError(f"{path}: begins as UTF-16 does; name its encoding: `encoding: utf-16`")
+        lines = itertools.chain([first], file, [_END])
+        reader = csv.reader(lines, delimiter=delimiter_of(path, first))
         try:
             header = next(reader, None)
             if not header or header == [_END]:
@@ -41,6 +47,13 @@ def load_csv(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
             raise SourceError(f"{path}:{reader.line_num}: not readable as CSV: {error}") from error
     table = dict(zip(header, zip(*rows, strict=True) if rows else itertools.repeat(()), strict=False))
     return samples_from_columns(str(path), table, columns, places, faults, folder=str(path.parent))
+
+
+def delimiter_of(path: Path, header: str) -> str:
+    """Return what is between fields: a tab in a `.tsv`; else a comma, or `;` or a tab where the header has no comma."""
+    if path.suffix == ".tsv":
+        return "\t"
+    return next((sign for sign in (",", ";", "\t") if sign in header), ",")
 
 
 def _read_rows(name: str, reader: Any, width: int) -> tuple[list[list[str | None]], list[str], dict[int, str]]:

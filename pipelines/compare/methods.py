@@ -17,6 +17,7 @@ RATES: dict[str, dict[Method, tuple[float, float]]] = {
 and Hu et al. 2022 (2e-4 to 5e-4) lie inside; smaller encoders take larger rates."""
 
 PENALTIES = (1e-3, 1.0)
+USUAL_EPOCHS = 10
 """Ends of the range of `C` on standardised features."""
 
 
@@ -55,8 +56,10 @@ def trial_params(method: Method, choice: CompareChoice, kind: str) -> list[dict[
 def training_length(choice: CompareChoice, samples: int) -> tuple[int, int]:
     """Return the epochs at most, and the patience, of a training on so many samples: on few more (Mosbach et al. 2021)."""
     steps = math.ceil(samples / choice.batch_size)
-    epochs = max(choice.epochs, math.ceil(choice.min_steps / steps))
-    return epochs, math.ceil(choice.patience * epochs / choice.epochs)
+    if choice.epochs is not None:
+        return choice.epochs, choice.patience
+    epochs = max(USUAL_EPOCHS, math.ceil(choice.min_steps / steps))
+    return epochs, math.ceil(choice.patience * epochs / USUAL_EPOCHS)
 
 
 def spread(low: float, high: float, count: int) -> list[float]:

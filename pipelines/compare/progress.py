@@ -23,7 +23,9 @@ class CellBar:
         self._waiting = {cell.digest: cell for cell in cells}
         self._took: dict[str, list[float]] = {}
         self._progress: Progress | None = None
-        if not quiet:
+        self._by_line = not quiet and not console.err.is_terminal
+        self._finished = 0
+        if not quiet and not self._by_line:
             self._progress = Progress(
                 SpinnerColumn(), TextColumn("[bold]comparing"), BarColumn(), TextColumn("{task.completed}/{task.total} cells"),
                 TimeElapsedColumn(), TextColumn("{task.fields[left]}"), TextColumn("{task.fields[title]}", style="dim"),
@@ -49,6 +51,11 @@ class CellBar:
         self._waiting.pop(cell.digest, None)
         if cell.split is not None:
             self._took.setdefault(cell.method, []).append(seconds / max(1, len(cell.split.train)))
+        self._finished += 1
+        if self._by_line:
+            console.note(
+                f"{self._finished} of {self._finished + len(self._waiting)} cells: {cell.title}, {console.seconds(seconds)}"
+            )
         self._show(advance=1, left=f"{console.seconds(self.left())} left" if self._waiting else "")
 
     def drop(self, cells: list[Cell]) -> None:

@@ -1,8 +1,9 @@
 import numpy as np
 import pandas as pd
+import pytest
 
 from cache import text_key
-from extract import Samples
+from extract import Samples, SourceError
 
 
 def test_every_usable_sample_gets_its_key_and_every_other_its_reason():
@@ -33,3 +34,10 @@ def test_the_table_holds_the_usable_samples_in_order():
     assert (table.ids, table.labels, table.splits, table.groups) == (["1", "3"], ["x", None], None, ["g", "h"])
     assert table.keys.shape == (2, 16)
     assert table.keys.dtype == np.uint8
+
+
+def test_one_text_or_a_data_frame_is_no_list_of_samples():
+    with pytest.raises(SourceError, match="put it in a list"):
+        Samples.of("one text")
+    with pytest.raises(SourceError, match="give a column of it"):
+        Samples.of(pd.DataFrame({"text": ["a"]}))

@@ -64,3 +64,13 @@ def test_of_views_it_gives_the_mean(tmp_path):
     features = extract(pictures, BackboneSpec(model, views=Views(2), image_size=48), store)
     assert np.array_equal(extractor.fit_transform(pictures), features.by_view().mean(axis=1))
     assert extractor.get_params()["views"] == {"count": 2}
+
+
+def test_a_data_frame_of_one_column_goes_in_and_named_columns_come_out(extractor):
+    import pandas as pd
+
+    texts = sentences(4)
+    found = extractor.set_output(transform="pandas").fit_transform(pd.DataFrame({"text": texts}))
+    assert found.shape == (4, 64)
+    assert found.columns[0] == "featureextractor0"
+    np.testing.assert_array_equal(found.to_numpy(), clone(extractor).transform(texts))

@@ -76,3 +76,12 @@ def test_the_confusion_matrix():
     true, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1])
     counts = confusion_matrix(true, predicted, 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
+
+
+def test_an_accuracy_without_a_mistake_is_not_sure():
+    true = np.arange(30) % 3
+    found = classification_metrics(true, true, None, 3)["accuracy"]
+    assert (found.value, found.high) == (1, 1)
+    assert found.low == pytest.approx(0.8865, abs=1e-4)  # Wilson's score for 30 of 30
+    wrong = classification_metrics(true, (true + 1) % 3, None, 3)["accuracy"]
+    assert (wrong.value, wrong.low, wrong.high) == (0, 0, pytest.approx(1 - 0.8865, abs=1e-4))

@@ -73,5 +73,5 @@ def test_light_samples_are_searched_until_they_weigh_enough(blobs):
 def test_weights_come_back_with_a_saved_head(blobs, tmp_path):
     X, y = blobs
     head = KNNHead(5).fit(X[:400], y[:400], sample_weight=np.linspace(0, 2, 400))
-    save_head(head, tmp_path)
-    np.testing.assert_array_equal(load_head(tmp_path).head.predict_proba(X), head.predict_proba(X))
+    save_head(head, str(tmp_path))
+    np.testing.assert_array_equal(load_head(str(tmp_path)).head.predict_proba(X), head.predict_proba(X))

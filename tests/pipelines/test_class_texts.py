@@ -86,3 +86,17 @@ def test_templates_at_other_heads_and_backbones_are_refused(headstart, project):
     assert "are for heads of `kind: zero_shot`, and this is linear" in headstart("train", "config.yaml", status=2).err
     (project / "config.yaml").write_text(text.replace("kind: linear, C: [0.1, 10]", "kind: zero_shot, templates: ['a {}']"))
     assert "no backbone here has images and texts in one space" in headstart("train", "config.yaml", status=2).err
+
+
+def test_without_outputs_a_zero_shot_head_takes_the_space_of_texts(pictures, capsys):
+    from pipelines.cli import main
+
+    config = CONFIG.format(model=pictures / "model", more="").replace("outputs: [normalised]\n", "")
+    (pictures / "config.yaml").write_text(config)
+    assert main(["train", "config.yaml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["selected"]["output"] == "normalised"
+
+
+def test_templates_on_another_output_are_refused(pictures, capsys):
+    told = train(pictures, capsys, ", templates: ['a {}'], outputs: pooled", status=2)
+    assert "texts are compared with the output `normalised`" in told

@@ -111,7 +111,7 @@ def test_unlabelled_rare_and_unseen_classes_are_told_and_not_fatal(headstart, pr
     assert result["classes"] == ["bad", "good", "lonely", "novel"]
     assert result["test"]["accuracy"]["value"] < 1
     notes = " ".join(result["notes"])
-    assert "1 samples have no label" in notes
+    assert "1 sample has no label" in notes
     assert "class `lonely` has a single training sample" in notes
     assert "class `novel` has test samples and no training sample" in notes
     assert all(note in " ".join(done.err.split()) for note in result["notes"])
@@ -290,3 +290,57 @@ def test_what_ctrl_c_leaves_behind_is_told_for_the_command_it_stopped(command, t
     monkeypatch.setattr("pipelines.cli.app", interrupt)
     assert main([command]) == 130
     assert told in capsys.readouterr().err
+
+
+def test_lists_in_a_label_column_are_several_labels(headstart, project):
+    rows = [{"text": f"good film {n} {'plot' * (n % 2)}", "tags": ["a", "b"][: 1 + n % 2]} for n in range(40)]
+    (project / "tags.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    change_config(project, data={"path": "tags.jsonl", "text": "text", "label": "tags"})
+    told = headstart("train", "config.yaml", status=1).err
+    assert "config.yaml:" in told
+    assert "say so with `multilabel: ','`" in told
+    found = headstart.json("train", "config.yaml", "--set", "data.multilabel=','")
+    assert found["classes"] == ["a", "b"]
+
+
+def test_test_samples_that_are_also_trained_on_are_told(headstart, project):
+    lines = (project / "reviews.csv").read_text().splitlines()
+    text, label, length, _ = lines[2].rsplit(",", 3)
+    with open(project / "reviews.csv", "a") as file:
+        file.write(f"{text},{label},{length},test\n")
+    assert "1 of 25 test samples is also among those to train on" in " ".join(headstart("train", "config.yaml").err.split())
+
+
+def test_a_device_that_is_not_here_is_told_before_anything_runs(headstart, project, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert "`device`: string should match pattern" in headstart("extract", "config.yaml", "--set", "device=gpu", status=2).err
+    told = headstart("extract", "config.yaml", "--set", "device=cuda", status=2).err
+    assert "config.yaml" in told
+    assert "device `cuda` cannot be used" in told
+    assert not (project / "features").exists()
+
+
+def test_several_backbones_are_told_apart(headstart, project):
+    uri = f"hf:{_backbone(project)}"
+    change_config(project, backbones=[uri, {"name": uri, "max_length": 8}])
+    assert "max_length 8" in headstart("train", "config.yaml").out
+    metrics = json.loads(next((project / "runs").glob("*/metrics.json")).read_text())
+    assert [recipe["settings"] for recipe in metrics["extract"]["recipes"]] == ["", "max_length 8"]
+
+
+def _backbone(project):
+    return yaml.safe_load((project / "config.yaml").read_text())["backbones"][0].removeprefix("hf:")
+
+
+def test_what_is_wrong_with_a_later_backbone_is_told_before_the_first_runs(headstart, project):
+    change_config(project, backbones=[f"hf:{_backbone(project)}", {"name": f"hf:{_backbone(project)}", "mean": [0.5, 0.5]}])
+    told = headstart("extract", "config.yaml", status=2).err
+    assert "has to be three numbers" in told
+    assert "config.yaml:" in told
+    assert not (project / "features").exists()
+
+
+def test_a_missing_file_of_data_is_told_with_the_config_s_line(headstart, project):
+    told = headstart("extract", "config.yaml", "--set", "data.path=nowhere", status=2).err
+    assert "config.yaml:2: " in told
+    assert "there is no such file or folder" in told

@@ -27,7 +27,7 @@ def test_new_labelled_samples_are_scored_and_unknown_classes_count_as_mistakes(h
     assert found["samples"] == 41
     assert found["classes"] == ["bad", "good", "strange"]
     assert [entry["reason"] for entry in found["skipped"]] == ["empty text"]
-    assert "were not learnt" in found["notes"][0]
+    assert "not learnt" in found["notes"][0]
 
 
 def test_several_labels_keep_the_order_that_was_learnt(headstart, project):

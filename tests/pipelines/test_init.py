@@ -112,3 +112,15 @@ def test_of_a_file_without_samples_it_says_so(tmp_path, content, said):
     with pytest.raises(UsageError, match=said):
         write_config(tmp_path / "t.csv", tmp_path / "c.yaml", None, None, None)
     assert not (tmp_path / "c.yaml").exists()
+
+
+def test_lists_and_semicolons_are_understood(headstart, project):
+    (project / "tags.jsonl").write_text(
+        "\n".join(json.dumps({"text": f"film {n}", "tags": ["a", "b"][: 1 + n % 2]}) for n in range(40))
+    )
+    assert headstart.json("init", "tags.jsonl") | {"task": "multilabel", "classes": 2} == headstart.json(
+        "init", "tags.jsonl", "--force"
+    )
+    (project / "euro.csv").write_text("text;label\n" + "".join(f"a, film {n};{'xy'[n % 2]}\n" for n in range(40)))
+    found = headstart.json("init", "euro.csv")
+    assert (found["columns"], found["classes"]) == ({"text": "text", "label": "label"}, 2)

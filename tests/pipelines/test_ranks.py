@@ -142,7 +142,7 @@ def test_the_engine_torchrun_starts_ranks_itself_and_a_mistake_is_told_once(many
 
 def test_an_engine_that_does_not_exist_is_an_error_of_one_line(many, capsys):
     assert main(["extract", "config.yaml", "--engine", "slurm"]) == 2
-    assert "config.yaml: `engine.kind`: input should be 'local'" in capsys.readouterr().err
+    assert "`engine.kind`: input should be 'local'" in capsys.readouterr().err
 
 
 def test_a_process_that_is_to_end_commits_what_it_has(many):

@@ -66,7 +66,7 @@ def test_tabs_separate_in_tsv(tmp_path):
 def test_a_missing_column_is_named_with_the_nearest(tmp_path):
     path = write(tmp_path / "r.csv", "text,label\na,b\n")
     with pytest.raises(
-        SourceError, match=r"r.csv: there is no column `lable` \(for label\); did you mean `label`\? columns are text"
+        SourceError, match=r"r.csv: there is no column `lable` \(for label\); did you mean `label`\? columns are `text`"
     ):
         load_samples(path, Columns("text", "lable"))
 
@@ -161,3 +161,17 @@ def test_a_quote_that_is_never_closed_is_told_with_its_row_and_not_swallowed(tmp
         load_samples(path, Columns("text", "label"))
     path.write_text('text,label\ngood,a\n"closed\nhere",b')
     assert load_samples(path, Columns("text", "label")).inputs == ("good", "closed\nhere")
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_other_separators_are_seen_in_a_header_without_a_comma(tmp_path, sign):
+    (tmp_path / "a.csv").write_text(f"text{sign}label\na, b and c{sign}x\n")
+    samples = load_samples(tmp_path / "a.csv", Columns("text", "label"))
+    assert (samples.inputs[0], samples.labels) == ("a, b and c", ["x"])
+
+
+def test_utf_16_is_told_for_what_it_is(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\na,b\n", encoding="utf-16")
+    with pytest.raises(SourceError, match="begins as UTF-16 does; name its encoding"):
+        load_samples(tmp_path / "a.csv")
+    assert list(load_samples(tmp_path / "a.csv", encoding="utf-16").inputs) == ["a"]
