@@ -13,6 +13,7 @@ from cache import Recipe
 from extract import BackboneSpec, Output, Samples, UnusableSampleError, find_backbone
 from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.code_identity import digest_state
+from extract.backbones.loading import without_bars
 from extract.backbones.registry import adapter_of
 from extract.devices import choose_device, choose_precision
 from extract.extractor import make_recipe
@@ -116,7 +117,8 @@ class BackboneModule(nn.Module):
         if folder.exists():
             folder.rmdir()
         folder.parent.mkdir(parents=True, exist_ok=True)
-        self.adapter.save(folder, self.checkpoint, self.spec)
+        with without_bars():
+            self.adapter.save(folder, self.checkpoint, self.spec)
         return dataclasses.replace(self.spec, backbone=f"{self.checkpoint.scheme}:{folder}")
 
     def read(self, inputs: Sequence[Any]) -> Samples:

@@ -81,7 +81,7 @@ def _inspect_config(file: Path, store: str | None, similarity: float, progress: 
 
     config = load_config(file)
     if config.data.streams:
-        raise UsageError(f"{config.where('data')}: is read a slice at a time; train on it, and inspect the run")
+        raise UsageError(f"{config.where('data')}: these data are read a slice at a time; train on them, and inspect the run")
     extraction = extract_config(config, store, False, progress)
     features, samples = extraction.features[0], extraction.samples
     outputs = features.outputs[:1]

@@ -89,7 +89,7 @@ def recommend(
     if config.kind != "classification":
         raise UsageError(f"{config.where('data', 'label')}: the rule is for one label a sample, not for {config.kind}")
     if config.data.streams:
-        raise UsageError(f"{config.where('data')}: is read a slice at a time; take a part of it")
+        raise UsageError(f"{config.where('data')}: these data are read a slice at a time; take a part of them")
     extraction = extract_config(config, store, progress=progress)
     task = make_task(extraction, config)
     rate, measured = (speed, "as given") if speed is not None else measure_speed(config, extraction)

@@ -86,8 +86,8 @@ def check_holds(run: Path, files: Sequence[str]) -> None:
     check_run(run)
     if lacking := [name for name in files if not (run / name).is_file()]:
         raise UsageError(
-            f"{run}: has no {' and no '.join(lacking)}; a pulled head holds only what predicting needs: its README.md says how "
-            f"good it was, and `headstart evaluate {run} --file F` tests it on samples of yours"
+            f"{run}: has no {' and no '.join(lacking)}: it was removed, or this is a pulled head (its README.md says how good "
+            f"it was); `headstart evaluate {run} --file F` tests it on samples of yours"
         )
 
 

@@ -94,7 +94,9 @@ def run_unfreeze(
     if len(outputs := frozen.features[0].outputs) > 1:
         raise UsageError(f"{config.where('outputs')}: unfreezing trains on one output, and these are {', '.join(outputs)}")
     if frozen.table is not None:
-        raise UsageError(f"{config.where('data')}: is read a slice at a time, and unfreezing needs all samples in memory")
+        raise UsageError(
+            f"{config.where('data')}: these data are read a slice at a time, and unfreezing needs all samples in memory"
+        )
     task = make_task(frozen, config)
     for line in task.notes:
         note(line)

@@ -17,14 +17,12 @@ _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 def loading(checkpoint: Checkpoint) -> Iterator[None]:
     """Put a library's failure to load a checkpoint in one line; hide its report, and its progress bar unless it downloads."""
     transformers: Any = sys.modules.get("transformers")  # another library's loading does not wait for its import
-    hidden = checkpoint.revision is None and transformers is not None
     verbosity = transformers and transformers.utils.logging.get_verbosity()
     if transformers is not None:
         transformers.utils.logging.set_verbosity_error()
-    if hidden:
-        transformers.utils.logging.disable_progress_bar()
     try:
-        yield
+        with without_bars() if checkpoint.revision is None else nullcontext():
+            yield
     except BackboneError as error:
         raise type(error)(f"{checkpoint.uri}: {error}") from error
     except Exception as error:  # whatever the library and what it stands on raise
@@ -33,7 +31,18 @@ def loading(checkpoint: Checkpoint) -> Iterator[None]:
     finally:
         if transformers is not None:
             transformers.utils.logging.set_verbosity(verbosity)
-        if hidden:
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Hide transformers' progress bars, of work that takes no time worth a bar."""
+    transformers: Any = sys.modules.get("transformers")
+    if transformers is not None:
+        transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if transformers is not None:
             transformers.utils.logging.enable_progress_bar()
 
 

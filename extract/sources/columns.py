@@ -107,6 +107,7 @@ def samples_from_columns(
     SourceError
         If a column is missing or a split's name is unknown.
     """
+    unnamed = columns.text is None and columns.image is None
     columns = columns.among(table)
     picked: dict[str, Sequence[Any]] = {}
     for field in fields(columns):
@@ -114,6 +115,8 @@ def samples_from_columns(
         for column in wanted if isinstance(wanted, tuple) else (wanted,):
             if column is None:
                 continue
+            if column not in table and unnamed and field.name == "text":
+                raise NoSuchSourceError(f"{name}: there is no column `text` or `image`; {_suggest(column, table)}")
             if column not in table:
                 raise NoSuchSourceError(f"{name}: there is no column `{column}` (for {field.name}); {_suggest(column, table)}")
             picked[field.name] = table[column]
