@@ -12,7 +12,10 @@ ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.", autocompletion=complete_configs)
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", autocompletion=complete_runs)]
-NewRun = Annotated[str | None, typer.Option("--run", metavar="DIR", help="The run's folder; runs/NAME-TIME by default.")]
+NewRun = Annotated[
+    str | None,
+    typer.Option("--run", metavar="DIR", help="The run's folder (a run there is replaced); runs/NAME-TIME by default."),
+]
 Store = Annotated[
     str | None, typer.Option("--store", metavar="PLACE", help="Feature store (folder or URL) to use instead of the config's.")
 ]
