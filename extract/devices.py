@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from extract.errors import NoSuchBackboneError
+from extract.remote import first_line
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 TOKEN_BUDGETS = {"cpu": 2048, "mps": 8192, "cuda": 32768}
@@ -46,7 +47,7 @@ def check_device(device: str) -> None:
         torch.empty(0, device=device)
     except Exception as error:  # each kind of device says in its own way what is wrong
         no_gpu = device.startswith("cuda") and not torch.cuda.is_available()
-        why = why_device("cpu") if no_gpu else (str(error).strip().splitlines() or [type(error).__name__])[0]
+        why = why_device("cpu") if no_gpu else first_line(error)
         raise NoSuchBackboneError(
             f"device `{device}` cannot be used: {why}; leave it out, or name cpu, cuda, cuda:1 or mps"
         ) from error

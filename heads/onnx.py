@@ -138,17 +138,20 @@ def export_onnx(
     RuntimeError
         If onnxruntime's predictions are not those of Python.
     """
+    foreign = type(head).__module__.startswith("sklearn.")
     try:
         import onnx.compose
         import onnxscript  # noqa: F401  torch's exporter needs it
-        import skl2onnx  # noqa: F401
+
+        if foreign:
+            import skl2onnx  # noqa: F401
     except ImportError as error:
         raise ImportError("ONNX export needs `pip install headstart[onnx]`") from error
     path = Path(path)
     if backbone is not None and example is None:
         raise ValueError("a backbone is exported with an `example` of its inputs: name -> tensor")
     example = _features(head) if example is None or backbone is None else example
-    if type(head).__module__.startswith("sklearn."):
+    if foreign:
         written, expected = _export_sklearn(head, backbone, example)
     else:
         model: nn.Module = Neighbours(head) if isinstance(head, KNNHead | KNNRegressor) else Prediction(head)

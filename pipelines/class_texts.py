@@ -1,6 +1,6 @@
 """What a zero-shot head is given: names of classes in templates, through the text tower beside the images' own."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from extract import BackboneSpec, find_backbone, zero_shot_weights
 from extract.extractor import Features
@@ -9,6 +9,9 @@ from pipelines.backbone_config import Backbone
 from pipelines.combinations import Combination
 from pipelines.config import Config, Head
 from pipelines.errors import UsageError
+
+if TYPE_CHECKING:  # which stands on the extraction that asks here for the output
+    from pipelines.task import Task
 
 OUTPUT = "normalised"
 """The output of images that lies in one space with texts."""
@@ -44,14 +47,15 @@ def check_templates(config: Config) -> None:
 
 
 def class_embeddings(
-    head: Head, backbone: Backbone, features: Features, outputs: Combination, classes: list[str], device: str
+    head: Head, backbone: Backbone, features: Features, outputs: Combination, task: "Task", device: str
 ) -> dict[str, Any]:
     """Return `embeddings [c, d]` and `classes [c]` for a zero-shot head on images; nothing for other heads and features.
 
     Underscores in the names of classes, as folders have them, are read as spaces. The embeddings are cached in the store.
     """
-    if head.kind != "zero_shot" or outputs != (OUTPUT,) or not has_texts(backbone.name):
+    if head.kind != "zero_shot" or outputs != (OUTPUT,) or task.kind != "classification" or not has_texts(backbone.name):
         return {}
+    classes = task.classes.tolist()
     spec = BackboneSpec(backbone.name, precision=backbone.precision, trust_remote_code=backbone.trust_remote_code)
     names = [name.replace("_", " ") for name in classes]
     embeddings = zero_shot_weights(spec, names, head.templates or TEMPLATES, features.store, device=device)

@@ -64,14 +64,14 @@ def run_experiment(
     """
     began = time.monotonic()
     config = load_config(config_file, changes)
-    by_folder = config.data.path is not None and Path(config.data.path).is_dir()  # its folders are the classes
-    if config.data.label is None and not by_folder and config.data.urls is None:
-        raise UsageError(f"{config.where('data')}: training needs a label column; name it as `data.label`")
     if config.data.urls is not None:
         raise UsageError(
             f"{config.where('data', 'urls')}: a list of URLs has no labels; to train, name a table with a column of URLs as "
             "`path`, that column as `image` and the labels' as `label`"
         )
+    by_folder = config.data.path is not None and Path(config.data.path).is_dir()  # its folders are the classes
+    if config.data.label is None and not by_folder:
+        raise UsageError(f"{config.where('data')}: training needs a label column; name it as `data.label`")
     check_trackers(config.trackers)
     # scikit-learn and torch are imported from here on
     from pipelines.memory import settle_heads

@@ -30,7 +30,7 @@ from extract import (
     stream_samples,
 )
 from extract.devices import check_device
-from extract.errors import NoSuchBackboneError, NoSuchSourceError
+from extract.errors import NoSuchNameError
 from extract.extractor import match_samples
 from pipelines.backbone_config import Backbone, ViewChoice
 from pipelines.class_texts import OUTPUT, has_texts
@@ -114,16 +114,16 @@ def extract_config(
     Parameters are those of `extract`; backbones that are `loaded` already do not serve a stream.
     """
     began = time.monotonic()
-    specs = _check_backbones(config)
     if config.engine.kind != "ray":  # whose workers may have what this machine has not
-        try:
+        with _told_at(config, "device"):
             check_device(config.device)
-        except NoSuchBackboneError as error:
-            raise NoSuchBackboneError(f"{config.where('device')}: {error}") from error
     budget = None if config.max_size is None else Budget(parse_size(config.max_size), config.evict)
     place = FeatureStore(store or config.store, budget)
     table = None
     if config.data.streams:
+        for number, backbone in enumerate(config.backbones):
+            with _told_at(config, "backbones", number):
+                find_backbone(spec_of(backbone).backbone)
         streamed = _extract_stream(config, place, strict, progress)
         features, table = streamed.features, streamed.table
         samples = (
@@ -132,13 +132,11 @@ def extract_config(
             else samples_of_table(streamed.name, table)
         )
     else:
-        try:
+        with _told_at(config, "data"):
             samples = load_data(config.data)
-        except NoSuchSourceError as error:
-            raise NoSuchSourceError(f"{config.where('data')}: {error}") from error
-        for number, spec in enumerate(specs):
-            with _named(config, number):
-                match_samples(samples, spec)
+        for number, backbone in enumerate(config.backbones):  # all of them, before the first costs time
+            with _told_at(config, "backbones", number):
+                match_samples(samples, spec_of(backbone))
         features = _extract_all(config, samples, place, strict, progress, loaded)
     _refuse_twins(config, features)
     views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}
@@ -146,23 +144,13 @@ def extract_config(
     return Extraction(samples, features, time.monotonic() - began, views, name, memory_of(config))
 
 
-def _check_backbones(config: Config) -> list[BackboneSpec]:
-    """See that all backbones can be found and their settings make sense, before any of them costs time."""
-    specs = []
-    for number, backbone in enumerate(config.backbones):
-        with _named(config, number):
-            specs.append(spec_of(backbone))
-            find_backbone(specs[-1].backbone)
-    return specs
-
-
 @contextmanager
-def _named(config: Config, number: int) -> Iterator[None]:
-    """Have what is wrong with a backbone told with its line."""
+def _told_at(config: Config, *place: str | int) -> Iterator[None]:
+    """Have it told with a key's line that what it names is not there."""
     try:
         yield
-    except NoSuchBackboneError as error:
-        raise NoSuchBackboneError(f"{config.where('backbones', number)}: {error}") from error
+    except NoSuchNameError as error:
+        raise type(error)(f"{config.where(*place)}: {error}") from error
 
 
 def memory_of(config: Config) -> int:

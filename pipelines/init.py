@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from extract import LABEL_SEPARATOR, Columns, load_samples
+from extract import Columns, load_samples
 from extract.backbones.catalog import list_backbones
 from extract.images import ENDINGS
-from extract.sources.columns import SPLITS
+from extract.sources.columns import SPLITS, split_labels
 from extract.sources.tabular import delimiter_of
 from pipelines.errors import UsageError
 
@@ -94,8 +94,7 @@ def write_config(
     kind = samples.kind or "text"
     count = len(samples)
     labels = [name for name in samples.labels or () if name is not None]
-    separators = "" if guess.separator is None else f"[{re.escape(guess.separator)}{LABEL_SEPARATOR}]"
-    parts = [part.strip() for name in labels for part in re.split(separators, name)] if separators else labels
+    parts = labels if guess.separator is None else [part for name in labels for part in split_labels(name, guess.separator)]
     classes = sorted(set(parts) - {""})
     content = _compose(data, to, guess, kind, count, classes, samples.splits)
     to.write_text(content, encoding="utf-8")

@@ -32,7 +32,7 @@ def settle_heads(config: Config, extraction: Extraction, task: Task) -> tuple[Co
     """
     numbers = {id(head): number for number, head in enumerate(config.heads)}
     replaced: set[int] = set()
-    for features, outputs, heads in plan(config, extraction):
+    for _, features, outputs, heads in plan(config, extraction):
         size = count_bytes(features, outputs, len(task.rows))
         if extraction.memory is None or size <= extraction.memory or features.recipe.id in extraction.views:
             continue

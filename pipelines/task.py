@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 from cache import Names
 from cache.keys import sortable
 from extract import LABEL_SEPARATOR, Samples
+from extract.sources.columns import split_labels
 from heads import choose_splitter, hold_out
 from pipelines.config import Config
 from pipelines.errors import TrainingError
@@ -96,11 +96,11 @@ def make_task(extraction: Extraction, config: Config) -> Task:
         rows = np.intersect1d(rows, features.rows)
     labelled = rows[Names.of(samples.labels).known[rows]]
     if unlabelled := len(rows) - len(labelled):
-        notes.append(f"{_counted(unlabelled)} no label and {_takes(unlabelled)} no part")
+        notes.append(_left_out(unlabelled, "label"))
     splits = None if samples.splits is None else Names.of(samples.splits)
     placed = labelled if splits is None else labelled[splits.known[labelled]]
     if unplaced := len(labelled) - len(placed):
-        notes.append(f"{_counted(unplaced)} no split and {_takes(unplaced)} no part")
+        notes.append(_left_out(unplaced, "split"))
     if not len(placed):
         if not extraction.features[0].samples:
             raise TrainingError(f"{samples.name}: holds no samples")
@@ -152,8 +152,7 @@ def read_targets(
             place = samples.ids[int(rows[(which == bad).argmax()])]
             raise TrainingError(f"{place}: the label `{values[bad][:40]}` is no number, as `task: regression` needs")
         return np.array(numbers, float)[which], ()
-    separators = "|".join(map(re.escape, dict.fromkeys((LABEL_SEPARATOR, config.data.multilabel or LABEL_SEPARATOR))))
-    several = [{part.strip() for part in re.split(separators, value)} - {""} for value in values]
+    several = [set(split_labels(value, config.data.multilabel)) for value in values]
     found = config.data.label if isinstance(config.data.label, list) else sorted(set().union(*several))
     names = tuple(dict.fromkeys([*known, *found]))
     place_of = {name: number for number, name in enumerate(names)}
@@ -163,12 +162,10 @@ def read_targets(
     return table[which], names
 
 
-def _counted(samples: int) -> str:
-    return "1 sample has" if samples == 1 else f"{samples:,} samples have"
-
-
-def _takes(samples: int) -> str:
-    return "takes" if samples == 1 else "take"
+def _left_out(samples: int, lacking: str) -> str:
+    if samples == 1:
+        return f"1 sample has no {lacking} and takes no part"
+    return f"{samples:,} samples have no {lacking} and take no part"
 
 
 def _count_twins(extraction: Extraction, task: Task) -> int:

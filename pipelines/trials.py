@@ -135,7 +135,7 @@ def count_all_trials(config: Config, extraction: Extraction, task: Task) -> int:
     try:
         return sum(
             count_trials(config.search, head.space(), _count_rows(features, extraction, task, head.kind), folds, classes)
-            for features, _, heads in plan(config, extraction)
+            for _, features, _, heads in plan(config, extraction)
             for head in heads
         )
     except ValueError as error:
@@ -171,14 +171,13 @@ def run_trials(
         if on_trial is not None:
             on_trial(report.scores[metric], report.error is not None)
 
-    for features, outputs, heads in plan(config, extraction):
+    for backbone, features, outputs, heads in plan(config, extraction):
         columns = read_columns(features, outputs, task.rows, extraction.views.get(features.recipe.id), extraction.memory)
         development = task.development
         groups = None if task.groups is None else task.groups[development]
         for head in heads:
             blocks = {"blocks": list(columns.widths)} if _takes_blocks(head.kind, task.kind) else {}
-            backbone = next(b for b, f in zip(config.backbones, extraction.features, strict=True) if f is features)
-            given = blocks | class_embeddings(head, backbone, features, outputs, task.classes.tolist(), config.device)
+            given = blocks | class_embeddings(head, backbone, features, outputs, task, config.device)
             built = build(head.kind, given, task.kind)
             X, y, splits = sweep_lesson(columns, development, task.labels[development], folds, built)
             scoring = [metric, *sorted(set(SCORES[task.kind]) - {metric})]
@@ -188,10 +187,9 @@ def run_trials(
             except Exception as error:  # every trial of this head failed; others may not
                 if not hasattr(sweep, "cv_results_"):
                     raise TrainingError(f"{head.kind}: {error}") from error
-            found = _read_trials(
-                sweep.cv_results_, config.search.resource, head.kind, features, outputs, sum(columns.widths), given
-            )
-            trials += [dataclasses.replace(trial, settings=settings[trial.recipe]) for trial in found]
+            width = sum(columns.widths)
+            found = _read_trials(sweep.cv_results_, config.search.resource, head.kind, features, outputs, width)
+            trials += [dataclasses.replace(trial, settings=settings[trial.recipe], given=given) for trial in found]
     return trials
 
 
@@ -227,7 +225,7 @@ def _count_folds(config: Config, task: Task) -> int:
     return 1 if task.validation is not None else config.selection.folds
 
 
-def plan(config: Config, extraction: Extraction) -> Iterator[tuple[Features, Combination, list[Head]]]:
+def plan(config: Config, extraction: Extraction) -> Iterator[tuple[Backbone, Features, Combination, list[Head]]]:
     """Go through every combination of every backbone, with the heads that are tried on it."""
     fitting: set[int] = set()
     faults: dict[int, str] = {}
@@ -242,7 +240,7 @@ def plan(config: Config, extraction: Extraction) -> Iterator[tuple[Features, Com
                 fitting.add(number)
             except ValueError as error:
                 faults[number] = str(error)
-        yield from ((features, outputs, chosen) for outputs, chosen in heads.items())
+        yield from ((backbone, features, outputs, chosen) for outputs, chosen in heads.items())
     for number in faults.keys() - fitting:
         raise UsageError(f"{config.where('heads', number, 'outputs')}: {faults[number]}")
 
@@ -259,13 +257,7 @@ def _is_same(head: Head, other: Head) -> bool:
 
 
 def _read_trials(
-    results: dict[str, Any],
-    resource: str,
-    kind: str,
-    features: Features,
-    outputs: Combination,
-    width: int,
-    given: dict[str, Any],
+    results: dict[str, Any], resource: str, kind: str, features: Features, outputs: Combination, width: int
 ) -> list[Trial]:
     names = [key.removeprefix("mean_test_") for key in results if key.startswith("mean_test_")]
     splits = sum(key.startswith("split") and key.endswith(f"_test_{names[0]}") for key in results)
@@ -289,7 +281,6 @@ def _read_trials(
             fit_seconds=float(results["mean_fit_time"][number]),
             error=results["error"][number],
             dropped_at=None if rungs[number] == rungs.max() else int(results["n_resources"][number]),
-            given=given,
         )
         for number in sorted(last.values())
     ]

@@ -107,7 +107,7 @@ def samples_from_columns(
     SourceError
         If a column is missing or a split's name is unknown.
     """
-    unnamed = columns.text is None and columns.image is None
+    asked = columns
     columns = columns.among(table)
     picked: dict[str, Sequence[Any]] = {}
     for field in fields(columns):
@@ -115,10 +115,10 @@ def samples_from_columns(
         for column in wanted if isinstance(wanted, tuple) else (wanted,):
             if column is None:
                 continue
-            if column not in table and unnamed and field.name == "text":
-                raise NoSuchSourceError(f"{name}: there is no column `text` or `image`; {_suggest(column, table)}")
             if column not in table:
-                raise NoSuchSourceError(f"{name}: there is no column `{column}` (for {field.name}); {_suggest(column, table)}")
+                unnamed = getattr(asked, field.name) is None
+                wanted_one = "`text` or `image`" if unnamed else f"`{column}` (for {field.name})"
+                raise NoSuchSourceError(f"{name}: there is no column {wanted_one}; {_suggest(column, table)}")
             picked[field.name] = table[column]
     faults = dict(faults)
     labels: list[str | None] | None = None
@@ -176,6 +176,14 @@ def _as_label(value: Any) -> str | None:
     if not isinstance(value, list | tuple | np.ndarray):
         return _as_name(value)
     return LABEL_SEPARATOR.join(name for name in map(_as_name, value) if name is not None)
+
+
+def split_labels(label: str, separator: str | None = None) -> list[str]:
+    """Return a sample's labels: of a list or of several columns, or of a text with a separator between them."""
+    parts = label.split(LABEL_SEPARATOR)
+    if separator is not None:
+        parts = [name for part in parts for name in part.split(separator)]
+    return [name for part in parts if (name := part.strip())]
 
 
 def _join_labels(columns: tuple[str, ...], table: Mapping[str, Sequence[Any]], places: Sequence[str]) -> list[str | None]:

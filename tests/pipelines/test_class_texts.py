@@ -100,3 +100,13 @@ def test_without_outputs_a_zero_shot_head_takes_the_space_of_texts(pictures, cap
 def test_templates_on_another_output_are_refused(pictures, capsys):
     told = train(pictures, capsys, ", templates: ['a {}'], outputs: pooled", status=2)
     assert "texts are compared with the output `normalised`" in told
+
+
+def test_a_task_of_several_labels_gives_no_embeddings():
+    from types import SimpleNamespace
+
+    from pipelines.class_texts import class_embeddings
+    from pipelines.config import Head
+
+    several = SimpleNamespace(kind="multilabel")
+    assert class_embeddings(Head(kind="zero_shot"), None, None, ("normalised",), several, "cpu") == {}
