@@ -4,9 +4,10 @@ CONFIG ?= configs/demo.yaml
 ARGS ?=
 TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e
 
 .DEFAULT_GOAL := help
-.PHONY: help extract train predict test test-cluster lint format data docs benchmarks pictures constraints clean
+.PHONY: help extract train predict test lint format data docs benchmarks pictures constraints clean
 
 help:  ## show this
 	@echo "make TARGET [CONFIG=configs/demo.yaml] [ARGS='--set selection.folds=3']"
@@ -22,11 +23,8 @@ train: .venv/.installed  ## stage 1 where needed, then stage 2: try the heads of
 predict: .venv/.installed  ## classify TEXT with the run RUN: make predict RUN=runs/demo-... TEXT="what a film"
 	$(BIN)/headstart predict "$(RUN)" "$(TEXT)" $(ARGS)
 
-test: .venv/.developing lint  ## lint, types, import order, then the tests, the slow ones too, without clusters
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not cluster' --numprocesses=$(TEST_PROCESSES) --maxprocesses=9 --dist=worksteal $(ARGS)
-
-test-cluster: .venv/.developing  ## the tests that start Ray, Dask or ranks and kill them, a few minutes more
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster $(ARGS)
+test: .venv/.developing lint  ## lint, types, import order, then the tests, the slow ones too
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --maxprocesses=9 --dist=worksteal $(ARGS)
 
 lint: .venv/.developing  ## ruff, mypy and import-linter
 	$(BIN)/ruff check .
@@ -47,7 +45,7 @@ docs: .venv/.developing  ## build the documentation into site/
 	@echo "open site/index.html"
 
 benchmarks: .venv/.developing  ## run every benchmark and print its table
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(INSTALL) '.[bench]'
 	$(BIN)/python -m benchmarks.store
 	$(BIN)/python -m benchmarks.extract
 	$(BIN)/python -m benchmarks.warm
@@ -66,11 +64,12 @@ clean:  ## remove the environment and caches; features and runs stay
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it with PYTHON=")'
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip  # an old one takes minutes to settle on versions
 
 .venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	$(INSTALL) '.[demo]'
 	@touch $@
 
-.venv/.developing: pyproject.toml constraints.txt .venv/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
-	@touch $@
+.venv/.developing: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) '.[demo,dev]'
+	@touch .venv/.installed $@

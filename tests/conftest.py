@@ -1,8 +1,10 @@
 """Shared by all tests: a private memo, tiny checkpoints made by the libraries themselves, and small data."""
 
+import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 WORDS = [
@@ -35,6 +37,17 @@ WORDS = [
 def private_memo(tmp_path_factory, monkeypatch):
     """Keep what tests remember about files out of the user's cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("memo")))
+
+
+@pytest.fixture(autouse=True)
+def one_cluster_at_a_time(request, tmp_path_factory):
+    """Let one of pytest-xdist's processes at a time start clusters: these take both processors and look for each other."""
+    if request.node.get_closest_marker("cluster") is None:
+        yield
+        return
+    base = tmp_path_factory.getbasetemp()
+    with FileLock((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cluster.lock"):
+        yield
 
 
 @pytest.fixture

@@ -149,11 +149,11 @@ def test_a_text_of_a_megabyte_and_emoji_are_extracted(tiny_bert, store):
 EXTRACTION = """
 import sys
 from extract import loop
-loop.SECONDS_PER_SHARD, loop.FIRST_SLICE = 0.2, 40
+loop.SECONDS_PER_SHARD, loop.FIRST_SLICE = 0.1, 20
 from extract import LoopOptions, extract
 from tests.conftest import sentences
 print("begun", flush=True)
-extract(sentences(30_000), sys.argv[1], sys.argv[2], options=LoopOptions(budget=64))
+extract(sentences(12_000), sys.argv[1], sys.argv[2], options=LoopOptions(budget=64))
 print("done", flush=True)
 """
 
@@ -161,7 +161,7 @@ print("done", flush=True)
 @pytest.fixture(scope="module")
 def undisturbed(tiny_bert, tmp_path_factory):
     """The features of an extraction that nothing stopped."""
-    return extract(sentences(30_000), f"hf:{tiny_bert}", str(tmp_path_factory.mktemp("whole"))).array()
+    return extract(sentences(12_000), f"hf:{tiny_bert}", str(tmp_path_factory.mktemp("whole"))).array()
 
 
 @pytest.mark.slow
@@ -171,14 +171,14 @@ def test_a_stopped_extraction_goes_on_where_it_was(tiny_bert, tmp_path, undistur
     arguments = [sys.executable, "-c", EXTRACTION, f"hf:{tiny_bert}", str(place)]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=os.getcwd())
     process.stdout.readline()
-    while process.poll() is None and len(list(place.glob("recipes/*/shards/*.h5"))) < 4:
+    while process.poll() is None and len(list(place.glob("recipes/*/shards/*.h5"))) < 3:
         time.sleep(0.01)
     process.send_signal(how)
     assert "done" not in process.stdout.read()
     process.wait()
     store = FeatureStore(place)
     committed = store.holding(store.recipes()[0]).rows
-    assert 0 < committed < 30_000
-    resumed = extract(sentences(30_000), f"hf:{tiny_bert}", store)
-    assert (resumed.cached, resumed.extracted) == (committed, 30_000 - committed)
+    assert 0 < committed < 12_000
+    resumed = extract(sentences(12_000), f"hf:{tiny_bert}", store)
+    assert (resumed.cached, resumed.extracted) == (committed, 12_000 - committed)
     np.testing.assert_allclose(resumed.array(), undisturbed, atol=1e-5, rtol=0)

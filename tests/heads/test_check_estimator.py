@@ -32,7 +32,7 @@ from heads import (
 )
 
 pytestmark = pytest.mark.slow
-FAST = {"lr": 0.03, "max_epochs": 20, "batch_size": 32}  # the checks' data have two columns and a few dozen rows
+FAST = {"lr": 0.1, "max_epochs": 12, "batch_size": 32}  # the checks' data have two columns and a few dozen rows
 
 HEADS = [
     ABMILHead(**FAST),
@@ -61,7 +61,7 @@ HEADS = [
     OptunaSweepCV(RidgeHead(), {"alphas": [0.1, 1.0]}, n_trials=4, cv=2, random_state=0),
     RandomSweepCV(RidgeHead(), {"alphas": [0.1, 1.0]}, n_iter=2, cv=2, random_state=0),
     SweepCV(LinearHead(), {"C": [0.1, 1.0]}),
-    TorchHead(lr=0.1, max_epochs=30, batch_size=32),
+    TorchHead(lr=0.1, max_epochs=20, batch_size=32),
     TorchRegressor(**FAST),
     ZeroShotHead(),
 ]

@@ -52,13 +52,13 @@ def test_intervals_are_those_of_the_ordinary_bootstrap():
     true = rng.integers(3, size=400)
     predicted = np.where(rng.uniform(size=400) < 0.8, true, rng.integers(3, size=400))
     found = classification_metrics(true, predicted, None, 3, resamples=4000)
-    draws = [rng.integers(400, size=400) for _ in range(1500)]
+    draws = [rng.integers(400, size=400) for _ in range(600)]
     for name, metric in (
         ("accuracy", sklearn_metrics.accuracy_score),
         ("f1_macro", lambda t, p: sklearn_metrics.f1_score(t, p, average="macro")),
     ):
         expected = np.quantile([metric(true[rows], predicted[rows]) for rows in draws], [0.025, 0.975])
-        assert [found[name].low, found[name].high] == pytest.approx(expected, abs=0.006)
+        assert [found[name].low, found[name].high] == pytest.approx(expected, abs=0.009)
 
 
 def test_intervals_hold_the_value_and_shrink_with_samples():

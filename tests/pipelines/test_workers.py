@@ -42,10 +42,10 @@ def test_a_sweep_is_fitted_where_joblib_is_told_to(blobs):
 @pytest.mark.cluster
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["dask", "ray"])
-def test_a_cluster_tries_heads_and_gives_the_same_scores(process, monkeypatch, backend):
+def test_a_cluster_tries_heads_and_gives_the_same_scores(process, headstart, monkeypatch, backend):
     pytest.importorskip(backend)
     monkeypatch.setenv("RAY_ADDRESS", "local")  # and not a cluster that another test has started
-    plain = process.json("train", "config.yaml", "--run", "plain", "--set", TREES)
+    plain = headstart.json("train", "config.yaml", "--run", "plain", "--set", TREES)
     changes = ["--set", TREES, "--set", f"search.backend={backend}", "--set", "search.n_jobs=2"]
     spread = process.json("train", "config.yaml", "--run", "spread", *changes)
     assert spread["failed_trials"] == 0

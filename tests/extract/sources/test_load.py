@@ -79,7 +79,7 @@ def test_a_local_folder_that_datasets_reads_goes_through_the_same_code(tmp_path,
 
 
 def test_an_unreachable_hub_is_one_clear_line(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(SourceError, match=r"hub:no/such: cannot be loaded: .*; check the name and the network") as caught:
         load_samples("hub:no/such")
     assert "\n" not in str(caught.value)
