@@ -13,8 +13,8 @@ from heads.ensemble import greedy_weights, mean_prediction, top_weights
 from heads.estimates import Estimate
 from heads.few_shot import FewShotCurve, few_shot_curve
 from heads.gradients import GradientMonitor, GradientReport
-from heads.greedy import GreedyHead
-from heads.group_lasso import GroupLassoHead
+from heads.greedy import GreedyHead, GreedyRegressor
+from heads.group_lasso import GroupLassoHead, GroupLassoRegressor
 from heads.halving import HalvingRandomSweepCV, HalvingSweepCV
 from heads.inputs import Tokens
 from heads.layer_mix import LayerMixClassifier, LayerMixHead, LayerMixRegressor
@@ -63,7 +63,9 @@ __all__ = [
     "GradientMonitor",
     "GradientReport",
     "GreedyHead",
+    "GreedyRegressor",
     "GroupLassoHead",
+    "GroupLassoRegressor",
     "GroupScore",
     "HalvingRandomSweepCV",
     "HalvingSweepCV",

@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from heads.abmil import ABMILHead, ABMILRegressor
 from heads.attention import AttentionHead, AttentionRegressor
 from heads.attention_pool import AttentionPoolHead, AttentionPoolRegressor
-from heads.greedy import GreedyHead
-from heads.group_lasso import GroupLassoHead
+from heads.greedy import GreedyHead, GreedyRegressor
+from heads.group_lasso import GroupLassoHead, GroupLassoRegressor
 from heads.layer_mix import LayerMixHead, LayerMixRegressor
 from heads.lda import LDAHead
 from heads.linear import LinearHead
@@ -46,6 +46,8 @@ REGRESSORS: dict[str, type[BaseEstimator]] = {
     "abmil": ABMILRegressor,
     "knn": KNNRegressor,
     "ridge": RidgeRegressor,
+    "group_lasso": GroupLassoRegressor,
+    "greedy": GreedyRegressor,
     "layer_mix": LayerMixRegressor,
     "torch": TorchRegressor,
 }

@@ -10,8 +10,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 
 from heads.blocks import read_blocks
 from heads.scaling import fit_scaling
-from heads.selecting import SelectingHead
-from heads.targets import Targets
+from heads.selecting import Aim, Selecting, SelectingHead, SelectingRegressor
 
 AXES = 128
 """Leading principal axes of each output that the search looks at."""
@@ -22,7 +21,48 @@ ERRORS = 2
 """Standard errors that a gain has to exceed: the luckiest of twenty outputs that say nothing gains almost as many."""
 
 
-class GreedyHead(SelectingHead):
+class _Greedy(Selecting):
+    """What the classifier and the regressor share."""
+
+    most: int
+    folds: int
+    blocks: Sequence[int] | None
+    random_state: int
+
+    ranked_by = ("most", "folds", "random_state", "blocks")
+    validates_inside: ClassVar[bool] = True
+
+    def check(self, width: int) -> None:
+        """Refuse parameters that do not go with features of this width."""
+        read_blocks(self.blocks, width)
+        if self.most < 1 or self.folds < 2:
+            raise ValueError(f"`most` is {self.most!r} and `folds` {self.folds!r}; at least 1 output and 2 folds are needed")
+
+    def rank(self, X: np.ndarray, aim: Aim, weight: np.ndarray) -> np.ndarray:
+        """Return the outputs that the search chose, in the order chosen."""
+        widths = read_blocks(self.blocks, X.shape[1])
+        if len(widths) == 1 or len(X) < 2 * self.folds:
+            return np.arange(len(widths))
+        search = _search(X, aim, weight, widths, self.folds, self.random_state)
+        chosen: list[int] = []
+        reached = torch.full((1,), -torch.inf)
+        while len(chosen) < min(self.most, len(widths)):
+            found = {block: search.right([*chosen, block]) for block in range(len(widths)) if block not in chosen}
+            best = max(found, key=lambda block: float(found[block].mean()))
+            gain = found[best] - reached
+            if chosen and gain.mean() <= ERRORS * gain.std() / len(gain) ** 0.5:
+                break
+            chosen.append(best)
+            reached = found[best]
+        return np.array(chosen)
+
+    def kept(self, ranking: np.ndarray, width: int) -> np.ndarray:
+        """Return the chosen outputs' columns, ascending."""
+        widths = read_blocks(self.blocks, width)
+        return np.flatnonzero(np.isin(np.repeat(np.arange(len(widths)), widths), ranking))
+
+
+class GreedyHead(_Greedy, SelectingHead):
     """Forward selection of outputs, each judged by cross-validation inside the training samples.
 
     The search begins with the output that predicts best alone and adds the one that helps most, as long as that gains more
@@ -49,9 +89,6 @@ class GreedyHead(SelectingHead):
         See `SelectingHead`.
     """
 
-    ranked_by = ("most", "folds", "random_state", "blocks")
-    validates_inside: ClassVar[bool] = True
-
     def __init__(
         self,
         most: int = 6,
@@ -72,34 +109,42 @@ class GreedyHead(SelectingHead):
         self.blocks = blocks
         self.random_state = random_state
 
-    def check(self, width: int) -> None:
-        """Refuse parameters that do not go with features of this width."""
-        read_blocks(self.blocks, width)
-        if self.most < 1 or self.folds < 2:
-            raise ValueError(f"`most` is {self.most!r} and `folds` {self.folds!r}; at least 1 output and 2 folds are needed")
 
-    def rank(self, X: np.ndarray, targets: Targets, weight: np.ndarray) -> np.ndarray:
-        """Return the outputs that the search chose, in the order chosen."""
-        widths = read_blocks(self.blocks, X.shape[1])
-        if len(widths) == 1 or len(X) < 2 * self.folds:
-            return np.arange(len(widths))
-        search = _search(X, targets, weight, widths, self.folds, self.random_state)
-        chosen: list[int] = []
-        reached = torch.full((1,), -torch.inf)
-        while len(chosen) < min(self.most, len(widths)):
-            found = {block: search.right([*chosen, block]) for block in range(len(widths)) if block not in chosen}
-            best = max(found, key=lambda block: float(found[block].mean()))
-            gain = found[best] - reached
-            if chosen and gain.mean() <= ERRORS * gain.std() / len(gain) ** 0.5:
-                break
-            chosen.append(best)
-            reached = found[best]
-        return np.array(chosen)
+class GreedyRegressor(_Greedy, SelectingRegressor):
+    """`GreedyHead` for values: a choice is judged by its squared errors on standardised targets, and a ridge is fitted to it.
 
-    def kept(self, ranking: np.ndarray, width: int) -> np.ndarray:
-        """Return the chosen outputs' columns, ascending."""
-        widths = read_blocks(self.blocks, width)
-        return np.flatnonzero(np.isin(np.repeat(np.arange(len(widths)), widths), ranking))
+    Parameters
+    ----------
+    most, folds, random_state, blocks
+        As in `GreedyHead`.
+    alphas
+        Penalties of the ridge, of which leave-one-out errors choose one; see `RidgeRegressor`.
+    standardize
+        Whether the ridge's penalty meets features of mean zero and deviation one.
+
+    Attributes
+    ----------
+    selected_
+        Columns that are used.
+    others
+        See `SelectingRegressor`.
+    """
+
+    def __init__(
+        self,
+        most: int = 6,
+        folds: int = 3,
+        alphas: Sequence[float] | float | None = None,
+        standardize: bool = True,
+        blocks: Sequence[int] | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.most = most
+        self.folds = folds
+        self.alphas = alphas
+        self.standardize = standardize
+        self.blocks = blocks
+        self.random_state = random_state
 
 
 @dataclass(frozen=True)
@@ -115,7 +160,7 @@ class _Fold:
     middle
         The targets' mean `[c]`.
     left_out, true, weight
-        Of the part left out: features `[t, p]`, 0 and 1 `[t, c]`, and the samples' weights `[t]`.
+        Of the part left out: features `[t, p]`, what they are to predict `[t, c]`, and the samples' weights `[t]`.
     """
 
     gram: torch.Tensor
@@ -134,55 +179,53 @@ class _Search:
     ----------
     places
         The columns of every output's axes.
-    several
-        Whether a sample may have several labels.
+    kind
+        Of the aim, which says when a sample is predicted well.
     """
 
     folds: Sequence[_Fold]
     places: Sequence[torch.Tensor]
-    several: bool
+    kind: str
 
     def right(self, blocks: Sequence[int]) -> torch.Tensor:
-        """Return how right each sample is predicted by a choice when it is left out, times its weight `[n]`.
+        """Return how well each sample is predicted by a choice when it is left out, times its weight `[n]`.
 
-        The penalty is the one that is right most often.
+        The penalty is the one that does so best in the mean.
         """
         columns = torch.cat([self.places[block] for block in blocks])
         return max(torch.cat([self._judge(fold, columns) for fold in self.folds], dim=1), key=lambda right: float(right.mean()))
 
     def _judge(self, fold: _Fold, columns: torch.Tensor) -> torch.Tensor:
-        """Return for each penalty how right the samples left out are `[penalties, t]`."""
+        """Return for each penalty how well the samples left out are predicted `[penalties, t]`."""
         gram = fold.gram[columns][:, columns]
         size = gram.diagonal().sum()
         unit = torch.eye(len(columns), dtype=gram.dtype) * (size if size > 0 else 1)
         grams = torch.stack([gram + penalty * unit for penalty in PENALTIES])
         weights = torch.cholesky_solve(fold.aims[columns].expand(len(PENALTIES), -1, -1), torch.linalg.cholesky(grams))
         said = fold.left_out[:, columns] @ weights + fold.middle
-        if self.several:
+        if self.kind == "numbers":
+            return -(said - fold.true).square().mean(dim=-1) * fold.weight
+        if self.kind == "labels":
             return ((said > 0) == (fold.true > 0)).to(said.dtype).mean(dim=-1) * fold.weight
         return (said.argmax(dim=-1) == fold.true.argmax(dim=-1)).to(said.dtype) * fold.weight
 
 
-def _search(
-    X: np.ndarray, targets: Targets, weight: np.ndarray, widths: Sequence[int], folds: int, random_state: int
-) -> _Search:
+def _search(X: np.ndarray, aim: Aim, weight: np.ndarray, widths: Sequence[int], folds: int, random_state: int) -> _Search:
     """Prepare the search: each output's leading axes, and their products in every fold."""
     values = torch.cat(list(_leading_axes(X, weight, widths)), dim=1)
     ends = np.cumsum([min(width, AXES, len(X)) for width in widths])
     places = [torch.arange(end - min(width, AXES, len(X)), end) for width, end in zip(widths, ends.tolist(), strict=True)]
-    indicator = targets.values if targets.multilabel else np.eye(len(targets.classes))[targets.values]
-    aims = torch.as_tensor(2 * indicator - 1, dtype=values.dtype)
+    aims = torch.as_tensor(aim.values if aim.kind == "numbers" else 2 * aim.values - 1, dtype=values.dtype)
     shares = torch.as_tensor(weight, dtype=values.dtype)
-    stratify = not targets.multilabel and np.bincount(targets.values).max() >= folds
-    splitter = (StratifiedKFold if stratify else KFold)(folds, shuffle=True, random_state=random_state)
+    codes = aim.values.argmax(axis=1) if aim.kind == "classes" and aim.values.sum(axis=0).max() >= folds else None
+    splitter = (KFold if codes is None else StratifiedKFold)(folds, shuffle=True, random_state=random_state)
     prepared = []
-    for train, test in splitter.split(np.zeros(len(X)), targets.values if stratify else None):
+    for train, test in splitter.split(np.zeros(len(X)), codes):
         known, weighted = values[train], values[train] * shares[train, None]
         middle = (shares[train, None] * aims[train]).sum(dim=0) / shares[train].sum()
-        true = torch.as_tensor(indicator[test])
         about = weighted.T @ (aims[train] - middle)
-        prepared.append(_Fold(known.T @ weighted, about, middle, values[test], true, shares[test]))
-    return _Search(prepared, places, targets.multilabel)
+        prepared.append(_Fold(known.T @ weighted, about, middle, values[test], aims[test], shares[test]))
+    return _Search(prepared, places, aim.kind)
 
 
 def _leading_axes(X: np.ndarray, weight: np.ndarray, widths: Sequence[int]) -> Iterator[torch.Tensor]:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
-from heads.selecting import SelectingHead
+from heads.selecting import Aim, SelectingHead
 from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.prepared import PreparedEngine
 from heads.targets import Targets
@@ -35,7 +35,7 @@ class SelectingEngine:
     def _solve_fold(self, heads: Sequence[Any], task: FoldTask) -> dict[int, Solved]:
         ((train, _),) = task.folds
         codes = np.array(task.fold_classes[0])
-        targets = Targets(task.classes[codes], np.searchsorted(codes, task.codes[train]))
+        aim = Aim.of_targets(Targets(task.classes[codes], np.searchsorted(codes, task.codes[train])))
         weight = np.ones(len(train)) if task.weight is None else task.weight[train]
         solved: dict[int, Solved] = {}
         rankings: dict[tuple, np.ndarray] = {}
@@ -44,7 +44,7 @@ class SelectingEngine:
         for number, head in enumerate(heads):
             key = tuple(repr(getattr(head, name)) for name in head.ranked_by)
             if key not in rankings:
-                rankings[key] = head.rank(task.features[train], targets, weight)
+                rankings[key] = head.rank(task.features[train], aim, weight)
             columns = head.kept(rankings[key], task.features.shape[1])
             together.setdefault(columns.tobytes(), []).append(number)
             kept[columns.tobytes()] = columns

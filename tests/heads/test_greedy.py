@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_multilabel_classification
 
-from heads import GreedyHead, LinearHead
+from heads import GreedyHead, GreedyRegressor, LinearHead, RidgeRegressor
 
 BLOCKS = [10, 30, 20, 10]
 
@@ -68,3 +68,17 @@ def test_an_output_that_is_constant_is_none_to_choose(outputs):
     constant = np.concatenate([np.ones((600, 5), np.float32), X], axis=1)
     chosen = GreedyHead(blocks=[5, *BLOCKS]).fit(constant, y).selected_
     assert chosen.tolist() == [*range(15, 45), *range(65, 75)]
+
+
+def test_for_values_the_outputs_that_tell_them_are_chosen_and_no_others(outputs):
+    X, _ = outputs
+    values = np.column_stack([X[:, 10:40] @ np.linspace(-1, 1, 30), 1000 * X[:, 60:70].sum(axis=1)])
+    noise = values.std(axis=0) * np.random.default_rng(0).normal(size=values.shape) * 0.3
+    head = GreedyRegressor(blocks=BLOCKS).fit(X[:400], (values + noise)[:400])
+    assert head.selected_.tolist() == [*range(10, 40), *range(60, 70)]
+    assert head.score(X[400:], values[400:]) > max(
+        0.97, RidgeRegressor().fit(X[:400], (values + noise)[:400]).score(X[400:], values[400:])
+    )
+    single = GreedyRegressor(blocks=BLOCKS).fit(X, values[:, 1])
+    assert single.selected_.tolist() == list(range(60, 70))
+    assert single.predict(X).shape == (600,)

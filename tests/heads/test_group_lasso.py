@@ -3,8 +3,9 @@ import pytest
 import torch
 from sklearn.datasets import make_multilabel_classification
 
-from heads import GroupLassoHead, LinearHead
+from heads import GroupLassoHead, GroupLassoRegressor, LinearHead, RidgeRegressor
 from heads.group_lasso import relevance
+from heads.selecting import Aim
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_the_group_lasso_is_at_its_minimum():
         return value
 
     optimizer.step(loss)
-    found = relevance(X, eye[codes], np.ones(200), np.arange(12), strength, one_class=True)
+    found = relevance(X, Aim(eye[codes], "classes"), np.ones(200), np.arange(12), strength)
     expected = weights.detach().norm(dim=1).numpy()
     np.testing.assert_allclose(np.where(found >= 1, found - 1, 0), np.where(expected > 1e-3, expected, 0), atol=2e-3)
     assert (found[:3] > 1).all()
@@ -92,3 +93,16 @@ def test_a_sample_may_have_several_labels():
 def test_parameters_that_say_nothing_are_refused(needles, params, message):
     with pytest.raises(ValueError, match=message):
         GroupLassoHead(**params).fit(*needles)
+
+
+def test_for_values_the_features_that_tell_them_are_kept_whatever_units_a_value_has(needles):
+    X, _ = needles
+    scaled = X / X.std(axis=0)
+    values = np.column_stack([scaled[:, 23], 1e4 * scaled[:, 45]]) + 7
+    head = GroupLassoRegressor(keep=2 / 60).fit(X, values)
+    assert head.selected_.tolist() == [23, 45]
+    np.testing.assert_allclose(head.predict(X), values, atol=1e-2 * values.std(axis=0).max())
+    everything = GroupLassoRegressor(keep=1.0, standardize=False).fit(X, values[:, 0])
+    np.testing.assert_allclose(everything.predict(X), RidgeRegressor().fit(X, values[:, 0]).predict(X), atol=1e-4)
+    with pytest.raises(ValueError, match="`keep` is 0"):
+        GroupLassoRegressor(keep=0).fit(X, values)

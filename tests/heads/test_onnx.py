@@ -25,6 +25,7 @@ from heads import (  # noqa: E402
     AttentionPoolHead,
     GreedyHead,
     GroupLassoHead,
+    GroupLassoRegressor,
     KNNHead,
     KNNRegressor,
     LayerMixHead,
@@ -81,6 +82,7 @@ def test_several_labels_scores_and_values_come_out_as_in_python(blobs, tmp_path)
         (MLPHead(**QUICK), several, "predict_proba"),
         (RidgeHead(), several, "decision_function"),
         (RidgeRegressor(), X[:, :2] * 5, "predict"),
+        (GroupLassoRegressor(), X[:, :2] * 5, "predict"),
         (MLPRegressor(**QUICK), X[:, :2] * 5 + 40, "predict"),
     ):
         head.fit(X, y)

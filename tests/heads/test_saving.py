@@ -22,7 +22,9 @@ from heads import (
     AttentionHead,
     AttentionPoolHead,
     GreedyHead,
+    GreedyRegressor,
     GroupLassoHead,
+    GroupLassoRegressor,
     KNNHead,
     KNNRegressor,
     LDAHead,
@@ -73,7 +75,9 @@ def test_a_head_predicts_as_before_after_saving(blobs, tmp_path, head, classes):
 
 
 @pytest.mark.parametrize(
-    "head", [RidgeRegressor(), KNNRegressor(), MLPRegressor(**QUICK)], ids=lambda head: type(head).__name__
+    "head",
+    [RidgeRegressor(), KNNRegressor(), MLPRegressor(**QUICK), GreedyRegressor(), GroupLassoRegressor()],
+    ids=lambda head: type(head).__name__,
 )
 @pytest.mark.parametrize("columns", [slice(0, 2), 0])
 def test_a_regressor_predicts_as_before_after_saving(blobs, tmp_path, head, columns):
