@@ -16,6 +16,7 @@ from cache.maintenance import verify
 from extract import extract
 from pipelines.cli import main
 from tests.conftest import sentences
+from tests.s3 import S3Server
 
 ROOT = Path(__file__).parents[2]
 ROWS = 9000
@@ -138,6 +139,49 @@ def test_the_engine_torchrun_starts_ranks_itself_and_a_mistake_is_told_once(many
     assert (failed.returncode, failed.stdout) == (2, "")
     assert failed.stderr.count("there is no such file") == 1
     assert "Traceback" not in failed.stderr
+
+
+NAMED = """
+import os
+import platform
+
+platform.node = lambda: os.environ["TEST_NODE"]  # by which processes tell machines apart
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_tasks_on_machines_that_share_nothing_but_a_bucket_hear_of_each_other(many, monkeypatch):
+    server = S3Server()
+    try:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        server.make_bucket("features")
+        (many / "sitecustomize.py").write_text(NAMED)
+        extracting = ["-m", "pipelines.cli", "extract", "config.yaml", "--store", "s3://features/store", "--json"]
+        tasks = [
+            subprocess.Popen(
+                [sys.executable, *extracting],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=os.environ
+                | {"SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0", "SLURM_PROCID": str(number), "SLURM_NTASKS": "3"}
+                | {"TEST_NODE": f"node{number}", "XDG_CACHE_HOME": str(many / f"node{number}")}
+                | {"PYTHONPATH": f"{many}{os.pathsep}{ROOT}"},
+            )
+            for number in range(3)
+        ]
+        told = [task.communicate(timeout=300)[0] for task in tasks]
+        assert [task.returncode for task in tasks] == [0, 0, 0]
+        [recipe] = json.loads(told[0])["recipes"]
+        assert (recipe["samples"], recipe["extracted"], recipe["skipped"]) == (ROWS + 1, ROWS, 1)
+        assert told[1:] == [b"", b""]
+        monkeypatch.setenv("XDG_CACHE_HOME", str(many / "elsewhere"))
+        store = FeatureStore("s3://features/store")
+        assert sum(shard.rows for shard in store.shards(store.recipes()[0])) == ROWS
+        assert verify(store).damaged == {}
+    finally:
+        server.close()
 
 
 def test_an_engine_that_does_not_exist_is_an_error_of_one_line(many, capsys):
