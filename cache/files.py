@@ -22,6 +22,9 @@ from cache.memo import stamp_of
 MOST_MAPS = 128
 """Memory maps kept open at a time; each holds a file descriptor."""
 
+ROWS_HELD = 512
+"""Scattered rows taken from a map before its pages are let go; the kernel maps up to 64 KiB around each."""
+
 _BLOCK = 2**23
 
 
@@ -112,6 +115,7 @@ class Maps:
     def __init__(self, most: int = MOST_MAPS) -> None:
         self.most = most
         self._maps: OrderedDict[tuple[Path, str], mmap.mmap] = OrderedDict()
+        self._taken: dict[tuple[Path, str], int] = {}
         self._lock = threading.Lock()
 
     def view(self, path: Path, stamp: str, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -133,8 +137,37 @@ class Maps:
                 raise ChangedFileError(f"{path}: changed while it was in use")
             self._maps[place] = known
             while len(self._maps) > self.most:
-                self._maps.popitem(last=False)
+                dropped, _ = self._maps.popitem(last=False)
+                self._taken.pop(dropped, None)
         return np.frombuffer(known, dtype, count=int(np.prod(shape)), offset=offset).reshape(shape)
+
+    def take(
+        self, path: Path, stamp: str, offset: int, shape: tuple[int, ...], dtype: np.dtype, rows: np.ndarray
+    ) -> np.ndarray:
+        """Return a copy of rows of such an array; few pages count as this process's, however many it takes.
+
+        Raises
+        ------
+        ChangedFileError
+            As `view` does.
+        """
+        view, found = self.view(path, stamp, offset, shape, dtype), np.empty((len(rows), *shape[1:]), dtype)
+        for start in range(0, len(rows), ROWS_HELD):
+            part = rows[start : start + ROWS_HELD]
+            found[start : start + len(part)] = view[part]
+            self._let_go((path, stamp), len(part))
+        return found
+
+    def _let_go(self, place: tuple[Path, str], taken: int) -> None:
+        """Give back a map's pages once enough rows were taken; they stay in the page cache, and come back when touched."""
+        with self._lock:
+            known, taken = self._maps.get(place), self._taken.get(place, 0) + taken
+            if known is None or not hasattr(mmap, "MADV_DONTNEED"):
+                return
+            if taken >= ROWS_HELD:
+                known.madvise(mmap.MADV_DONTNEED)
+                taken = 0
+            self._taken[place] = taken
 
     def _map(self, path: Path, stamp: str) -> mmap.mmap:
         try:

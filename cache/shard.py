@@ -96,7 +96,8 @@ class Shard:
 
     def take_rows(self, output: str, rows: np.ndarray) -> np.ndarray:
         """Return vectors by their numbers `[m]` in any order, `[m, d]`."""
-        return self.map_rows(output).take(rows, axis=0)
+        extent = self._features(output)
+        return files.MAPS.take(self.path, self.stamp, extent.offset, extent.shape, np.dtype(extent.dtype), rows)
 
     def read_output(self, output: str) -> np.ndarray | Ragged:
         """Read a whole output into memory."""

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -57,3 +60,21 @@ def test_some_of_the_rows_stay_on_disk_too(store):
     compact(store, RECIPE, dry_run=False, shard_bytes=2**20)  # the shards are others now, and the rows are found again
     assert np.array_equal(fewer[np.array([9, 0])], features_of(order[[64, 10]]))
     assert np.array_equal(some[:], features_of(order[10:70:2]))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the pages that count as this process's")
+def test_scattered_rows_leave_few_pages_of_a_large_shard_in_the_process(store):
+    def mapped():
+        return int(re.search(r"RssFile:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60_000, 256)).astype(np.float32)  # 61 MB
+    keys = keys_of(range(60_000))
+    store.commit(RECIPE, keys, {"pooled": features})
+    reader = FeatureStore(store.path)
+    wanted = rng.permutation(60_000)[:6000]
+    reader.read(RECIPE, keys[:1], "pooled")
+    before = mapped()
+    for part in np.split(wanted, 20):
+        np.testing.assert_array_equal(reader.read(RECIPE, keys[part], "pooled"), features[part])
+    assert mapped() - before < features.nbytes / 3
