@@ -254,7 +254,9 @@ def _show_choice(metrics: dict[str, Any]) -> None:
         test, other = compared["test"], compared["runner_up"]
         p = "" if compared["mcnemar"] is None else f", McNemar p = {compared['mcnemar']['p_exact']:.3g}"
         against = f"{other['head'].rpartition('.')[2]} on {shorten(other['output'].split('+'))}"
-        out.print(Text(f"on test, against {against}: {test['mean']:+.4f} ({test['low']:+.4f} to {test['high']:+.4f}{p})"))
+        what = "absolute error saved" if metrics["task"] == "regression" else "right answers"
+        span = f"{test['mean']:+.4f} ({test['low']:+.4f} to {test['high']:+.4f}{p})"
+        out.print(Text(f"{what} on test, against {against}: {span}"))
     if "prediction_sets" in metrics:
         held, size = metrics["prediction_sets"]["coverage"], metrics["prediction_sets"]["size"]
         out.print(Text(f"prediction sets hold the truth for {held['value']:.4f} of the test samples; mean size {size:.2f}"))
