@@ -35,7 +35,9 @@ def show_ranking(ranking: Mapping[str, Any]) -> None:
     for name, agreement in ranking["agreement"].items():
         told = f"Kendall's tau {agreement['tau']:+.2f} (p = {agreement['p']:.2g})"
         out.print(f"{ESTIMATES[name]} against trained heads on {agreement['outputs']} outputs: {told}")
-    if not trained:
+    for line in ranking["notes"]:
+        note(line)
+    if not trained and not ranking["notes"]:
         note("--check trains linear heads as well, and --run RUN looks at a run's trials, to say how far to trust this")
 
 

@@ -63,13 +63,17 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Outputs with the best LogME first, on so many samples, and for every estimate how it agrees with trained heads."""
+    """Outputs with the best LogME first, on so many samples, and for every estimate how it agrees with trained heads.
+
+    `notes` say why an estimate was not compared with the heads that it was to be compared with.
+    """
 
     candidates: list[Candidate]
     agreement: dict[str, Agreement]
     samples: int
     metric: str
     seconds: float
+    notes: list[str]
 
     def to_json(self) -> dict[str, Any]:
         """Return what `headstart rank --json` prints."""
@@ -123,7 +127,10 @@ def rank_outputs(config: Config, store: str | None, run: Path | None, check: boo
         trained = _read_trials(run, config.metric)
     found = [dataclasses.replace(c, trained=trained.get((c.recipe, c.output))) for c in found]
     found.sort(key=lambda candidate: -candidate.logme)
-    return Ranking(found, _agreement(found), len(rows), config.metric, time.monotonic() - began)
+    agreement, notes = _agreement(found) if check or run is not None else ({}, [])
+    if run is not None and not agreement:
+        notes.append(f"{run} cannot say how far to trust this; --check trains a linear head on every output")
+    return Ranking(found, agreement, len(rows), config.metric, time.monotonic() - began, notes)
 
 
 def _some(task: Task, seed: int) -> np.ndarray:
@@ -163,16 +170,23 @@ def _read_trials(run: Path, metric: str) -> dict[tuple[str, str], float]:
     return _best((row["recipe"], row["output"], row[metric]) for row in table.to_pylist())
 
 
-def _agreement(found: Sequence[Candidate]) -> dict[str, Agreement]:
+def _agreement(found: Sequence[Candidate]) -> tuple[dict[str, Agreement], list[str]]:
+    """Return how each estimate agrees with trained heads, and why one does not."""
     known = [candidate for candidate in found if candidate.trained is not None]
+    trained = [candidate.trained for candidate in known]
+    missing = "no Kendall's tau"
     if len(known) < 2:
-        return {}
-    agreement = {}
+        return {}, [f"{missing}: it takes two outputs with trained heads of their own, and {len(known)} of {len(found)} have any"]
+    if len(set(trained)) == 1:
+        return {}, [f"{missing}: trained heads are equally good on all {len(known)} outputs"]
+    agreement, notes = {}, []
     for name in ("logme", "h_score", "knn"):
         values = [getattr(candidate, name) for candidate in known]
-        if None not in values:
-            tau, p = kendalltau(values, [candidate.trained for candidate in known])
-            if not np.isfinite(tau):  # all heads, or all estimates, are equally good
-                continue
+        if None in values:
+            continue
+        tau, p = kendalltau(values, trained)
+        if np.isfinite(tau):
             agreement[name] = Agreement(float(tau), float(p), len(known))
-    return agreement
+        else:
+            notes.append(f"{missing} of `{name}`: it is the same for all {len(known)} outputs")
+    return agreement, notes

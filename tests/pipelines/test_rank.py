@@ -1,10 +1,12 @@
+import dataclasses
+
 import pytest
 import yaml
 
 from pipelines.config_file import load_config
 from pipelines.console import Bars
 from pipelines.errors import RunError, UsageError
-from pipelines.rank import rank_outputs
+from pipelines.rank import _agreement, rank_outputs
 
 
 @pytest.fixture
@@ -46,6 +48,31 @@ def test_a_runs_trials_do_as_well(headstart, project, config):
     assert {"backbone", "recipe", "output", "width", "logme", "h_score", "knn", "trained"} == set(ranked["candidates"][0])
     shown = headstart("rank", "layers.yaml", "--run", "run").out
     assert "Kendall's tau" in shown
+
+
+def test_a_run_that_cannot_say_how_estimates_agree_says_why(headstart, project, config):
+    side_by_side = (project / "layers.yaml").read_text().replace("kind: linear", "kind: linear\n  outputs: all")
+    (project / "all.yaml").write_text(side_by_side)
+    headstart("train", "all.yaml", "--run", "run")
+    ranked = headstart("rank", "layers.yaml", "--run", "run")
+    assert "Kendall" not in ranked.out
+    told = " ".join(ranked.err.split())
+    assert "no Kendall's tau: it takes two outputs with trained heads of their own, and 0 of 8 have any" in told
+    assert "run cannot say how far to trust this; --check trains a linear head on every output" in told
+    assert len(headstart.json("rank", "layers.yaml", "--run", "run")["notes"]) == 2
+    assert headstart.json("rank", "layers.yaml")["notes"] == []
+
+
+def test_estimates_and_heads_that_are_all_equal_have_no_tau(config, project):
+    content = yaml.safe_load((project / "layers.yaml").read_text()) | {"outputs": [{"layer": 0, "pooling": "cls"}]}
+    (project / "one.yaml").write_text(yaml.safe_dump(content))
+    assert "1 of 1 have any" in rank(load_config(project / "one.yaml"), check=True).notes[0]
+    candidates = rank(config).candidates[:2]
+    same = [dataclasses.replace(candidate, knn=1.0, trained=score) for candidate, score in zip(candidates, (0.1, 0.2), strict=True)]
+    agreement, notes = _agreement(same)
+    assert agreement.keys() == {"logme", "h_score"}
+    assert notes == ["no Kendall's tau of `knn`: it is the same for all 2 outputs"]
+    assert "equally good" in _agreement([dataclasses.replace(candidate, trained=1.0) for candidate in same])[1][0]
 
 
 def test_what_cannot_be_compared_is_one_line(config, project):
