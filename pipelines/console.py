@@ -4,11 +4,12 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     Progress,
@@ -31,6 +32,9 @@ LEFT_TO_THE_REPORT = {f"{name}_{mean}" for name in ("precision", "recall") for m
     "f1_micro"
 }
 """Metrics of classes that follow from the others well enough; the report and `metrics.json` have them all."""
+
+_ANY_WIDTH = 10_000
+_SHORTEST_NAME = 16
 
 
 class Bars:
@@ -168,6 +172,38 @@ def table(
     for row in rows:
         laid.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return laid
+
+
+def table_of_names(
+    columns: Mapping[str, Sequence[Any]], title: str, right: Collection[str], name: str, spare: Sequence[str]
+) -> Table:
+    """Lay out columns, heading by heading, so that the names in one of them stay legible, each on a line of its own.
+
+    In a terminal that is too narrow, the columns in `spare` are left out, the first one first, as far as need be; then names
+    are cut in the middle.
+    """
+    kept = dict(columns)
+    left_out = iter(spare)
+    while (beyond := _lay_out(kept, title, right, name)[1]) > 0 and (least := next(left_out, None)) is not None:
+        del kept[least]
+    if beyond > 0:
+        most = max(_SHORTEST_NAME, max(map(len, kept[name])) - beyond)
+        kept[name] = [_cut(cell, most) for cell in kept[name]]
+    return _lay_out(kept, title, right, name)[0]
+
+
+def _lay_out(columns: Mapping[str, Sequence[Any]], title: str, right: Collection[str], name: str) -> tuple[Table, int]:
+    """Return a table with a column of names, and how much wider than the terminal it would be if nothing in it were broken."""
+    headings = list(columns)
+    places = [number for number, heading in enumerate(headings) if heading in right]
+    laid = table(headings, list(zip(*columns.values(), strict=True)), title, places, whole=(headings.index(name),))
+    return laid, Measurement.get(out, out.options.update(max_width=_ANY_WIDTH), laid).maximum - out.width
+
+
+def _cut(text: str, most: int) -> str:
+    """Leave out the middle of a text that is longer than that."""
+    end = (most - 1) // 2
+    return text if len(text) <= most else f"{text[: most - 1 - end]}…{text[-end:]}"
 
 
 def show_extraction(summary: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from pipelines.combinations import shorten
-from pipelines.console import note, out, seconds, show_skipped, table
+from pipelines.console import note, out, seconds, show_skipped, table, table_of_names
 from pipelines.runs import RunEntry
 
 _HEADINGS = ("run", "head", "features", "validation", "test")
@@ -18,20 +18,19 @@ def show_ranking(ranking: Mapping[str, Any]) -> None:
     """Show outputs with the best first, and how well the estimates agree with trained heads."""
     candidates = ranking["candidates"]
     trained = any(candidate["trained"] is not None for candidate in candidates)
-    rows = [
-        (
-            number,
-            candidate["backbone"],
-            candidate["output"],
-            f"{candidate['width']:,}",
-            *(_number(candidate[name]) for name in ESTIMATES),
-            *([_number(candidate["trained"])] if trained else []),
-        )
-        for number, candidate in enumerate(candidates, 1)
-    ]
-    headings = ("", "backbone", "output", "width", *ESTIMATES.values(), *([ranking["metric"]] if trained else []))
+    numbers = {
+        "width": [f"{candidate['width']:,}" for candidate in candidates],
+        **{title: [_number(candidate[name]) for candidate in candidates] for name, title in ESTIMATES.items()},
+        **({ranking["metric"]: [_number(candidate["trained"]) for candidate in candidates]} if trained else {}),
+    }
+    columns = {
+        "": range(1, 1 + len(candidates)),
+        "backbone": [candidate["backbone"] for candidate in candidates],
+        "output": [candidate["output"] for candidate in candidates],
+        **numbers,
+    }
     title = f"Estimated on {ranking['samples']:,} samples in {seconds(ranking['seconds'])}, by LogME"
-    out.print(table(headings, rows, title, (0, *range(3, len(headings)))))
+    out.print(table_of_names(columns, title, ("", *numbers), "backbone", ("width", ESTIMATES["h_score"])))
     for name, agreement in ranking["agreement"].items():
         told = f"Kendall's tau {agreement['tau']:+.2f} (p = {agreement['p']:.2g})"
         out.print(f"{ESTIMATES[name]} against trained heads on {agreement['outputs']} outputs: {told}")

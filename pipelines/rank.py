@@ -176,7 +176,9 @@ def _agreement(found: Sequence[Candidate]) -> tuple[dict[str, Agreement], list[s
     trained = [candidate.trained for candidate in known]
     missing = "no Kendall's tau"
     if len(known) < 2:
-        return {}, [f"{missing}: it takes two outputs with trained heads of their own, and {len(known)} of {len(found)} have any"]
+        return {}, [
+            f"{missing}: it takes two outputs with trained heads of their own, and {len(known)} of {len(found)} have any"
+        ]
     if len(set(trained)) == 1:
         return {}, [f"{missing}: trained heads are equally good on all {len(known)} outputs"]
     agreement, notes = {}, []

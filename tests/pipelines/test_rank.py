@@ -1,8 +1,10 @@
 import dataclasses
+import shutil
 
 import pytest
 import yaml
 
+from pipelines import console
 from pipelines.config_file import load_config
 from pipelines.console import Bars
 from pipelines.errors import RunError, UsageError
@@ -50,6 +52,24 @@ def test_a_runs_trials_do_as_well(headstart, project, config):
     assert "Kendall's tau" in shown
 
 
+def test_names_stay_on_one_line_in_a_narrow_terminal(headstart, project, config, monkeypatch):
+    content = yaml.safe_load((project / "layers.yaml").read_text())
+    long = project / "a-folder-of-a-backbone-with-quite-a-long-name"
+    shutil.copytree(content["backbones"][0].removeprefix("hf:"), long)
+    (project / "long.yaml").write_text(yaml.safe_dump(content | {"backbones": [f"hf:{long}"]}))
+
+    def shown(width):
+        monkeypatch.setattr(console.out, "width", width)
+        return headstart("rank", "long.yaml").out.splitlines()
+
+    wide, narrow, narrower = shown(120), shown(80), shown(60)
+    assert all(heading in wide[2] for heading in ("backbone", "output", "width", "LogME", "H-score", "k-NN"))
+    assert "width" not in narrow[2]
+    assert all(len(lines) == len(wide) for lines in (narrow, narrower))
+    assert all(f"hf:{long.name}" in line for line in wide[4:12])
+    assert all("hf:a-fold" in line and "…" in line and "layer" in line for line in narrower[4:12])
+
+
 def test_a_run_that_cannot_say_how_estimates_agree_says_why(headstart, project, config):
     side_by_side = (project / "layers.yaml").read_text().replace("kind: linear", "kind: linear\n  outputs: all")
     (project / "all.yaml").write_text(side_by_side)
@@ -68,7 +88,9 @@ def test_estimates_and_heads_that_are_all_equal_have_no_tau(config, project):
     (project / "one.yaml").write_text(yaml.safe_dump(content))
     assert "1 of 1 have any" in rank(load_config(project / "one.yaml"), check=True).notes[0]
     candidates = rank(config).candidates[:2]
-    same = [dataclasses.replace(candidate, knn=1.0, trained=score) for candidate, score in zip(candidates, (0.1, 0.2), strict=True)]
+    same = [
+        dataclasses.replace(candidate, knn=1.0, trained=score) for candidate, score in zip(candidates, (0.1, 0.2), strict=True)
+    ]
     agreement, notes = _agreement(same)
     assert agreement.keys() == {"logme", "h_score"}
     assert notes == ["no Kendall's tau of `knn`: it is the same for all 2 outputs"]
