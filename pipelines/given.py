@@ -19,6 +19,7 @@ from pipelines.errors import UsageError
 STANDARD_INPUT = Path("-")
 _LINES = (".txt", ".jsonl", ".ndjson")
 _BYTES = 1 << 16
+_KEYS_TOLD = 10
 
 
 def read_given(arguments: Sequence[str], file: Path | str | None, columns: Columns, most: int) -> Iterator[Samples]:
@@ -48,7 +49,7 @@ def read_given(arguments: Sequence[str], file: Path | str | None, columns: Colum
         raise UsageError("give texts or images to classify, or a file of them with --file")
     file = file if file is None or is_url(str(file)) else Path(file)
     if file == STANDARD_INPUT:
-        return _read_lines("stdin", _lines_of(sys.stdin.fileno()), columns, most)
+        return _read_lines("stdin", _lines_of(sys.stdin.fileno()), columns, most, tolerant=True)
     if isinstance(file, Path) and file.suffix in _LINES:
         try:
             descriptor = os.open(file, os.O_RDONLY)
@@ -80,10 +81,13 @@ def _lines_of(descriptor: int, close: bool = False) -> Iterator[list[str]]:
 
 
 def _read_lines(
-    name: str, blocks: Iterable[Sequence[str]], columns: Columns, most: int, plain: bool = False
+    name: str, blocks: Iterable[Sequence[str]], columns: Columns, most: int, plain: bool = False, tolerant: bool = False
 ) -> Iterator[Samples]:
-    """Make samples of lines; where `plain`, a line is a text even if it looks like JSON."""
-    number, named = 1, False
+    """Make samples of lines; where `plain`, a line is a text even if it looks like JSON.
+
+    That the first objects have no such column at all is an error, unless `tolerant`: then it is a fault of each of them.
+    """
+    number, named = 1, tolerant
     for block in blocks:
         lines = list(enumerate(block, number))
         number += len(lines)
@@ -100,22 +104,37 @@ def _read_lines(
 
 
 def _records(lines: Sequence[str], places: Sequence[str], columns: Columns, name: str, named: bool) -> Samples:
-    """Make samples of lines of JSON; that a column is missing altogether is an error of the first ones alone."""
+    """Make samples of lines of JSON; unless `named`, one of them must have the column."""
     records: list[dict[str, Any]] = []
     faults: dict[int, str] = {}
     for row, line in enumerate(lines):
         try:
             records.append(json.loads(line))
         except (ValueError, RecursionError) as error:
-            faults[row] = f"not a JSON object: {error}"
+            told = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+            faults[row] = f"not a JSON object: {told}"
             records.append({})
     columns = dataclasses.replace(columns, label=None, split=None, group=None)
     names = dict.fromkeys(key for record in records for key in record)
+    settled = columns.among(names)
     if named or not names:
-        columns = columns.among(names)
+        columns = settled
         names |= dict.fromkeys(columns.names)
+    for row, record in enumerate(records):
+        for column in (settled.image, settled.text, settled.pair):
+            if column is not None and record.get(column) is None:
+                faults.setdefault(row, _absent(column, record))
     table = {key: [record.get(key) for record in records] for key in names}
     return samples_from_columns(name, table, columns, places, faults)
+
+
+def _absent(column: str, record: dict[str, Any]) -> str:
+    """Say of an object that it has nothing where a sample is looked for, and what it has."""
+    if column in record:
+        return f"`{column}` is null"
+    found = [f"`{key}`" for key in record]
+    more = f" and {len(found) - _KEYS_TOLD} more" if len(found) > _KEYS_TOLD else ""
+    return f"no key `{column}`; " + (f"its keys are {', '.join(found[:_KEYS_TOLD])}{more}" if found else "it has no keys")
 
 
 def show(sample: Any, place: str) -> Any:

@@ -127,6 +127,8 @@ class Predictor:
         from heads import class_probabilities, label_probabilities, mean_prediction
 
         saved = self.saved
+        if samples.kind is None:  # then nothing says which part of a backbone they are for
+            return None, np.empty(0, int), samples.admit(kinds_answered(saved)[0]).skipped
         found = [self._look(member, samples) for member in saved.members]
         skipped = {entry.row: entry for part in found for entry in part.skipped}
         rows = found[0].rows

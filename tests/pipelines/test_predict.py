@@ -9,6 +9,7 @@ import pytest
 from extract import Samples
 from pipelines.console import Bars
 from pipelines.experiment import run_experiment
+from pipelines.given import _lines_of, _read_lines
 from pipelines.predict import Predictor, predict, through_store, without_store
 from pipelines.run import read_run
 
@@ -60,6 +61,25 @@ def test_a_column_that_is_missing_is_one_line(trained, project, headstart):
     assert "there is no column `text`" in headstart("predict", "run", "--file", "new.jsonl", status=2).err
 
 
+def test_a_line_that_cannot_be_used_says_why_and_the_stream_goes_on(trained, project):
+    lines = ['{"txt": "good", "n": 1}', "{broken", "{}", '{"text": null}', '{"text": 5}', '{"text": "hated"}', '{"txt": "bad"}']
+    read, write = os.pipe()
+    with open(write, "w") as pipe:
+        pipe.write("\n".join(lines))
+    given = _read_lines("stdin", _lines_of(read, close=True), read_run(trained).columns, 1, tolerant=True)
+    saved = read_run(trained)
+    answers = list(Predictor(saved, through_store(trained, saved)).stream(given))
+    assert [entry["label"] for entry in answers] == [None, None, None, None, None, "bad", None]
+    assert [entry["reason"] for entry in answers if "reason" in entry] == [
+        "no key `text`; its keys are `txt`, `n`",
+        "not a JSON object: Expecting property name enclosed in double quotes at character 2",
+        "no key `text`; it has no keys",
+        "`text` is null",
+        "not a text but int",
+        "no key `text`; its keys are `txt`",
+    ]
+
+
 def test_lines_on_standard_input_are_answered_as_they_come(trained, project):
     command = [sys.executable, "-m", "pipelines.cli", "predict", "run", "--file", "-", "--jsonl"]
     environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(os.path.dirname(__file__)))}
@@ -75,11 +95,14 @@ def test_lines_on_standard_input_are_answered_as_they_come(trained, project):
         process.stdin.write("good great\n")
         process.stdin.flush()
         first = json.loads(process.stdout.readline())  # comes before the input has ended
+        process.stdin.write('{"txt": "awful"}\n')
+        process.stdin.flush()
+        bad = json.loads(process.stdout.readline())
         process.stdin.write('{"text": "awful"}\nhated')
         process.stdin.close()
         rest = [json.loads(line) for line in process.stdout]
     assert process.returncode == 0
-    assert [entry["label"] for entry in (first, *rest)] == ["good", "bad", "bad"]
+    assert [entry["label"] for entry in (first, bad, *rest)] == ["good", None, "bad", "bad"]
 
 
 def test_json_and_jsonl_do_not_go_together(headstart):
