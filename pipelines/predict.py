@@ -167,6 +167,40 @@ class Predictor:
         return (answer for part in parts for answer in self.answer(part))
 
 
+@dataclass
+class Tally:
+    """Counts answers as they pass, and samples that there is none for."""
+
+    answered: int = 0
+    unanswered: int = 0
+    first_reason: str = ""
+
+    def count(self, predictions: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Pass predictions on."""
+        for prediction in predictions:
+            if "reason" not in prediction:
+                self.answered += 1
+            else:
+                self.unanswered += 1
+                self.first_reason = self.first_reason or prediction["reason"]
+            yield prediction
+
+    def conclude(self, name: str) -> str | None:
+        """Say in a line, once all have passed, that some were not answered for; None if all were.
+
+        Raises
+        ------
+        RunError
+            If there is no answer at all.
+        """
+        if not self.answered:
+            why = f"none of {self.unanswered:,} samples can be used; the first: {self.first_reason}"
+            raise RunError(f"{name}: {why if self.unanswered else 'holds no samples'}")
+        if not self.unanswered:
+            return None
+        return f"{name}: {self.unanswered:,} of {self.answered + self.unanswered:,} samples cannot be used; each has its reason"
+
+
 def predict(
     run: Path, texts: Sequence[str] = (), file: Path | str | None = None, store: str | None = None, progress: Any = None
 ) -> Iterator[dict[str, Any]]:

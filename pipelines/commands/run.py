@@ -28,11 +28,13 @@ def predict(
     """Classify new texts or images with a run's head."""
     from pipelines import console
     from pipelines.errors import UsageError
+    from pipelines.predict import Tally
     from pipelines.predict import predict as classify
 
     if json and jsonl:
         raise UsageError("give --json or --jsonl, and not both")
-    predictions = classify(run, texts or (), file, store, console.Bars(quiet=jsonl))
+    tally = Tally()
+    predictions = tally.count(classify(run, texts or (), file, store, console.Bars(quiet=jsonl)))
     if jsonl:
         for prediction in predictions:
             console.print_json(prediction)
@@ -40,6 +42,8 @@ def predict(
         console.print_json({"predictions": list(predictions)})
     else:
         console.show_predictions(list(predictions))
+    if (left_out := tally.conclude("command line" if file is None else "stdin" if file == "-" else file)) is not None:
+        console.note(left_out)
 
 
 def evaluate(

@@ -105,6 +105,24 @@ def test_lines_on_standard_input_are_answered_as_they_come(trained, project):
     assert [entry["label"] for entry in (first, bad, *rest)] == ["good", None, "bad", "bad"]
 
 
+@pytest.mark.parametrize("form", ["--json", "--jsonl", None])
+def test_no_answer_at_all_is_a_failure_and_some_are_not(trained, headstart, form):
+    options = [] if form is None else [form]
+    failed = headstart("predict", "run", "", " ", *options, status=1)
+    assert "empty text" in failed.out
+    assert "command line: none of 2 samples can be used; the first: empty text" in failed.err
+    told = headstart("predict", "run", "good great loved", " ", *options)
+    assert "1 of 2 samples cannot be used; each has its reason" in " ".join(told.err.split())
+    assert "note" not in headstart("predict", "run", "good great loved", *options).err
+
+
+def test_a_file_without_samples_is_a_failure(trained, headstart, project):
+    (project / "none.txt").write_text("")
+    failed = headstart("predict", "run", "--file", "none.txt", "--json", status=1)
+    assert json.loads(failed.out) == {"predictions": []}
+    assert "none.txt: holds no samples" in failed.err
+
+
 def test_json_and_jsonl_do_not_go_together(headstart):
     assert "not both" in headstart("predict", "run", "good", "--json", "--jsonl", status=2).err
 
