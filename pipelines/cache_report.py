@@ -1,9 +1,10 @@
 """What `headstart cache` does and prints: a store's contents and upkeep, as JSON values and as tables for people."""
 
-from collections.abc import Callable, Iterator, Sequence
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -18,6 +19,8 @@ from pipelines.errors import UsageError
 from pipelines.recipe_differences import brief, differences
 
 __all__ = ["print_json"]
+
+T = TypeVar("T")
 
 
 def list_store(folder: str) -> dict[str, Any]:
@@ -52,8 +55,8 @@ def list_store(folder: str) -> dict[str, Any]:
 
 def describe_recipe(folder: str, start: str) -> dict[str, Any]:
     """Return what `headstart cache show --json` prints."""
-    store = FeatureStore(folder)
-    holding = store.holding(store.find_recipe(start))
+    store = _existing(folder)
+    holding = store.holding(_find_recipe(store, start))
     keys = store.keys(holding.recipe)
     return {
         "id": holding.recipe.id,
@@ -216,14 +219,26 @@ def _existing(folder: str) -> FeatureStore:
 
 
 def _chosen(store: FeatureStore, starts: Sequence[str]) -> list[Recipe]:
-    return [store.find_recipe(start) for start in starts]
+    return [_find_recipe(store, start) for start in starts]
 
 
-def _find_table(store: FeatureStore, name: str) -> Path:
-    found = [path for path in store.tables() if path.name.startswith(name)]
-    if len(found) != 1:
-        raise StoreError(f"{store.name}: {len(found)} tables begin with {name!r}; `headstart cache ls` lists them")
-    return found[0]
+def _find_recipe(store: FeatureStore, start: str) -> Recipe:
+    return _find(store, "recipe", start, {recipe.id: recipe for recipe in store.recipes()})
+
+
+def _find_table(store: FeatureStore, start: str) -> Path:
+    return _find(store, "table", start, {path.name: path for path in store.tables()})
+
+
+def _find(store: FeatureStore, what: str, start: str, known: Mapping[str, T]) -> T:
+    """Return the one thing in a store whose name begins so; of a beginning that none has, tell the nearest name."""
+    found = [name for name in known if name.startswith(start)]
+    if len(found) == 1:
+        return known[found[0]]
+    whole = {name[: len(start)]: name for name in known}
+    near = difflib.get_close_matches(start, whole, n=1)
+    hint = f"did you mean `{whole[near[0]]}`?" if near and not found else "`headstart cache ls` lists them"
+    raise UsageError(f"{store.name}: {len(found)} {what}s begin with `{start}`; {hint}")
 
 
 def _told(transfer: Transfer) -> dict[str, Any]:

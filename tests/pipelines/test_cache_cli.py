@@ -90,6 +90,17 @@ def test_gc_tells_first_and_removes_what_no_table_wants_on_request(headstart, fi
     assert headstart.json("cache", "ls") == {"recipes": [], "tables": []}
 
 
+def test_a_name_that_nothing_in_the_store_has_is_wrong_usage_and_the_nearest_is_told(headstart, filled):
+    listed = headstart.json("cache", "ls")
+    recipe, table = listed["recipes"][0]["id"], listed["tables"][0]["file"]
+    wrong = f"{recipe[:6]}{'0' if recipe[6] != '0' else '1'}"
+    for arguments in (["show", wrong], ["compact", "--recipe", wrong], ["gc", "--drop-recipe", wrong]):
+        told = headstart("cache", *arguments, status=2).err
+        assert f"features: 0 recipes begin with `{wrong}`; did you mean `{recipe}`?" in told
+    assert f"did you mean `{table}`?" in headstart("cache", "gc", "--drop-table", f"{table}.csv", status=2).err
+    assert "0 recipes begin with `zz`; `headstart cache ls` lists them" in headstart("cache", "show", "zz", status=2).err
+
+
 def test_compact_joins_shards_and_nothing_is_extracted_again(headstart, filled):
     told = headstart.json("cache", "compact", "--dry-run")
     assert [(r["shards_before"], r["shards_after"]) for r in told["recipes"]] == [(2, 1)]

@@ -170,7 +170,7 @@ def test_any_scikit_learn_classifier_and_several_outputs_are_tried(headstart, pr
         (["train", "config.yaml", "--run", "."], 2, "exists and is not a run"),
         (["extract", "config.yaml", "--store", "."], 1, "not a feature store"),
         (["predict", "nowhere", "text"], 2, "nowhere: is not a run folder"),
-        (["cache", "show", "zz"], 1, "0 recipes begin with 'zz'"),
+        (["cache", "show", "zz", "--store", "nowhere"], 2, "nowhere: there is no such store"),
     ],
 )
 def test_a_mistake_is_one_line_on_standard_error_and_the_right_status(headstart, arguments, status, message):
