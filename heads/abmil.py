@@ -1,10 +1,12 @@
 """The ABMIL heads: gated attention weighs each token on its own, as in multiple-instance learning."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
+from heads.limits import BELOW_ONE, FROM_ONE, Limits
 from heads.trained import TrainedClassifier, TrainedHead, TrainedRegressor
 
 
@@ -54,6 +56,8 @@ class _Gated(TrainedHead):
     batch_size: int = 64
     attention_dim: int = 128
     dropout: float = 0.0
+
+    _parameter_constraints: ClassVar[Limits] = {"attention_dim": [FROM_ONE], "dropout": [BELOW_ONE]}
 
     takes_tokens = True
 

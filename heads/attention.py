@@ -1,10 +1,12 @@
 """The attention heads: tokens or patches look at each other, and their mean is classified."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
+from heads.limits import BELOW_ONE, FROM_ONE, Limits
 from heads.trained import TrainedClassifier, TrainedHead, TrainedRegressor
 
 
@@ -58,6 +60,8 @@ class _SelfAttention(TrainedHead):
     batch_size: int = 64
     num_heads: int = 8
     dropout: float = 0.0
+
+    _parameter_constraints: ClassVar[Limits] = {"num_heads": [FROM_ONE], "dropout": [BELOW_ONE]}
 
     takes_tokens = True
 

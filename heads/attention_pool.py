@@ -1,11 +1,13 @@
 """The attention-pooling heads: a learned query looks at all tokens and picks out what tells the classes apart."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from heads.attention import heads_that_divide
+from heads.limits import BELOW_ONE, FROM_ONE, Limits
 from heads.trained import TrainedClassifier, TrainedHead, TrainedRegressor
 
 
@@ -53,6 +55,8 @@ class _Pooling(TrainedHead):
     num_heads: int = 8
     queries: int = 1
     dropout: float = 0.0
+
+    _parameter_constraints: ClassVar[Limits] = {"num_heads": [FROM_ONE], "queries": [FROM_ONE], "dropout": [BELOW_ONE]}
 
     takes_tokens = True
 

@@ -14,6 +14,7 @@ from heads.greedy import GreedyHead, GreedyRegressor
 from heads.group_lasso import GroupLassoHead, GroupLassoRegressor
 from heads.layer_mix import LayerMixHead, LayerMixRegressor
 from heads.lda import LDAHead
+from heads.limits import check_value
 from heads.linear import LinearHead
 from heads.mlp import MLPHead, MLPRegressor
 from heads.nearest_mean import NearestMeanHead
@@ -96,13 +97,14 @@ def make_head(kind: str, task: str = "classification", /, **params: Any) -> Base
     Raises
     ------
     ValueError
-        If a parameter is not one of this kind's, with the nearest name.
+        If a parameter is not one of this kind's, with the nearest name, or cannot have its value.
     """
     cls = head_class(kind, task)
     known = cls().get_params()
-    for name in params:
+    for name, value in params.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean `{near[0]}`? " if near else ""
             raise ValueError(f"`{name}` is not a parameter of {kind}; {hint}parameters are {', '.join(known)}")
+        check_value(cls, kind, name, value)
     return cls(**params)

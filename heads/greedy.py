@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.utils._param_validation import Interval
 
 from heads.blocks import read_blocks
+from heads.limits import FROM_ONE, LISTED, Limits
 from heads.scaling import fit_scaling
 from heads.selecting import Aim, Selecting, SelectingHead, SelectingRegressor
 
@@ -31,6 +34,13 @@ class _Greedy(Selecting):
 
     ranked_by = ("most", "folds", "random_state", "blocks")
     validates_inside: ClassVar[bool] = True
+
+    _parameter_constraints: ClassVar[Limits] = {
+        "most": [FROM_ONE],
+        "folds": [Interval(Integral, 2, None, closed="left")],
+        "blocks": LISTED,
+        "random_state": ["random_state"],
+    }
 
     def check(self, width: int) -> None:
         """Refuse parameters that do not go with features of this width."""

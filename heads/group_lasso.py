@@ -3,12 +3,15 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from numbers import Real
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from sklearn.utils._param_validation import Interval
 
 from heads.blocks import read_blocks
+from heads.limits import LISTED, Limits, one_of
 from heads.scaling import fit_scaling
 from heads.selecting import Aim, Selecting, SelectingHead, SelectingRegressor
 
@@ -24,6 +27,13 @@ class _GroupLasso(Selecting):
     blocks: Sequence[int] | None
 
     ranked_by = ("per", "strength", "blocks")
+
+    _parameter_constraints: ClassVar[Limits] = {
+        "keep": [Interval(Real, 0, 1, closed="right")],
+        "per": [one_of("feature", "output")],
+        "strength": [Interval(Real, 0, 1, closed="neither")],
+        "blocks": LISTED,
+    }
 
     def check(self, width: int) -> None:
         """Refuse parameters that do not go with features of this width."""

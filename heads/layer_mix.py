@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
 from heads.blocks import read_blocks
+from heads.limits import BELOW_ONE, LISTED, Limits
 from heads.mlp import MLPClassifier
 from heads.trained import TrainedClassifier, TrainedHead, TrainedRegressor
 
@@ -56,6 +57,8 @@ class _Mix(TrainedHead):
     hidden: Sequence[int] = ()
     dropout: float = 0.0
     lr: float = 1e-2
+
+    _parameter_constraints: ClassVar[Limits] = {"blocks": LISTED, "hidden": ["array-like"], "dropout": [BELOW_ONE]}
 
     @property
     def layer_weights_(self) -> np.ndarray:

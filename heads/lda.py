@@ -3,13 +3,14 @@
 import copy
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.linalg import lstsq
 from sklearn.utils.validation import _check_sample_weight
 
 from heads.gaussians import Gaussians, estimate_gaussians
+from heads.limits import LISTED, SHARE, Limits, one_of
 from heads.scores import ClassifierHead, LinearProbabilities
 
 SMALLEST_POWER = 1e-9
@@ -33,6 +34,8 @@ class LDAHead(LinearProbabilities, ClassifierHead):
     """
 
     saved_arrays = ("coef:rd", "intercept:r")
+
+    _parameter_constraints: ClassVar[Limits] = {"shrinkage": [one_of("auto"), SHARE, None], "priors": LISTED}
 
     def __init__(self, shrinkage: float | str = "auto", priors: Sequence[float] | None = None) -> None:
         self.shrinkage = shrinkage

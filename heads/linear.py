@@ -1,7 +1,7 @@
 """The linear head: multinomial logistic regression with an L2 penalty, and the linear module of the field."""
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import _check_sample_weight
 from torch import nn
 
+from heads.limits import ABOVE_ZERO, CLASS_WEIGHT, FROM_ONE, FROM_ZERO, PENALTY, Limits
 from heads.preparation import prepare
 from heads.scores import ClassifierHead, LinearProbabilities
 from heads.targets import Targets
@@ -75,6 +76,14 @@ class LinearHead(LinearProbabilities, ClassifierHead):
         Iterations of the fit.
     """
 
+    _parameter_constraints: ClassVar[Limits] = {
+        "C": PENALTY,
+        "standardize": ["boolean"],
+        "whiten": [None, ABOVE_ZERO],
+        "class_weight": CLASS_WEIGHT,
+        "tol": [None, FROM_ZERO],
+        "max_iter": [FROM_ONE],
+    }
     saved_arrays = ("coef:rd", "intercept:r")
 
     def __init__(

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
+from heads.limits import BELOW_ONE, FROM_ONE, Limits, one_of
 from heads.trained import TrainedClassifier, TrainedHead, TrainedRegressor
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
@@ -93,6 +95,14 @@ class _Layers(TrainedHead):
     activation: str = "relu"
     norm: str | None = None
     residual: bool = False
+
+    _parameter_constraints: ClassVar[Limits] = {
+        "hidden": [FROM_ONE, "array-like"],
+        "dropout": [BELOW_ONE],
+        "activation": [one_of(*ACTIVATIONS)],
+        "norm": [None, one_of(*NORMS)],
+        "residual": ["boolean"],
+    }
 
     def _build(self) -> MLPClassifier:
         shape = (self.n_features_in_, self.hidden, self._width())

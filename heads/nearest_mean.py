@@ -1,11 +1,12 @@
 """The nearest-mean head: each class is its mean, and a sample belongs to the nearest."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import _check_sample_weight
 
+from heads.limits import Limits, one_of
 from heads.scores import ClassifierHead, LinearProbabilities
 
 
@@ -29,6 +30,8 @@ class NearestMeanHead(LinearProbabilities, ClassifierHead):
     """
 
     saved_arrays = ("coef:rd", "intercept:r", "means:cd")
+
+    _parameter_constraints: ClassVar[Limits] = {"metric": [one_of("euclidean", "cosine")]}
 
     def __init__(self, metric: str = "euclidean") -> None:
         self.metric = metric

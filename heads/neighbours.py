@@ -1,6 +1,6 @@
 """The k-NN heads: the nearest training samples vote, or are averaged."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -9,6 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from heads.limits import ABOVE_ZERO, CLASS_WEIGHT, FROM_ONE, Limits, one_of
 from heads.scores import FLOATS, ClassifierHead
 from heads.targets import class_weights
 
@@ -31,6 +32,14 @@ class _Neighbours:
     metric: str
     weights: str
     temperature: float
+
+    _parameter_constraints: ClassVar[Limits] = {
+        "k": [FROM_ONE],
+        "metric": [one_of(*METRICS)],
+        "weights": [one_of(*VOTES)],
+        "temperature": [ABOVE_ZERO],
+        "class_weight": CLASS_WEIGHT,
+    }
 
     def _remember(self, X: np.ndarray, sample_weight: Any) -> np.ndarray:
         """Keep the samples that weigh something; return which these are `[n]`."""

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from heads.limits import ABOVE_ZERO, CLASS_WEIGHT, LISTED, Limits
 from heads.scores import FLOATS, ClassifierHead, LinearScores
 from heads.targets import class_weights
 
@@ -30,6 +31,8 @@ class _Ridge:
 
     validates_inside: ClassVar[bool] = True
     alphas: Sequence[float] | float | None
+
+    _parameter_constraints: ClassVar[Limits] = {"alphas": [ABOVE_ZERO, *LISTED]}
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Fit to features `[n, d]` and targets (labels `[n]`, an indicator or sets; or values), with weights `[n]` if given."""
@@ -75,6 +78,8 @@ class RidgeHead(_Ridge, LinearScores, ClassifierHead):
 
     saved_arrays = ("coef:rd", "intercept:r")
     saved_values = ("alpha",)
+
+    _parameter_constraints: ClassVar[Limits] = {"class_weight": CLASS_WEIGHT}
 
     def __init__(self, alphas: Sequence[float] | float | None = None, class_weight: Any = None) -> None:
         self.alphas = alphas

@@ -1,12 +1,13 @@
 """What heads share that choose among features before a linear head is fitted on those chosen."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from heads.limits import ABOVE_ZERO, CLASS_WEIGHT, LISTED, PENALTY, Limits
 from heads.linear import LinearHead
 from heads.preparation import prepare
 from heads.ridge import RidgeRegressor
@@ -104,6 +105,12 @@ class SelectingHead(Selecting, LinearProbabilities, ClassifierHead):
     whiten: float | None
     class_weight: Any
 
+    _parameter_constraints: ClassVar[Limits] = {
+        "C": PENALTY,
+        "standardize": ["boolean"],
+        "whiten": [None, ABOVE_ZERO],
+        "class_weight": CLASS_WEIGHT,
+    }
     saved_arrays = ("coef:rd", "intercept:r")
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
@@ -133,6 +140,7 @@ class SelectingRegressor(Selecting, RegressorMixin, BaseEstimator):
     alphas: Any
     standardize: bool
 
+    _parameter_constraints: ClassVar[Limits] = {"alphas": [ABOVE_ZERO, *LISTED], "standardize": ["boolean"]}
     saved_arrays = ("coef:od", "intercept:o")
     saved_values = ("single",)
 

@@ -4,10 +4,11 @@ import copy
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
+from heads.limits import Limits
 from heads.linear import LinearClassifier
 from heads.trained import TrainedClassifier, TrainedHead, TrainedRegressor
 
@@ -23,6 +24,8 @@ class _Module(TrainedHead):
     module: Any = LinearClassifier
     module_params: Mapping[str, Any] | None = None
     takes_tokens: bool = False
+
+    _parameter_constraints: ClassVar[Limits] = {"module_params": [Mapping, None], "takes_tokens": ["boolean"]}
 
     def _build(self) -> nn.Module:
         if isinstance(self.module, nn.Module):

@@ -18,9 +18,11 @@ from heads.callbacks import Callback
 from heads.checkpoints import fingerprint
 from heads.held_out import choose_held_out, make_score
 from heads.inputs import float_type, read_features
+from heads.limits import ABOVE_ZERO, BELOW_ONE, CLASS_WEIGHT, FROM_ONE, FROM_ZERO, Limits, one_of
 from heads.losses import ERRORS, CrossEntropy, Deviation, LabelCrossEntropy, Loss
 from heads.plan import TrainingPlan
 from heads.scaling import Scaling, fit_scaling, no_scaling
+from heads.schedules import OPTIMIZERS, SCHEDULES
 from heads.scores import ClassifierHead, sigmoid, softmax
 from heads.targets import as_column, class_weights, encode_known, encode_targets, plain_labels
 from heads.training import Data, outputs, train
@@ -111,6 +113,27 @@ accumulate, mixup, ema, checkpoint
     device: str = "auto"
     random_state: Any = 0
 
+    _parameter_constraints: ClassVar[Limits] = {
+        "lr": [ABOVE_ZERO],
+        "weight_decay": [FROM_ZERO],
+        "batch_size": [FROM_ONE],
+        "max_epochs": [FROM_ONE],
+        "patience": [FROM_ONE],
+        "validation_fraction": [BELOW_ONE],
+        "optimizer": [one_of(*OPTIMIZERS)],
+        "momentum": [BELOW_ONE],
+        "schedule": [one_of(*SCHEDULES)],
+        "warmup": [BELOW_ONE],
+        "factor": [ABOVE_ZERO],
+        "every": [FROM_ONE],
+        "clip_norm": [None, ABOVE_ZERO],
+        "accumulate": [FROM_ONE],
+        "mixup": [FROM_ZERO],
+        "ema": [BELOW_ONE],
+        "standardize": ["boolean"],
+        "block_rows": [None, FROM_ONE],
+        "random_state": ["random_state"],
+    }
     takes_tokens = False
     saved_arrays: ClassVar[tuple[str, ...]] = ("mean:d", "scale:d")
     saved_values: ClassVar[tuple[str, ...]] = ()
@@ -252,6 +275,12 @@ class TrainedClassifier(ClassifierHead, TrainedHead):
     label_smoothing: float = 0.0
     focal: float = 0.0
 
+    _parameter_constraints: ClassVar[Limits] = {
+        "class_weight": CLASS_WEIGHT,
+        "label_smoothing": [BELOW_ONE],
+        "focal": [FROM_ZERO],
+    }
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the classes' probabilities `[n, c]`; where a sample may have several, each stands for itself."""
         return self._probabilities(self._outputs(X))
@@ -297,6 +326,8 @@ class TrainedRegressor(RegressorMixin, TrainedHead):
     """
 
     loss: str = "squared"
+
+    _parameter_constraints: ClassVar[Limits] = {"loss": [one_of(*ERRORS)]}
 
     saved_arrays = ("mean:d", "scale:d", "target_mean:o", "target_scale:o")
     saved_values = ("single",)

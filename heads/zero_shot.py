@@ -1,12 +1,13 @@
 """The zero-shot head: classes as directions in the features' space, such as texts that describe them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import _check_sample_weight
 
+from heads.limits import ABOVE_ZERO, LISTED, SHARE, Limits
 from heads.scores import ClassifierHead, LinearProbabilities
 from heads.targets import Targets
 
@@ -35,6 +36,8 @@ class ZeroShotHead(LinearProbabilities, ClassifierHead):
     """
 
     saved_arrays = ("coef:rd", "intercept:r")
+
+    _parameter_constraints: ClassVar[Limits] = {"classes": LISTED, "temperature": [ABOVE_ZERO], "mix": [SHARE]}
 
     def __init__(
         self, embeddings: Any = None, classes: Sequence[Any] | None = None, temperature: float = 0.01, mix: float = 0.0

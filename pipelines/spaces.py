@@ -30,9 +30,9 @@ class Range:
             return randint(int(self.low), int(self.high) + 1)
         return loguniform(self.low, self.high) if self.kind == "log" else uniform(self.low, self.high - self.low)
 
-    def example(self) -> float | int:
-        """Return one value of it."""
-        return int(self.low) if self.kind == "whole" else self.low
+    def ends(self) -> tuple[float | int, float | int]:
+        """Return the least and the largest of them."""
+        return (int(self.low), int(self.high)) if self.kind == "whole" else (self.low, self.high)
 
 
 def read_space(value: Any) -> list[Any] | Range:

@@ -90,7 +90,7 @@ class Trial:
 
 
 def check_heads(config: Config) -> None:
-    """See that every head in a config exists and has the parameters named, before anything costs time.
+    """See that every head in a config exists, and that its parameters do and can have these values, before it costs time.
 
     Raises
     ------
@@ -111,12 +111,11 @@ def check_heads(config: Config) -> None:
         for name, values in spaces[number].items():
             if not values:
                 raise UsageError(f"{config.where('heads', number, name)}: `{name}` has no value to try")
-            try:
-                make_head(
-                    head.kind, family(config.kind), **{name: values.example() if isinstance(values, Range) else values[0]}
-                )
-            except ValueError as error:
-                raise UsageError(f"{config.where('heads', number, name)}: {error}") from error
+            for place, value in enumerate(values.ends() if isinstance(values, Range) else values):
+                try:
+                    make_head(head.kind, family(config.kind), **{name: value})
+                except ValueError as error:
+                    raise UsageError(f"{config.where('heads', number, name, place)}: {error}") from error
         parameters[number] = set(kind().get_params())
     check_templates(config)
     check_search(config, parameters, spaces)

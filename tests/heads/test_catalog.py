@@ -1,7 +1,7 @@
 import pytest
 from sklearn.svm import LinearSVC
 
-from heads import LinearHead, head_class, make_head
+from heads import HEADS, REGRESSORS, LinearHead, head_class, make_head
 
 
 def test_kinds_and_import_paths_lead_to_classes():
@@ -19,8 +19,27 @@ def test_kinds_and_import_paths_lead_to_classes():
         ("sklearn.linear_model.LinearRegression", {}, "not a scikit-learn classifier"),
         ("linear", {"c": 1}, "`c` is not a parameter of linear; parameters are C, "),
         ("mlp", {"hiden": 1}, "did you mean `hidden`"),
+        ("linear", {"C": -1}, r"`C` of linear must be a float in the range \(0.0, inf\]. Got -1 instead"),
+        ("mlp", {"label_smoothing": 1.5}, "`label_smoothing` of mlp must be a float in the range"),
+        ("mlp", {"dropout": 1}, "`dropout` of mlp must be"),
+        ("mlp", {"optimizer": "adam"}, "`optimizer` of mlp must be a str among"),
+        ("knn", {"k": 0}, "`k` of knn must be an int in the range"),
+        ("sklearn.svm.LinearSVC", {"C": 0.0}, "`C` of sklearn.svm.LinearSVC must be a float"),
     ],
 )
-def test_what_does_not_exist_is_told_with_the_nearest_name(kind, params, message):
+def test_what_does_not_exist_or_cannot_be_is_told(kind, params, message):
     with pytest.raises(ValueError, match=message):
         make_head(kind, **params)
+
+
+FREE = {"callbacks", "checkpoint", "device", "embeddings", "metric", "module"}
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"), [*(("classification", kind) for kind in HEADS), *(("regression", kind) for kind in REGRESSORS)]
+)
+def test_every_head_says_what_its_parameters_may_be_and_its_defaults_are_among_them(task, kind):
+    head = make_head(kind, task)
+    assert make_head(kind, task, **head.get_params()).get_params().keys() == head.get_params().keys()
+    declared = {name for part in type(head).__mro__ for name in vars(part).get("_parameter_constraints", {})}
+    assert set(head.get_params()) - declared <= FREE

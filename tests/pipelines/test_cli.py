@@ -138,7 +138,7 @@ def test_a_validation_split_is_used_instead_of_folds(headstart, project):
 def test_any_scikit_learn_classifier_and_several_outputs_are_tried(headstart, project):
     heads = [
         {"kind": "sklearn.discriminant_analysis.LinearDiscriminantAnalysis", "solver": "lsqr", "shrinkage": [0.1, 0.5]},
-        {"kind": "sklearn.svm.LinearSVC", "C": [-1.0, 1.0]},
+        {"kind": "sklearn.svm.LinearSVC", "loss": "hinge", "dual": [False, True]},
         {"kind": "mlp", "hidden": [[16]], "max_epochs": 3},
     ]
     change_config(project, heads=heads, outputs=[{"layer": "all", "pooling": ["mean", "cls"]}])
@@ -155,6 +155,12 @@ def test_any_scikit_learn_classifier_and_several_outputs_are_tried(headstart, pr
         (["trian"], 2, "No such command 'trian'"),
         (["train", "config.yaml", "--stroe", "x"], 2, "No such option: --stroe"),
         (["train", "none.yaml"], 2, "none.yaml: cannot be read"),
+        (
+            ["train", "config.yaml", "--set", "heads.0.C=[1, -1]"],
+            2,
+            "config.yaml:5: `C` of linear must be a float in the range",
+        ),
+        (["train", "config.yaml", "--set", "heads.0.C={linear: [-1, 1, 3]}"], 2, "`C` of linear must be a float in the range"),
         (["train", "config.yaml", "--set", "heads.0.c=3"], 2, "config.yaml:5: `c` is not a parameter of linear"),
         (["train", "config.yaml", "--set", "heads.0.kind=liner"], 2, "config.yaml:5: `liner` is no kind of head"),
         (

@@ -100,9 +100,11 @@ def test_a_range_is_drawn_from_and_the_same_seed_draws_the_same(train):
 
 
 def test_a_trial_that_fails_shows_its_reason_among_the_notes(train):
-    metrics, trials, bars = train(heads=[{"kind": "linear", "C": [-1, 1]}, {"kind": "mlp", "max_epochs": 1}])
+    metrics, trials, bars = train(
+        heads=[{"kind": "sklearn.svm.LinearSVC", "loss": "hinge", "dual": [False, True]}, {"kind": "mlp", "max_epochs": 1}]
+    )
     assert metrics["failed_trials"] == bars.failed == 1
-    told = "1 of 2 trials of linear failed: InvalidParameterError: The 'C' parameter"
+    told = "1 of 2 trials of sklearn.svm.LinearSVC failed: ValueError: Unsupported set of arguments"
     assert any(note.startswith(told) for note in metrics["notes"])
     assert trials[-1]["error"] is not None
 

@@ -1,0 +1,46 @@
+"""What values parameters of heads may have, in the form in which scikit-learn's estimators declare theirs.
+
+A class says it of its own parameters as `_parameter_constraints`; those of the classes it is made of are added.
+"""
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions, validate_parameter_constraints
+
+Limits = dict[str, list[Any]]
+
+ABOVE_ZERO = Interval(Real, 0, None, closed="neither")
+FROM_ZERO = Interval(Real, 0, None, closed="left")
+FROM_ONE = Interval(Integral, 1, None, closed="left")
+SHARE = Interval(Real, 0, 1, closed="both")
+BELOW_ONE = Interval(Real, 0, 1, closed="left")
+PENALTY = [Interval(Real, 0, None, closed="right")]
+CLASS_WEIGHT = [Mapping, StrOptions({"balanced"}), None]
+LISTED = ["array-like", None]
+
+
+def one_of(*names: str) -> StrOptions:
+    """Return the limit of a parameter that is one of some names."""
+    return StrOptions(set(names))
+
+
+def check_value(cls: type[BaseEstimator], kind: str, name: str, value: Any) -> None:
+    """See that a head's parameter may have a value; one that nothing is declared of may have any.
+
+    Raises
+    ------
+    ValueError
+        If it may not, with what it may be.
+    """
+    declared: Limits = {}
+    for part in reversed(cls.__mro__):
+        declared |= vars(part).get("_parameter_constraints", {})
+    if name not in declared:
+        return
+    try:
+        validate_parameter_constraints({name: declared[name]}, {name: value}, caller_name=cls.__name__)
+    except InvalidParameterError as error:
+        raise ValueError(f"`{name}` of {kind} must be {str(error).partition(' must be ')[2].rstrip('.')}") from error
