@@ -178,7 +178,7 @@ def extract(
         todo = _first_occurrences(keys, store.missing(recipe, keys, names))
         if unkept is not None and len(todo):
             raise unkept
-        progress.start(title, len(keys) - len(todo), int(place.rank.owns(keys[todo]).sum()))
+        progress.start(checkpoint.uri, len(keys) - len(todo), int(place.rank.owns(keys[todo]).sum()))
         team = Team(place.rank, store, recipe, lease, keys, names, progress.wait, lambda: job.outcome)
         try:
             for now in team.turns(todo):

@@ -56,6 +56,8 @@ def test_what_it_does_is_told_line_by_line_and_in_tables(phases, headstart):
     assert "phase 1 of 3" in told.err
     assert "computed once, into the store" in " ".join(told.err.split())
     assert "phase by phase" in told.out
+    assert "to extract with hf:backbone" in " ".join(told.err.split())  # and not with the folder that it is built in
+    assert "tuned-" not in told.err + told.out
     assert not [path for path in phases.iterdir() if path.name.startswith(".run")]
 
 
