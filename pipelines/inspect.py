@@ -5,9 +5,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from extract import Features
 from pipelines.config_file import load_config
 from pipelines.errors import UsageError
-from pipelines.quality import Inspection
+from pipelines.quality import Inspection, Subject, inspect_subject
+from pipelines.recall import plain_features
 
 SHOWN = 20
 """Issues that are told; all are in the table."""
@@ -34,7 +38,8 @@ def inspect(
     Returns
     -------
     dict
-        What `headstart inspect --json` prints: `samples`, `counts` (kind -> issues), `issues` (the gravest of each kind first,
+        What `headstart inspect --json` prints: `samples`, `left_out` (of the samples, those that no head is trained or tested
+        on, such as unlabelled ones), `counts` (kind -> issues), `issues` (the gravest of each kind first,
         20 of them), `table`, `notes`, `seconds`.
     """
     began = time.monotonic()
@@ -49,6 +54,7 @@ def inspect(
     shown = [vars(issue) for kind in inspection.counts for issue in [i for i in inspection.issues if i.kind == kind][:SHOWN]]
     return {
         "samples": inspection.samples,
+        "left_out": inspection.left_out,
         "counts": inspection.counts,
         "issues": shown,
         "table": str(place),
@@ -58,24 +64,18 @@ def inspect(
 
 
 def _inspect_run(run: Path, store: str | None, similarity: float) -> Inspection:
-    from pipelines.quality import inspect_subject
     from pipelines.recall import recall
     from pipelines.report import make_subject, take_excerpt
 
     found = recall(run, store)
     samples, features, task, note = take_excerpt(found.extraction, found.extraction.features[0], found.task)
-    inspection = inspect_subject(
-        make_subject(samples, features, found.outputs, task), similarity, seed=found.config.selection.seed
-    )
+    subject = _with_left_out(make_subject(samples, features, found.outputs, task), features, found.outputs)
+    inspection = inspect_subject(subject, similarity, seed=found.config.selection.seed)
     return inspection if note is None else dataclasses.replace(inspection, notes=[note, *inspection.notes])
 
 
 def _inspect_config(file: Path, store: str | None, similarity: float, progress: Any) -> tuple[Inspection, Path]:
-    import numpy as np
-
     from pipelines.extract import extract_config
-    from pipelines.quality import Subject, inspect_subject
-    from pipelines.recall import plain_features
     from pipelines.report import make_subject
     from pipelines.task import make_task
 
@@ -86,7 +86,7 @@ def _inspect_config(file: Path, store: str | None, similarity: float, progress: 
     features, samples = extraction.features[0], extraction.samples
     outputs = features.outputs[:1]
     if samples.labels is not None and any(label is not None for label in samples.labels):
-        subject = make_subject(samples, features, outputs, make_task(extraction, config))
+        subject = _with_left_out(make_subject(samples, features, outputs, make_task(extraction, config)), features, outputs)
     else:
         splits = samples.splits
         parts = np.array(["train" if splits is None else splits[row] or "" for row in features.rows.tolist()], dtype="<U10")
@@ -95,3 +95,17 @@ def _inspect_config(file: Path, store: str | None, similarity: float, progress: 
     if not len(subject.rows):
         raise UsageError(f"{config.where('data')}: no sample can be used, so there is nothing to inspect")
     return inspect_subject(subject, similarity, seed=config.selection.seed), Path(f"{config.name}-inspection.csv")
+
+
+def _with_left_out(subject: Subject, features: Features, outputs: tuple[str, ...]) -> Subject:
+    """Add the samples that have features and are not in the task, since they have no label or no split."""
+    rows = np.setdiff1d(features.rows, subject.rows)
+    if not len(rows):
+        return subject
+    return dataclasses.replace(
+        subject,
+        rows=np.concatenate([subject.rows, rows]),
+        keys=np.concatenate([subject.keys, features.keys[np.searchsorted(features.rows, rows)]]),
+        X=np.concatenate([subject.X, plain_features(features, outputs, rows)]),
+        parts=np.concatenate([subject.parts, np.full(len(rows), "", subject.parts.dtype)]),
+    )

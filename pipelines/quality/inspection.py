@@ -42,9 +42,10 @@ class Subject:
     keys, X
         Their keys `[n, 16]` and features `[n, d]`.
     parts
-        `[n]` of str: `train`, `validation` or `test`.
+        `[n]` of str: `train`, `validation` or `test`; empty where a sample is neither trained on nor tested.
     task
-        Of the same rows; None where there are no labels.
+        Of the first rows; None where there are no labels. The rest are samples that take no part in it, such as those that have
+        no label: they are looked at for everything that needs none.
     """
 
     samples: Samples
@@ -90,9 +91,13 @@ class Issue:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The issues, the gravest of each kind first; and what a linear head says of every sample held out, if there are labels."""
+    """The issues, the gravest of each kind first; and what a linear head says of the task's samples held out, if there is one.
+
+    Of the `samples`, `left_out` are not in the task.
+    """
 
     samples: int
+    left_out: int
     issues: list[Issue]
     answers: HeldOutAnswers | None
     notes: list[str]
@@ -152,9 +157,12 @@ def inspect_subject(
     """
     notes: list[str] = []
     answers, issues = None, []
+    left_out = len(subject.rows) - (0 if subject.task is None else len(subject.task.rows))
+    if left_out and subject.task is not None:
+        notes.append(f"{left_out:,} samples without a label or a split were looked at for everything that needs none")
     if labels and subject.task is not None:
         try:
-            answers = answer_held_out(subject.X, subject.task, folds, seed)
+            answers = answer_held_out(subject.X[: len(subject.task.rows)], subject.task, folds, seed)
             issues += _label_errors(subject, answers)
         except ValueError as error:
             notes.append(f"label errors were not looked for: {str(error).splitlines()[0]}")
@@ -167,9 +175,8 @@ def inspect_subject(
     if neighbours is not None:
         issues += _outliers(subject, neighbours.similarity)
     order = {kind: number for number, kind in enumerate(KINDS)}
-    return Inspection(
-        len(subject.rows), sorted(issues, key=lambda issue: (order[issue.kind], -issue.score, issue.row)), answers, notes
-    )
+    issues.sort(key=lambda issue: (order[issue.kind], -issue.score, issue.row))
+    return Inspection(len(subject.rows), left_out, issues, answers, notes)
 
 
 def _issue(
@@ -196,7 +203,8 @@ def _duplicates(subject: Subject, pairs: list[Pair]) -> list[Issue]:
     labels, issues, leaked = subject.samples.labels, [], set()
     for pair in pairs:
         first, second = pair.first, pair.second
-        across = (subject.parts[first] == "test") != (subject.parts[second] == "test")
+        sides = {str(subject.parts[first]), str(subject.parts[second])}
+        across = "test" in sides and bool(sides & {"train", "validation"})
         if across and subject.parts[first] == "test":
             first, second = second, first
         other = subject.samples.ids[int(subject.rows[first])]
@@ -223,7 +231,7 @@ def _group_leaks(subject: Subject) -> list[Issue]:
         return []
     sides: dict[str, dict[bool, list[int]]] = {}
     for position, row in enumerate(subject.rows.tolist()):
-        if (name := groups[row]) is not None:
+        if (name := groups[row]) is not None and subject.parts[position]:
             sides.setdefault(name, {}).setdefault(subject.parts[position] == "test", []).append(position)
     return [
         _issue(subject, at[True][0], "group_leak", len(at[True]) / (len(at[True]) + len(at[False])),

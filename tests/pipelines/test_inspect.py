@@ -59,7 +59,24 @@ def test_unlabelled_samples_are_compared_all_the_same(project, headstart):
     (project / "bare.yaml").write_text(config)
     found = headstart.json("inspect", "bare.yaml")
     assert found["counts"]["label_error"] == 0
-    assert found["samples"] == 120
+    assert (found["samples"], found["left_out"]) == (120, 120)
+
+
+def test_samples_without_a_label_among_others_are_looked_at_too(project, headstart):
+    path = project / "reviews.csv"
+    before = headstart.json("inspect", "config.yaml")["counts"]
+    lines = path.read_text().splitlines()
+    trained, tested = (next(line for line in lines if line.endswith(part)).split(",")[0] for part in ("train", "test"))
+    path.write_text("\n".join([*lines, f"{trained},,short,train", f"{tested},,short,train", f"{tested},,short,"]) + "\n")
+    found = headstart.json("inspect", "config.yaml")
+    assert (found["samples"], found["left_out"]) == (123, 3)
+    assert "3 samples without a label or a split were looked at for everything that needs none" in found["notes"]
+    same = [issue for issue in found["issues"] if issue["kind"] == "exact_duplicate"]
+    assert {issue["id"] for issue in same} == {"reviews.csv:122", "reviews.csv:123", "reviews.csv:124"}
+    assert {(issue["split"], issue["label"]) for issue in same} == {("", "")}
+    assert all(found["counts"][kind] == before[kind] for kind in ("leak", "conflicting_labels", "label_error"))
+    headstart("train", "config.yaml", "--run", "run")
+    assert headstart.json("inspect", "run")["left_out"] == 3
 
 
 def test_a_similarity_that_is_none_is_one_line(project):
