@@ -148,7 +148,7 @@ def guess_columns(
     identity = take("id", _named(left, NAMES["id"], lambda v: len(set(map(str, v))) == rows), "a different value in every row")
     group = take("group", _named(left, NAMES["group"], lambda v: 1 < len(set(map(str, v))) < rows), "by its name")
     if label is None:
-        label = _named(left, NAMES["label"], _may_be_label) or _fewest(left)
+        label = _named(left, NAMES["label"], _may_be_label) or _fewest(left) or _measured(left)
     columns = Columns(text, label, split, group, identity, image, pair)
     if label is None:
         return Guess(columns, why=why)
@@ -158,7 +158,7 @@ def guess_columns(
     regression = separator is None and _is_number(values)
     different = len(set(map(str, values)))
     why["label"] = (
-        f"numbers from {min(map(float, values)):g} to {max(map(float, values)):g}" if regression
+        f"{different:,} different numbers from {min(map(float, values)):g} to {max(map(float, values)):g}" if regression
         else "lists of names" if lists
         else f"several names a row, with `{separator}` between them" if separator
         else f"{different:,} different values"
@@ -246,6 +246,14 @@ def _fewest(columns: dict[str, list[Any]]) -> str | None:
     return min(fitting, key=lambda column: fitting[column], default=None)
 
 
+def _measured(columns: dict[str, list[Any]]) -> str | None:
+    """Return the column of measured numbers with fractions, if there is one alone."""
+    found = [
+        column for column, values in columns.items() if _is_number(values) and not all(float(v).is_integer() for v in values)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
 def _is_number(values: Sequence[Any]) -> bool:
     """Tell whether values are measured numbers, and not the numbers of a few classes."""
     try:
@@ -296,7 +304,7 @@ def _compose(
     if columns.group is None and not data.is_dir():
         lines.append("  # group: ...  # a column of what must not be on both sides of a split, such as author or document")
     if guess.regression:
-        lines.append("task: regression")
+        lines.append("task: regression  # the labels are measured numbers; to have each one be a class: classification")
     text = kind == "text"
     here = {entry.name for entry in list_backbones() if entry.here}
     named = "all-MiniLM-L6-v2" if text else "efficientnet-lite0" if "efficientnet-lite0" in here else "resnet50"

@@ -37,6 +37,20 @@ def test_pairs_pictures_numbers_and_several_labels_are_known():
     assert not columns(text=TEXTS, stars=[str(n % 5) for n in range(120)]).regression
 
 
+def test_the_one_column_of_measured_numbers_is_a_label(tmp_path):
+    measured = [f"{n / 7:.3f}" for n in range(120)]
+    guess = columns(words=TEXTS, price=measured, page=[str(n) for n in range(120)])
+    assert (guess.columns.label, guess.regression) == ("price", True)
+    assert columns(words=TEXTS, price=measured, weight=measured[::-1]).columns.label is None  # which of them, nobody knows
+    assert columns(words=TEXTS, price=measured, kind=["a", "b"] * 60).columns.label == "kind"
+    (tmp_path / "t.csv").write_text("words,price\n" + "".join(f"{t},{p}\n" for t, p in zip(TEXTS, measured, strict=True)))
+    assert write_config(tmp_path / "t.csv", tmp_path / "c.yaml", None, None, None)["task"] == "regression"
+    written = (tmp_path / "c.yaml").read_text()
+    assert "label: price  # 120 different numbers from 0 to 17" in written
+    assert "task: regression  # the labels are measured numbers" in written
+    assert load_config(tmp_path / "c.yaml").kind == "regression"
+
+
 def test_what_the_user_names_is_taken_and_must_be_there():
     table = {"a": TEXTS, "b": TEXTS[::-1], "c": ["x", "y"] * 60}
     guess = guess_columns(table, "t.csv", text="b", label="c")
