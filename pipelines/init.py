@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 
 import yaml
 
-from extract import Columns, load_samples
+from extract import Columns, load_samples, stream_samples
 from extract.backbones.catalog import list_backbones
 from extract.images import ENDINGS
+from extract.remote import expand, is_url
 from extract.sources.columns import SPLITS, split_labels
+from extract.sources.streams import always_streams
 from extract.sources.tabular import delimiter_of
 from pipelines.errors import UsageError
 
@@ -61,14 +64,14 @@ class Guess:
 
 
 def write_config(
-    data: Path, to: Path | None, text: str | None, label: str | None, image: str | None, overwrite: bool = False
+    data: Path | str, to: Path | None, text: str | None, label: str | None, image: str | None, overwrite: bool = False
 ) -> dict[str, Any]:
     """Write a commented config for some data; return where it is and what was found.
 
     Parameters
     ----------
     data
-        A table or a folder.
+        A table or a folder; or a pattern or URL of Parquet files, of which the beginning is looked at.
     to
         The config's file; by default the data's name with `.yaml`, in the working directory.
     text, label, image
@@ -83,14 +86,21 @@ def write_config(
     SourceError
         If the data cannot be read.
     """
-    to = to or Path(f"{data.stem}.yaml")
+    name, streams = str(data), always_streams(str(data))
+    if streams and (is_url(name) or not name.endswith(".parquet")):
+        raise UsageError(
+            f"{name}: `init` looks at Parquet files by pattern, a table or a folder, all of this machine; docs/large-data.md "
+            "shows the config for others that are read a slice at a time"
+        )
+    data = Path(data)
+    to = to or Path(f"{_title(data)}.yaml")
     if to.exists() and not overwrite:
         raise UsageError(f"{to}: exists already; --force replaces it, and --output names another file")
-    head = {} if data.is_dir() else _read_head(data)
+    head = {} if data.is_dir() else _read_head(Path(expand(name)[0]) if streams else data)
     if not data.is_dir() and not any(head.values()):
         raise UsageError(f"{data}: has no rows; there is nothing to look at")
-    guess = Guess(Columns()) if data.is_dir() else guess_columns(head, str(data), text, label, image)
-    samples = load_samples(data, guess.columns)
+    guess = Guess(Columns()) if data.is_dir() else guess_columns(head, name, text, label, image)
+    samples = next(iter(stream_samples(name, guess.columns))) if streams else load_samples(data, guess.columns)
     kind = samples.kind or "text"
     count = len(samples)
     labels = [name for name in samples.labels or () if name is not None]
@@ -100,7 +110,15 @@ def write_config(
     to.write_text(content, encoding="utf-8")
     named = {name: value for name, value in dataclasses.asdict(guess.columns).items() if value is not None}
     task = "regression" if guess.regression else "multilabel" if guess.separator else "classification"
-    return {"config": str(to), "samples": count, "takes": kind, "columns": named, "task": task, "classes": len(classes)}
+    return {
+        "config": str(to),
+        "samples": count,
+        "takes": kind,
+        "columns": named,
+        "task": task,
+        "classes": len(classes),
+        "streams": streams,
+    }
 
 
 def guess_columns(
@@ -280,14 +298,14 @@ def _compose(
     classes: Sequence[str],
     splits: Sequence[str | None] | None,
 ) -> str:
-    columns, why = guess.columns, guess.why
+    columns, why, streams = guess.columns, guess.why, always_streams(str(data))
     lines = [
-        f"# Written by `headstart init {data}` after a look at its {count:,} samples.",
+        f"# Written by `headstart init {shlex.quote(str(data))}` after a look at its {'first ' * streams}{count:,} samples.",
         "# Change what was misunderstood, then:",
         f"#   headstart train {to}",
-        f"name: {_quote(_slug(data.stem))}",
+        f"name: {_quote(_slug(_title(data)))}",
         "data:",
-        f"  path: {_quote(os.path.relpath(data, to.parent))}",
+        f"  path: {_quote(os.path.relpath(data, to.parent))}" + "  # read a slice at a time: docs/large-data.md" * streams,
     ]
     for role in ("text", "pair", "image", "label", "split", "group", "id"):
         value = getattr(columns, role)
@@ -321,6 +339,11 @@ def _compose(
         "",
     ]
     return "\n".join(lines)
+
+
+def _title(data: Path) -> str:
+    """Return the name of a file or folder, or of the folder of files named by a pattern."""
+    return data.parent.absolute().name if always_streams(str(data)) else data.stem
 
 
 def _slug(name: str) -> str:

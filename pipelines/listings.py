@@ -117,7 +117,8 @@ def show_unfreezing(metrics: Mapping[str, Any]) -> None:
 def show_config(written: Mapping[str, Any]) -> None:
     """Say what `init` took the data for."""
     columns = ", ".join(f"{role} `{column}`" for role, column in written["columns"].items())
-    out.print(f"{written['samples']:,} samples of {written['takes']}{': ' if columns else ''}{columns}", soft_wrap=True)
+    first = "the first " if written["streams"] else ""
+    out.print(f"{first}{written['samples']:,} samples of {written['takes']}{': ' if columns else ''}{columns}", soft_wrap=True)
     if written["classes"]:
         out.print(f"{written['task']}, {written['classes']:,} different labels")
     then = f"then: headstart train {written['config']}"

@@ -9,7 +9,9 @@ from pipelines.commands.options import Json, StoreFolder
 
 
 def init(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="A CSV, TSV, JSONL or Parquet file, or a folder.")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A CSV, TSV, JSONL or Parquet file, a folder, or Parquet files by a pattern.")
+    ],
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="DATA.yaml by default.")] = None,
     text: Annotated[str | None, typer.Option("--text", help="The column of texts.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="The column of labels.")] = None,

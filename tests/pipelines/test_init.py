@@ -84,6 +84,26 @@ def test_the_config_loads_and_reads_the_data(tmp_path, ending):
     assert (samples.inputs[5], samples.labels[5], samples.splits[5]) == (TEXTS[5], "no: never", "test")
 
 
+def test_parquet_files_by_pattern_get_a_config_and_other_streams_the_page_for_theirs(headstart, project, tiny_bert):
+    (project / "crawl").mkdir()
+    for number in range(3):
+        table = {"words": TEXTS, "what": ["yes", "no"] * 60}
+        pq.write_table(pa.table(table), project / "crawl" / f"part-{number}.parquet")
+    for pattern in ("crawl/*.parquet", "crawl/part-{0..2}.parquet"):
+        written = headstart.json("init", pattern, "--force")
+        assert (written["config"], written["samples"], written["streams"]) == ("crawl.yaml", 120, True)
+        config = load_config(project / "crawl.yaml")
+        assert (config.data.text, config.data.label, config.data.streams) == ("words", "what", True)
+    assert "after a look at its first 120 samples" in (project / "crawl.yaml").read_text()
+    assert headstart.json("extract", "crawl.yaml", "--set", f"backbones=['hf:{tiny_bert}']")["recipes"][0]["samples"] == 360
+    assert "the first 120 samples of text" in headstart("init", pattern, "--force").out
+    assert "there are no such files" in headstart("init", "nowhere/*.parquet", status=2).err
+    for other in ("shard.tar", "shards/{00..99}.tar", "s3://bucket/*.parquet", "*.csv"):
+        told = headstart("init", other, status=2).err
+        assert f"{other}: `init` looks at" in told
+        assert "docs/large-data.md" in told
+
+
 def test_folders_of_pictures_are_taken_as_they_are(tmp_path):
     write_image_folder(tmp_path / "pictures", 12, splits=("train", "test"))
     written = write_config(tmp_path / "pictures", tmp_path / "c.yaml", None, None, None)
