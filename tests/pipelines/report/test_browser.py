@@ -152,6 +152,20 @@ def test_a_phone_needs_no_sideways_scrolling(visit, file, width):
     assert page.evaluate("document.documentElement.clientWidth") == width
 
 
+@pytest.mark.parametrize("width", [360, 390])
+def test_a_phone_shows_every_trial_of_the_leaderboard_whole(visit, file, width):
+    page = visit(file, width, 800, has_touch=True, is_mobile=True)
+    box = page.locator(".panel:has(table.trials)")
+    assert box.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
+    cells = page.locator("table.trials tbody tr:first-child td")
+    names, score = cells.nth(1).bounding_box(), cells.nth(5).bounding_box()
+    assert score["y"] == pytest.approx(names["y"], abs=1)
+    assert score["x"] + score["width"] <= width
+    assert page.locator("table.trials tbody tr:first-child").evaluate("row => row.offsetHeight") < 160
+    page.set_viewport_size({"width": 1280, "height": 800})
+    assert page.locator("table.trials thead").is_visible()
+
+
 def test_on_a_phone_a_tap_tells_of_a_sample_and_two_fingers_zoom_the_map_alone(visit, file):
     page = visit(file, 390, 800, has_touch=True, is_mobile=True)
     assert page.locator(".hint.touch").is_visible()
