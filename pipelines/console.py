@@ -210,7 +210,7 @@ def show_extraction(summary: dict[str, Any]) -> None:
     """Show what an extraction did."""
     rows = [
         (
-            _backbone(r["backbone"], r["settings"]),
+            with_settings(r["backbone"], r["settings"]),
             f"{r['samples']:,}",
             f"{r['cached']:,}",
             f"{r['extracted']:,}",
@@ -226,7 +226,8 @@ def show_extraction(summary: dict[str, Any]) -> None:
     show_skipped(summary["skipped"])
 
 
-def _backbone(name: str, settings: str) -> str:
+def with_settings(name: str, settings: str) -> str:
+    """Name a backbone, with what tells it from others of that name."""
     return f"{name} ({settings})" if settings else name
 
 
@@ -246,7 +247,7 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
             rank,
             trial.head.rpartition(".")[2],
             describe(trial.params),
-            *([_backbone(trial.backbone, trial.settings)] if several else []),
+            *([with_settings(trial.backbone, trial.settings)] if several else []),
             shorten(trial.outputs),
             f"{trial.scores[metric].mean:.4f}",
             f"± {trial.scores[metric].deviation:.4f}",

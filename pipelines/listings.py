@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from pipelines.combinations import shorten
-from pipelines.console import note, out, seconds, show_skipped, table, table_of_names
+from pipelines.console import note, out, seconds, show_skipped, table, table_of_names, with_settings
 from pipelines.runs import RunEntry
 
 _HEADINGS = ("run", "head", "features", "validation", "test")
@@ -25,7 +25,7 @@ def show_ranking(ranking: Mapping[str, Any]) -> None:
     }
     columns = {
         "": range(1, 1 + len(candidates)),
-        "backbone": [candidate["backbone"] for candidate in candidates],
+        "backbone": [with_settings(candidate["backbone"], candidate["settings"]) for candidate in candidates],
         "output": [candidate["output"] for candidate in candidates],
         **numbers,
     }

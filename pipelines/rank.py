@@ -16,6 +16,7 @@ from pipelines.combinations import is_tokens
 from pipelines.config import Config, Head, Search
 from pipelines.errors import RunError, UsageError
 from pipelines.extract import extract_config
+from pipelines.recipe_differences import tell_apart
 from pipelines.task import Task, make_task
 from pipelines.trials import run_trials
 
@@ -40,6 +41,8 @@ class Candidate:
         See `heads.transferability`; higher is better. `h_score` is None for numbers.
     trained
         The best validation score of heads trained on it; None where none was.
+    settings
+        What tells its backbone from others of the same name.
     """
 
     backbone: str
@@ -50,6 +53,7 @@ class Candidate:
     h_score: float | None
     knn: float
     trained: float | None = None
+    settings: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,8 @@ def rank_outputs(config: Config, store: str | None, run: Path | None, check: boo
         )
     elif run is not None:
         trained = _read_trials(run, config.metric)
-    found = [dataclasses.replace(c, trained=trained.get((c.recipe, c.output))) for c in found]
+    settings = tell_apart([features.recipe for features in extraction.features])
+    found = [dataclasses.replace(c, trained=trained.get((c.recipe, c.output)), settings=settings[c.recipe]) for c in found]
     found.sort(key=lambda candidate: -candidate.logme)
     agreement, notes = _agreement(found) if check or run is not None else ({}, [])
     if run is not None and not agreement:

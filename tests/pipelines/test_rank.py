@@ -47,7 +47,8 @@ def test_a_runs_trials_do_as_well(headstart, project, config):
     headstart("train", "layers.yaml", "--run", "run")
     ranked = headstart.json("rank", "layers.yaml", "--run", "run")
     assert ranked["agreement"]["logme"]["outputs"] == 8
-    assert {"backbone", "recipe", "output", "width", "logme", "h_score", "knn", "trained"} == set(ranked["candidates"][0])
+    fields = {"backbone", "recipe", "output", "width", "logme", "h_score", "knn", "trained", "settings"}
+    assert fields == set(ranked["candidates"][0])
     shown = headstart("rank", "layers.yaml", "--run", "run").out
     assert "Kendall's tau" in shown
 
@@ -112,3 +113,4 @@ def test_the_check_is_a_whole_grid_and_one_backbone_used_in_two_ways_is_two(conf
     ranking = rank(load_config(project / "two.yaml"), check=True)
     assert len({candidate.recipe for candidate in ranking.candidates}) == 2
     assert len({candidate.trained for candidate in ranking.candidates}) == 2
+    assert {candidate.settings for candidate in ranking.candidates} == {"", "max_length 3"}
