@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch.nn import functional
@@ -93,7 +94,16 @@ class Deviation:
         return self
 
 
-Loss = CrossEntropy | LabelCrossEntropy | Deviation
+class Loss(Protocol):
+    """What training makes small: a loss a sample `[b]` of outputs `[b, c]` and targets."""
+
+    def __call__(self, outputs: torch.Tensor, targets: torch.Tensor, /) -> torch.Tensor:
+        """Return losses `[b]`."""
+        ...
+
+    def plain(self) -> "Loss":
+        """Return the loss by which validation is judged."""
+        ...
 
 
 def mixed(features: torch.Tensor, alpha: float, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, float]:

@@ -14,7 +14,7 @@ def regression_metrics(
     Parameters
     ----------
     true, predicted
-        `[n]`.
+        `[n]`, or `[n, m]` for several numbers a sample, whose metrics are averaged.
     resamples, confidence, seed
         Of the bootstrap.
 
@@ -33,6 +33,9 @@ def regression_metrics(
 
 
 def _metrics(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    if true.ndim == 2:
+        columns = [_metrics(*column) for column in zip(true.T, predicted.T, strict=True)]
+        return {name: float(np.mean([column[name] for column in columns])) for name in columns[0]}
     errors = predicted - true
     spread = float(((true - true.mean()) ** 2).sum())
     return {

@@ -16,7 +16,7 @@ from pipelines.analysis import SavePath
 from pipelines.backbone_module import BackboneModule
 from pipelines.errors import TrainingError, UsageError
 from pipelines.feature_figures import save_figure
-from pipelines.labelled import Labelled, encode, read_labelled, with_labels
+from pipelines.labelled import Labelled, read_labelled, with_labels
 from pipelines.model import FeatureBasedModel
 from pipelines.model_features import usable_rows
 from pipelines.names import nearest
@@ -194,9 +194,11 @@ class _Answer:
 
 
 def _answer(name: str, model: FeatureBasedModel, data: Labelled) -> _Answer:
+    if model.task != "classification":
+        raise UsageError(f"{name} is a model of {model.task}; compare_models knows one class a sample, `evaluate` the rest")
     if model.classes is None:
         raise UsageError(f"{name} has not been trained, so it knows no classes; train it with FeatureBasedTrainer first")
-    codes = encode(data.labels or (), model.classes)
+    codes = model.objective.encode(data.labels or (), data.samples.ids)
     model.eval()
     began = time.perf_counter()
     with torch.inference_mode():

@@ -10,6 +10,7 @@ from cache.budget import parse_size
 from extract.sources.streams import always_streams
 from pipelines.backbone_config import Backbone, EngineChoice, Loop, OutputChoice, Part
 from pipelines.compare_config import CompareChoice
+from pipelines.metric_names import METRICS, Metric
 from pipelines.spaces import Range, read_space
 from pipelines.unfreeze_config import UnfreezeChoice
 
@@ -64,19 +65,6 @@ class Head(BaseModel):
     def space(self) -> dict[str, list[Any] | Range]:
         """Return parameter -> the values to try, or the range to draw from; see `read_space`."""
         return {name: read_space(value) for name, value in (self.model_extra or {}).items()}
-
-
-METRICS = {
-    "classification": ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "neg_log_loss"),
-    "multilabel": ("f1_macro", "f1_micro", "average_precision", "accuracy"),
-    "regression": ("r2", "neg_mean_absolute_error", "neg_root_mean_squared_error"),
-}
-"""What a trial may be chosen by, for every kind of target; the first by default. Names are scikit-learn's scorers'."""
-
-Metric = Literal[
-    "accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "neg_log_loss",
-    "f1_micro", "average_precision", "r2", "neg_mean_absolute_error", "neg_root_mean_squared_error",
-]  # fmt: skip
 
 
 class Selection(Part):

@@ -1,17 +1,18 @@
 """`DatasetLoader`: a labelled data set by name or path, in training, validation and test parts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from extract import Columns, Samples, load_samples
+from extract import LABEL_SEPARATOR, Columns, Samples, load_samples
+from extract.sources.columns import split_labels
 from heads import hold_out
 from pipelines.errors import TrainingError, UsageError
 from pipelines.labelled import Labelled
-from pipelines.model import TASKS
-from pipelines.names import nearest
+from pipelines.objectives import read_task
 
 SPLITS = ("train", "validation", "test")
 
@@ -26,7 +27,8 @@ class DatasetLoader:
         *,
         text: str | None = None,
         image: str | None = None,
-        label: str = "label",
+        label: str | Sequence[str] = "label",
+        multilabel: str | None = None,
         split: str | None = None,
         pair: str | None = None,
         validation_size: float = 0.1,
@@ -44,9 +46,12 @@ class DatasetLoader:
             A file (CSV, TSV, JSONL, Parquet), a folder `<class>/*` or `<split>/<class>/*` of images or text files, a name on
             the hub (`imdb`), or whatever else `load_samples` takes.
         task
-            One of `pipelines.model.TASKS`; samples of another kind are refused.
+            One of `pipelines.objectives.TASKS`; samples of another kind are refused.
         text, image, label, split, pair
-            Names of columns, where they are not `text`, or else the images, and `label`.
+            Names of columns, where they are not `text`, or else the images, and `label`. Several names as `label` are columns
+            of 0 and 1, one a label that a sample has or not.
+        multilabel
+            What separates a sample's labels within the label column.
         validation_size, test_size
             Shares of the training part that become parts of their own where the data set has none, by class.
         seed
@@ -68,13 +73,13 @@ class DatasetLoader:
         TrainingError
             If it has too few samples with a label.
         """
-        if task not in TASKS:
-            raise UsageError(f"task {task!r} is not one; {nearest(task, TASKS)}")
+        kind = read_task(task).samples
         local = not isinstance(name_or_path, str) or Path(name_or_path).exists() or Path(name_or_path).suffix != ""
         source = name_or_path if local or name_or_path.startswith("hub:") else f"hub:{name_or_path}"
-        columns = Columns(text, label, split, image=image, pair=pair)
+        columns = Columns(text, label if isinstance(label, str) else tuple(label), split, image=image, pair=pair)
         samples = load_samples(source, columns, hub_config=config, hub_revision=revision)
-        kind = TASKS[task]
+        if multilabel is not None and samples.labels is not None:
+            samples = replace(samples, labels=[_several(name, multilabel) for name in samples.labels])
         if kind is not None and samples.kind not in (kind, None):
             raise UsageError(
                 f"{samples.name}: task {task!r} takes samples of kind {kind}, and these are of kind {samples.kind}"
@@ -85,6 +90,11 @@ class DatasetLoader:
             parts = {part: np.sort(rng.permutation(rows)[:limit]) for part, rows in parts.items()}
         whole = Labelled(samples, samples.labels)
         return {part: whole.take(rows).samples for part, rows in parts.items()}
+
+
+def _several(label: str | None, separator: str) -> str | None:
+    """Return a sample's labels as sources join those of a list."""
+    return None if label is None else LABEL_SEPARATOR.join(split_labels(label, separator))
 
 
 def _parts(samples: Samples, validation_size: float, test_size: float, seed: int) -> dict[str, np.ndarray]:

@@ -111,11 +111,12 @@ def learning_curves(
     val_losses: Sequence[float] = (),
     train_accuracies: Sequence[float] = (),
     val_accuracies: Sequence[float] = (),
+    score: str = "accuracy",
 ) -> Figure:
-    """Draw losses, and accuracies where there are any, by epoch."""
+    """Draw losses, and accuracies or another score where there are any, by epoch."""
     kinds = [("loss", train_losses, val_losses)]
     if len(train_accuracies) or len(val_accuracies):
-        kinds.append(("accuracy", train_accuracies, val_accuracies))
+        kinds.append((score, train_accuracies, val_accuracies))
     figure = Figure(figsize=(4.6 * len(kinds), 3.4), layout="constrained")
     for axes, (name, train, validation) in zip(np.atleast_1d(figure.subplots(1, len(kinds))), kinds, strict=True):
         for series, label in ((train, "training"), (validation, "evaluation")):

@@ -78,34 +78,6 @@ def with_labels(data: Labelled, what: str) -> Labelled:
     return data if len(rows) == len(data) else data.take(rows)
 
 
-def find_classes(labels: Sequence[Any], width: int) -> list[Any]:
-    """Return what a model's outputs stand for: the labels, sorted; or 0, 1, ... where the labels are such numbers.
-
-    Raises
-    ------
-    TrainingError
-        If there are more classes than outputs.
-    """
-    found = set(labels)
-    numbers = [_as_number(label) for label in found]
-    if all(number is not None and 0 <= number < width for number in numbers):
-        text = isinstance(next(iter(found)), str)
-        return [str(number) if text else number for number in range(width)]
-    classes = sorted(found, key=str)
-    if len(classes) > width:
-        raise TrainingError(f"the labels hold {len(classes)} classes and the model has {width} outputs; set num_classes")
-    return classes
-
-
-def encode(labels: Sequence[Any], classes: Sequence[Any]) -> np.ndarray:
-    """Return the labels' places `[n]` among the classes; raises `TrainingError` for one that is not there."""
-    places = {name: code for code, name in enumerate(classes)}
-    strange = next((label for label in labels if label not in places), None)
-    if strange is not None:
-        raise TrainingError(f"{strange!r} is no class of this model, which knows {', '.join(map(str, classes))}")
-    return np.array([places[label] for label in labels], dtype=np.int64)
-
-
 def _are_columns(first: Any, second: Any) -> bool:
     """Tell whether two values are samples and their labels, column beside column."""
     sized = hasattr(first, "__len__") and hasattr(second, "__len__")
@@ -149,11 +121,8 @@ def _columns_of(data: Any) -> Sequence[str]:
 
 
 def _plain(label: Any) -> Any:
+    """Return a label without its array: a number or text, or several of them; None for a number that is none."""
+    if getattr(label, "ndim", 0) and hasattr(label, "tolist"):
+        return tuple(label.tolist())
     value = label.item() if hasattr(label, "item") else label
     return None if isinstance(value, float) and np.isnan(value) else value
-
-
-def _as_number(label: Any) -> int | None:
-    if isinstance(label, str):
-        return int(label) if label.isascii() and label.isdigit() and str(int(label)) == label else None
-    return label if isinstance(label, int) and not isinstance(label, bool) else None

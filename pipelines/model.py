@@ -1,45 +1,25 @@
 """`FeatureBasedModel`: a backbone and a classifier as one torch module, whose frozen parts stay as they are in every way."""
 
-import dataclasses
-import inspect
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cache import FeatureStore
-from extract import BackboneSpec
-from heads import AttentionClassifier, LinearClassifier, MLPClassifier
 from pipelines.backbone_module import BackboneModule, Features
 from pipelines.boundary_batches import HandedIn
-from pipelines.errors import RunError, UsageError
+from pipelines.classifiers import CLASSIFIERS, check_name, count_outputs, describe_classifier, takes_tokens
+from pipelines.errors import UsageError
 from pipelines.freezing import find_parts, set_training
 from pipelines.measure import Cost
-from pipelines.names import nearest
+from pipelines.model_saving import load_model, save_model
+from pipelines.objectives import Classes, Labels, Numbers, Objective, read_task
 from pipelines.pieces import Pieces
 
-TASKS = {
-    "classification": None,
-    "text_classification": "text",
-    "sentiment_analysis": "text",
-    "image_classification": "image",
-    "image_text_classification": "image and text",
-}
-"""Task -> the kind of samples; None for what the backbone takes first."""
-
-CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
-    "linear": LinearClassifier,
-    "mlp": MLPClassifier,
-    "attention": AttentionClassifier,
-}
 _HIDDEN = 256
-
-DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 
 
 class FeatureBasedModel(nn.Module):
@@ -54,7 +34,7 @@ class FeatureBasedModel(nn.Module):
         A torch module that returns features `[b, d]`, called with the inputs (with keyword arguments if they are a mapping);
         or the name of a pretrained backbone, or whatever else `extract` takes for one.
     classifier
-        A torch module from features to logits `[b, c]`.
+        A torch module from features to outputs `[b, c]`: logits of classes or labels, or numbers.
     freeze_backbone
         Whether the whole backbone is frozen, to begin with.
     standardize
@@ -62,11 +42,16 @@ class FeatureBasedModel(nn.Module):
         the trainer measures these once.
     store
         The feature store, or its folder, for training and analysis through the cache.
+    task
+        What is said of a sample: `classification` (one class), `multilabel` (any number of labels) or `regression` (one number
+        or several); or another of `pipelines.objectives.TASKS`.
 
     Attributes
     ----------
     classes
-        What the logits are of, as the training labels have it; None before training.
+        What the logits are of, as the training labels have it; None before training, and for numbers.
+    target_mean, target_scale
+        `[c]` each, of the numbers trained on, which the classifier learns standardised; None before training, and for others.
     trained
         What the trainer's work on it cost; None before training.
     feature_mean, feature_scale, standardized_on
@@ -82,6 +67,8 @@ class FeatureBasedModel(nn.Module):
     feature_mean: torch.Tensor | None
     feature_scale: torch.Tensor | None
     standardized_on: torch.Tensor | None
+    target_mean: torch.Tensor | None
+    target_scale: torch.Tensor | None
 
     def __init__(
         self,
@@ -91,10 +78,12 @@ class FeatureBasedModel(nn.Module):
         *,
         standardize: bool = False,
         store: str | FeatureStore = "features",
+        task: str = "classification",
     ) -> None:
         super().__init__()
+        samples, self.task = read_task(task)
         if not isinstance(backbone, nn.Module):
-            backbone = BackboneModule.load(backbone, output="tokens" if _takes_tokens(classifier) else None)
+            backbone = BackboneModule.load(backbone, samples, output="tokens" if takes_tokens(classifier) else None)
         self.backbone = backbone
         self.classifier = classifier
         self.standardize = standardize
@@ -102,8 +91,9 @@ class FeatureBasedModel(nn.Module):
         self.classes: list[Any] | None = None
         self.trained: Cost | None = None
         self.made_of: dict[str, Any] | None = None
-        for name in ("feature_mean", "feature_scale", "standardized_on"):
+        for name in ("feature_mean", "feature_scale", "standardized_on", "target_mean", "target_scale"):
             self.register_buffer(name, None)
+        self.register_load_state_dict_pre_hook(_make_room)
         if standardize:
             self._make_scaling(self.adapted("standardize").width())
         self.backbone.requires_grad_(not freeze_backbone)
@@ -114,7 +104,7 @@ class FeatureBasedModel(nn.Module):
         cls,
         name: Any,
         task: str = "classification",
-        num_classes: int = 2,
+        num_classes: int | None = None,
         freeze_backbone: bool = True,
         *,
         classifier: str | nn.Module | Callable[[int, int], nn.Module] = "linear",
@@ -134,9 +124,9 @@ class FeatureBasedModel(nn.Module):
             A well-known name (`bert-base-uncased`, `resnet50`, ...), a URI (`timm:...`, `hf:me/mine@revision`), a folder, or a
             `custom_backbone`.
         task
-            One of `TASKS`; says which kind of samples the backbone is to take.
+            One of `pipelines.objectives.TASKS`: what is said of a sample, and which kind of samples the backbone is to take.
         num_classes
-            Width of the logits.
+            How many classes, labels, or numbers a sample there are; None: 2 classes, 1 number.
         freeze_backbone
             Whether the backbone is frozen, to begin with.
         classifier
@@ -160,31 +150,32 @@ class FeatureBasedModel(nn.Module):
         BackboneError
             If the backbone cannot be found or loaded, with the nearest name.
         """
-        if task not in TASKS:
-            raise UsageError(f"task {task!r} is not one; {nearest(task, TASKS)}")
-        if isinstance(classifier, str) and classifier not in CLASSIFIERS:
-            raise UsageError(f"classifier {classifier!r} is not one; {nearest(classifier, CLASSIFIERS)}")
-        if num_classes < 2:
-            raise UsageError(f"num_classes is {num_classes}; a classifier needs at least 2")
-        if output is None and (classifier == "attention" or (isinstance(classifier, nn.Module) and _takes_tokens(classifier))):
+        samples, kind = read_task(task)
+        check_name(classifier)
+        outputs = count_outputs(num_classes, kind)
+        if output is None and (classifier == "attention" or (isinstance(classifier, nn.Module) and takes_tokens(classifier))):
             output = "tokens"
-        backbone = BackboneModule.load(name, TASKS[task], output, device, **settings)
+        backbone = BackboneModule.load(name, samples, output, device, **settings)
         made_of = None
         if isinstance(classifier, str):
-            params: dict[str, Any] = {"input_dim": backbone.width(), "num_classes": num_classes}
-            if classifier == "mlp":
-                params |= {"hidden_dim": hidden_dim, "dropout": dropout}
-            made_of = {"classifier": classifier, "params": params}
-            head = CLASSIFIERS[classifier](**params)
+            made_of = describe_classifier(classifier, backbone.width(), outputs, hidden_dim, dropout)
+            head = CLASSIFIERS[classifier](**made_of["params"])
         else:
-            head = classifier if isinstance(classifier, nn.Module) else classifier(backbone.width(), num_classes)
-        model = cls(backbone, head, freeze_backbone, standardize=standardize, store=store)
+            head = classifier if isinstance(classifier, nn.Module) else classifier(backbone.width(), outputs)
+        model = cls(backbone, head, freeze_backbone, standardize=standardize, store=store, task=task)
         model.made_of = made_of
         return model.to(backbone.device)
 
     def forward(self, inputs: Any) -> torch.Tensor:
-        """Return logits `[b, c]` of a preprocessed batch, or of raw texts or images where the backbone is a pretrained one."""
-        return self.classify(self.features(inputs))
+        """Return logits `[b, c]`, or numbers as the training labels have them.
+
+        Parameters
+        ----------
+        inputs
+            A preprocessed batch; or raw texts or images, where the backbone is a pretrained one.
+        """
+        found = self.classify(self.features(inputs))
+        return found if self.target_mean is None else found * self.target_scale + self.target_mean
 
     def features(self, inputs: Any) -> Features:
         """Return the backbone's features of inputs as `forward` takes them: `[b, d]`, or tokens with their mask."""
@@ -208,12 +199,45 @@ class FeatureBasedModel(nn.Module):
         return found
 
     def classify(self, features: Features) -> torch.Tensor:
-        """Return logits `[b, c]` of features `[b, d]`, or of tokens `[b, t, d]` with their mask."""
+        """Return logits `[b, c]`, or standardised numbers, of features `[b, d]`, or of tokens `[b, t, d]` with their mask."""
         values, *mask = features if isinstance(features, tuple) else (features,)
         if self.feature_mean is not None:
             values = (values - self.feature_mean) / self.feature_scale
         logits: torch.Tensor = self.classifier(values, *mask)
         return logits
+
+    @property
+    def knows_targets(self) -> bool:
+        """Whether it is known what the outputs are of."""
+        return (self.target_mean if self.task == "regression" else self.classes) is not None
+
+    @property
+    def objective(self) -> Objective:
+        """What the outputs say; raises `UsageError` before training."""
+        if self.target_mean is not None and self.target_scale is not None:
+            return Numbers(self.target_mean.float().cpu().numpy(), self.target_scale.float().cpu().numpy())
+        if self.classes is not None:
+            return Labels(self.classes) if self.task == "multilabel" else Classes(self.classes)
+        raise UsageError("the model does not know what its outputs are of yet; call train first")
+
+    def learn(self, objective: Objective) -> None:
+        """Note what the outputs are of."""
+        if isinstance(objective, Numbers):
+            device = next(self.classifier.parameters()).device
+            self.target_mean = torch.as_tensor(objective.mean, device=device)
+            self.target_scale = torch.as_tensor(objective.scale, device=device)
+        elif isinstance(objective, Classes | Labels):
+            self.classes = list(objective.names)
+
+    @contextmanager
+    def in_training_units(self) -> Iterator[None]:
+        """Have `forward` give what the classifier gives, of which losses are, for a while."""
+        mean, scale = self.target_mean, self.target_scale
+        self.target_mean = self.target_scale = None
+        try:
+            yield
+        finally:
+            self.target_mean, self.target_scale = mean, scale
 
     @property
     def is_frozen(self) -> bool:
@@ -272,26 +296,7 @@ class FeatureBasedModel(nn.Module):
         UsageError
             If backbone or classifier are modules of the user's own, of which only torch's `state_dict` can be kept.
         """
-        backbone = self.adapted("save")
-        if self.made_of is None or not isinstance(backbone.spec.backbone, str):
-            raise UsageError("save knows backbones and classifiers by name; keep `state_dict()` of modules of your own")
-        changed = not backbone.is_as_loaded
-        description = {
-            "backbone": dataclasses.asdict(backbone.spec),
-            "weights": backbone.checkpoint.weights,
-            "kind": backbone.kind,
-            "output": backbone.output.name,
-            "standardize": self.standardize,
-            "classes": self.classes,
-            "backbone_changed": changed,
-            **self.made_of,
-        }
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        state = self.state_dict()
-        kept = {name: value.contiguous() for name, value in state.items() if changed or not name.startswith("backbone.")}
-        save_file(kept, folder / WEIGHTS)
-        (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        save_model(self, Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto", store: str | FeatureStore = "features") -> "FeatureBasedModel":
@@ -302,30 +307,15 @@ class FeatureBasedModel(nn.Module):
         RunError
             If the folder holds no such model, or the backbone's weights are no longer those it was trained on.
         """
-        folder = Path(folder)
-        try:
-            told = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-            weights = load_file(folder / WEIGHTS)
-            spec = BackboneSpec(**told["backbone"])
-            classifier = CLASSIFIERS[told["classifier"]](**told["params"])
-            backbone = BackboneModule.load(spec, told["kind"], told["output"], device)
-            if not told["backbone_changed"] and backbone.checkpoint.weights != told["weights"]:
-                raise RunError(f"{folder}: {spec.backbone} has other weights now than when the model was trained; train again")
-            model = cls(backbone, classifier, standardize=told["standardize"], store=store)
-            missing, strange = model.load_state_dict(weights, strict=False)
-            if strange or any(told["backbone_changed"] or not name.startswith("backbone.") for name in missing):
-                raise RunError(f"{folder}: {WEIGHTS} does not hold this model's weights")
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise RunError(f"{folder}: not a saved model that can be used: {reason}") from error
-        model.classes = told["classes"]
-        model.made_of = {"classifier": told["classifier"], "params": told["params"]}
-        return model.to(backbone.device).eval()
+        return load_model(cls, Path(folder), device, store)
 
     def _make_scaling(self, width: int) -> None:
         self.feature_mean, self.feature_scale = torch.zeros(width), torch.ones(width)
         self.standardized_on = torch.tensor(0)
 
 
-def _takes_tokens(classifier: nn.Module) -> bool:
-    return "mask" in inspect.signature(classifier.forward).parameters
+def _make_room(model: FeatureBasedModel, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+    """Have a model for numbers take the mean and scale of those that saved weights were trained on."""
+    for name in ("target_mean", "target_scale"):
+        if model.task == "regression" and f"{prefix}{name}" in state:
+            setattr(model, name, torch.empty_like(state[f"{prefix}{name}"], device=next(model.classifier.parameters()).device))

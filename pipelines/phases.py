@@ -9,15 +9,13 @@ from torch import nn
 
 from cache import StoreError
 from extract.errors import CannotSplitError
-from heads import Targets
 from heads.batches import FeatureBlocks
 from heads.scaling import Scaling, no_scaling
-from heads.targets import class_weights
 from heads.training import Data
 from pipelines.boundary_batches import BoundaryBatches, BoundaryRows
 from pipelines.boundary_cache import boundary_of, check_room, keep, need_of, store_of
 from pipelines.errors import NoRoomError
-from pipelines.labelled import Labelled, encode
+from pipelines.labelled import Labelled
 from pipelines.model import FeatureBasedModel
 from pipelines.model_features import features_of, usable_rows
 from pipelines.pieces import collate_in_pieces, may_be_cut
@@ -226,12 +224,13 @@ def choose_phase(
 def make_targets(
     model: FeatureBasedModel, given: Labelled, rows: np.ndarray, class_weight: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the class codes `[m]` and weights `[m]` of some samples, on the model's device."""
-    device = next(model.classifier.parameters()).device
-    labels, classes = given.labels or (), model.classes or []
-    codes = encode([labels[row] for row in rows.tolist()], classes)
-    weight = class_weights(class_weight, Targets(np.array(classes), codes))
-    return torch.as_tensor(codes, device=device), torch.as_tensor(weight, dtype=torch.float32, device=device)
+    """Return the targets (codes `[m]`, or `[m, c]`) and weights `[m]` of some samples, on the model's device."""
+    parameter = next(model.classifier.parameters())
+    kept, objective = given.take(rows), model.objective
+    targets = objective.encode(kept.labels or (), kept.samples.ids)
+    weight = objective.weights(targets, class_weight)
+    y = torch.as_tensor(targets, device=parameter.device)
+    return y if y.ndim == 1 else y.to(parameter.dtype), torch.as_tensor(weight, dtype=torch.float32, device=parameter.device)
 
 
 def tell_skipped(given: Labelled, skipped: dict[int, str], say: Say) -> None:

@@ -223,6 +223,13 @@ def make_tracker(name: TrackerName, folder: Path) -> Tracker:
     return WandbTracker(folder.name, folder) if name == "wandb" else TensorBoardTracker(folder / "tensorboard")
 
 
+def trackers_of(use_wandb: bool, writer: Any, use_mlflow: bool) -> list[Tracker]:
+    """Return the trackers of a trainer: those of the runs that are on, and a `SummaryWriter` of the user's if there is one."""
+    wanted: list[Tracker] = [WandbTracker()] if use_wandb else []
+    wanted += [TensorBoardTracker(writer)] if writer is not None else []
+    return [*wanted, *([MlflowTracker()] if use_mlflow else [])]
+
+
 def _leaves(settings: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield what is at the ends of nested settings, under names such as `data.path` and `heads.0.kind`."""
     inner = enumerate(settings) if isinstance(settings, list | tuple) else settings.items()

@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from pipelines.feature_figures import learning_curves
-from pipelines.labelled import encode
 from pipelines.model_features import logits_of
+from pipelines.objectives import Classes
 from pipelines.report.figures import confusion_figure
 from pipelines.trackers import TrackerName, make_tracker
 
@@ -29,16 +29,18 @@ def track_phase(trainer: "FeatureBasedTrainer") -> None:
     history, model = trainer.history, trainer.model
     given = trainer.eval_data or trainer.train_data
     features = trainer.features(given)
-    classes = model.classes or []
-    labels = [(given.labels or ())[row] for row in features.rows.tolist()]
-    figures = {"learning_curves": learning_curves(history.train_loss, history.validation_loss, history.train_accuracy,
-                                                  history.validation_accuracy)}  # fmt: skip
+    kept = given.take(features.rows)
+    labels = list(kept.labels or ())
+    series = history.train_loss, history.validation_loss, history.train_score, history.validation_score
+    figures = {"learning_curves": learning_curves(*series, score=history.metric)}
     metrics: dict[str, float] = {"seconds": trainer.cost.seconds, "peak_memory_bytes": float(trainer.cost.peak_bytes)}
     if trainer.eval_data is not None:
         metrics |= {f"evaluation/{name}": found.value for name, found in trainer.evaluate().items()}
-        predicted = logits_of(model, features)[:, : len(classes)].argmax(axis=1)
-        counts = confusion_matrix(encode(labels, classes), predicted, len(classes))
-        figures["confusion_matrix"] = confusion_figure(counts, [str(name) for name in classes])
+        objective = model.objective
+        if isinstance(objective, Classes):
+            predicted = objective.predictions(logits_of(model, features)).argmax(axis=1)
+            counts = confusion_matrix(objective.encode(labels, kept.samples.ids), predicted, len(objective.names))
+            figures["confusion_matrix"] = confusion_figure(counts, [str(name) for name in objective.names])
     for tracker in trainer.trackers:
         tracker.summary(metrics)
         for name, figure in figures.items():

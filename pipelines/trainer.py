@@ -6,32 +6,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from heads import Callback, Estimate, classification_metrics
+from heads import Callback, Estimate
 from heads.plan import TrainingPlan
-from heads.scaling import fit_scaling
-from heads.scores import softmax
 from heads.training import train
 from pipelines.backbone_module import BackboneModule
 from pipelines.errors import TrainingError, UsageError
-from pipelines.freezing import LAYER_DECAY, rates_by_depth
-from pipelines.labelled import Labelled, encode, find_classes, read_labelled, with_labels
+from pipelines.freezing import LAYER_DECAY
+from pipelines.labelled import Labelled, read_labelled, with_labels
 from pipelines.measure import Cost, measured
 from pipelines.model import FeatureBasedModel
 from pipelines.model_features import ModelFeatures, features_of, logits_of
+from pipelines.objectives.catalog import OBJECTIVES
 from pipelines.phases import Phase, choose_phase
-from pipelines.sample_batches import Augment, collate_for, make_augment
-from pipelines.training_history import CountingLoss, TrainerHistory, Watcher, accuracy_of
-
-BACKBONE_RATE = 2e-5
-"""Learning rate of a backbone's top block where none is given: what encoders are fine-tuned at (Devlin et al. 2019)."""
-
-WARMUP, CLIP = 0.1, 1.0
-"""Share of steps in which the rate rises, and bound on the gradients' norm, where a part of the backbone learns."""
-
-LEAST_SCALE = 0.01
-"""A feature's deviation counts as this share of the median one at least: one that hardly moves now may, once unfrozen."""
-
-METRICS = ("accuracy", "loss")
+from pipelines.sample_batches import Augment, make_augment
+from pipelines.settling import settle
+from pipelines.trackers import trackers_of
+from pipelines.training_history import FollowedLoss, Judge, TrainerHistory, Watcher
+from pipelines.training_rates import Rates, plan_training
 
 
 class FeatureBasedTrainer:
@@ -48,7 +39,8 @@ class FeatureBasedTrainer:
         What is trained, in place.
     train_data, eval_data
         Samples with labels, in any form that `read_labelled` takes; also as `train_dataset` and `eval_dataset`. With
-        evaluation data the best epoch's weights are kept, else the last ones.
+        evaluation data the best epoch's weights are kept, else the last ones. The model's task says what a label is: a class;
+        a list of labels, or 0 and 1 for each; a number, or a list of numbers.
     learning_rate
         The classifier's highest.
     batch_size, weight_decay, schedule
@@ -56,9 +48,10 @@ class FeatureBasedTrainer:
     patience
         Epochs without a better evaluation after which training stops; None for never.
     metric
-        `accuracy` or `loss`: which epoch is the best.
+        Which epoch is the best: `loss`, or one of `pipelines.metric_names.METRICS` for the model's task; None for `accuracy`,
+        of several labels `f1_macro`, of numbers `r2`.
     class_weight, label_smoothing
-        As for heads.
+        As for heads; of classes and labels alone.
     augment
         Changes samples every time they are drawn: `flip-crop`, `randaugment` or `augmix` for images, or a function from a
         sample to another. The backbone then runs in the loop.
@@ -85,7 +78,7 @@ class FeatureBasedTrainer:
     Attributes
     ----------
     history
-        Losses and accuracies by epoch, over all calls of `train`.
+        Losses and scores by epoch, over all calls of `train`.
     cost
         Seconds and peak memory of all calls of `train`.
     """
@@ -103,7 +96,7 @@ class FeatureBasedTrainer:
         weight_decay: float = 1e-2,
         schedule: str = "cosine",
         patience: int | None = None,
-        metric: str = "accuracy",
+        metric: str | None = None,
         class_weight: Any = None,
         label_smoothing: float = 0.0,
         augment: str | Augment | None = None,
@@ -117,8 +110,8 @@ class FeatureBasedTrainer:
         say: Callable[[str], None] | None = print,
         progress: Any = None,
     ) -> None:
-        if metric not in METRICS:
-            raise UsageError(f"metric {metric!r} is not one; it may be {', '.join(METRICS)}")
+        objective = OBJECTIVES[model.task]
+        self.metric = objective.check(metric, class_weight, label_smoothing)
         given = _one("train_data", train_data, "train_dataset", train_dataset)
         if given is None:
             raise UsageError("a trainer needs train_data: samples with their labels")
@@ -129,7 +122,6 @@ class FeatureBasedTrainer:
         self.weight_decay = weight_decay
         self.schedule = schedule
         self.patience = patience
-        self.metric = metric
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
         self.augment = make_augment(augment, seed)
@@ -141,9 +133,9 @@ class FeatureBasedTrainer:
         self.say = say or (lambda line: None)
         self.train_data = with_labels(read_labelled(given), "train_data")
         self.eval_data = None if evaluated is None else with_labels(read_labelled(evaluated), "eval_data")
-        self.history = TrainerHistory()
+        self.history = TrainerHistory(objective.followed())
         self.cost = Cost()
-        self.trackers = _make_trackers(use_wandb, tensorboard_writer, use_mlflow)
+        self.trackers = trackers_of(use_wandb, tensorboard_writer, use_mlflow)
         for tracker in self.trackers:
             tracker.config(self.settings())
 
@@ -200,16 +192,15 @@ class FeatureBasedTrainer:
         elif freeze_backbone is False:
             model.unfreeze()
         device = next(model.classifier.parameters()).device
-        plan, groups = self._plan(
-            num_epochs, learning_rate, head_learning_rate, layer_decay, layer_rates, schedule or self.schedule, patience
-        )
+        rates = Rates(learning_rate, head_learning_rate, layer_decay, layer_rates or {})
+        plan, groups = self._plan(num_epochs, rates, schedule or self.schedule, patience)
         with measured(device) as cost:
             phase = choose_phase(
                 model, self.train_data, self.eval_data, self.batch_size, self.augment, self.cache_boundary, self.say,
                 self.progress, pieces=self.pieces,
             )  # fmt: skip
             self.say(phase.line)
-            self._settle()
+            settle(model, self.train_data, self.batch_size, self.say)
             self._run(phase, plan, groups, callbacks)
         self.cost.add(cost)
         model.trained = self.cost
@@ -253,24 +244,36 @@ class FeatureBasedTrainer:
         given = self.eval_data if data is None else with_labels(read_labelled(data), "data")
         if given is None:
             raise UsageError("evaluate needs data: give some, or give the trainer eval_data")
-        labels, features = given.labels or (), self.features(given)
-        classes = self._classes()
-        logits = logits_of(self.model, features)[:, : len(classes)]
-        codes = encode([labels[row] for row in features.rows.tolist()], classes)
-        return classification_metrics(codes, logits.argmax(axis=1), softmax(logits.astype(float)), len(classes))
+        objective = self.model.objective
+        predictions, rows = self._predictions(given)
+        found = given.take(rows)
+        return objective.estimates(objective.encode(found.labels or (), found.samples.ids), predictions)
 
     def predict(self, data: Any) -> list[Any]:
-        """Return the most probable class of every sample; None where one cannot be used."""
-        probabilities, classes = self.predict_proba(data), self._classes()
-        return [None if np.isnan(row).any() else classes[int(row.argmax())] for row in probabilities]
+        """Return what is said of every sample: the most probable class, a list of labels, or a number (a list where there are
+        several); None where one cannot be used.
+        """
+        given = read_labelled(data)
+        predictions, rows = self._predictions(given)
+        answers: list[Any] = [None] * len(given)
+        for row, answer in zip(rows.tolist(), self.model.objective.answers(predictions), strict=True):
+            answers[row] = answer
+        return answers
 
     def predict_proba(self, data: Any) -> np.ndarray:
-        """Return the classes' probabilities `[n, c]`; NaN where a sample cannot be used."""
+        """Return the classes' probabilities `[n, c]`, or each label's own `[n, k]`; NaN where a sample cannot be used.
+
+        Raises
+        ------
+        UsageError
+            If the model says numbers.
+        """
+        if self.model.task == "regression":
+            raise UsageError("a regression has no probabilities; `predict` gives its numbers")
         given = read_labelled(data)
-        features = self.features(given)
-        probabilities = np.full((len(given), len(self._classes())), np.nan)
-        logits = logits_of(self.model, features)[:, : probabilities.shape[1]]
-        probabilities[features.rows] = softmax(logits.astype(float))
+        predictions, rows = self._predictions(given)
+        probabilities = np.full((len(given), predictions.shape[1]), np.nan)
+        probabilities[rows] = predictions
         return probabilities
 
     def settings(self) -> dict[str, Any]:
@@ -278,101 +281,55 @@ class FeatureBasedTrainer:
         names = ("learning_rate", "batch_size", "weight_decay", "schedule", "patience", "metric", "label_smoothing", "seed")
         backbone = self.model.backbone
         name = backbone.checkpoint.uri if isinstance(backbone, BackboneModule) else type(backbone).__name__
-        told = {"backbone": name, "classifier": type(self.model.classifier).__name__, "train_samples": len(self.train_data)}
+        told = {
+            "backbone": name,
+            "task": self.model.task,
+            "classifier": type(self.model.classifier).__name__,
+            "train_samples": len(self.train_data),
+        }
         return told | {name: getattr(self, name) for name in names}
 
     def features(self, data: Labelled, keep: bool = False) -> ModelFeatures:
         """Return the model's features of samples, through the cache where they are those of its checkpoint."""
         return features_of(self.model, data, self.batch_size, keep)
 
-    def _classes(self) -> list[Any]:
-        if self.model.classes is None:
-            raise UsageError("the model does not know its classes yet; call train first")
-        return self.model.classes
-
-    def _settle(self) -> None:
-        """Find out the classes and the features' scaling, the first time."""
-        model, labels = self.model, self.train_data.labels or ()
-        if model.classes is None:
-            width = self._width()
-            model.classes = find_classes(labels, width)
-            if len(set(labels)) < 2:
-                raise TrainingError(f"all {len(labels)} samples are of class {labels[0]!r}; a classifier needs two classes")
-            if len(model.classes) < width:
-                named = ", ".join(map(str, model.classes))
-                self.say(
-                    f"the model has {width} outputs and the data {len(model.classes)} classes ({named}); the rest stay unused"
-                )
-        if model.needs_scaling:
-            features = self.features(self.train_data, keep=True)
-            scaling = fit_scaling(features.values, np.ones(len(features.rows)))
-            scale = np.maximum(scaling.scale, LEAST_SCALE * np.median(scaling.scale))
-            model.set_scaling(torch.as_tensor(scaling.mean), torch.as_tensor(scale), len(features.rows))
+    def _predictions(self, given: Labelled) -> tuple[np.ndarray, np.ndarray]:
+        """Return what is said of the samples that can be used, and their rows `[m]`."""
+        objective = self.model.objective
+        features = self.features(given)
+        return objective.predictions(logits_of(self.model, features)), features.rows
 
     def _tell(self, epoch: int, numbers: dict[str, float]) -> None:
         for tracker in self.trackers:
             tracker.scalars(numbers, epoch)
 
-    def _width(self) -> int:
-        """Count the model's outputs."""
-        model, backbone = self.model, self.model.backbone
-        model.eval()
-        with torch.inference_mode():
-            if not isinstance(backbone, BackboneModule):
-                return int(model(collate_for(backbone)([self.train_data.samples.inputs[0]])).shape[1])
-            return int(model.classify(backbone.features_of_one()).shape[1])
-
     def _plan(
-        self,
-        epochs: int,
-        rate: float | None = None,
-        head_rate: float | None = None,
-        decay: float = LAYER_DECAY,
-        given: Mapping[str | int, float] | None = None,
-        schedule: str = "cosine",
-        patience: int | None = None,
+        self, epochs: int, rates: Rates, schedule: str = "cosine", patience: int | None = None
     ) -> tuple[TrainingPlan, list[dict[str, Any]] | None]:
-        learns = not self.model.is_frozen
-        head, groups = head_rate or rate or self.learning_rate, None
-        if learns:
-            top = rate or BACKBONE_RATE
-            head = head_rate or min(self.learning_rate, 10 * top)
-            own = [parameter for parameter in self.model.classifier.parameters() if parameter.requires_grad]
-            groups = [{"params": own, "lr": head}, *rates_by_depth(self.model.backbone, top, decay, given)]
-        elif given:
-            raise UsageError("layer_rates are of parts that learn, and the backbone is frozen; call unfreeze_layers first")
-        plan = TrainingPlan(
-            lr=head,
+        return plan_training(
+            self.model,
+            rates,
+            self.learning_rate,
+            epochs,
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
-            max_epochs=epochs,
             patience=patience or self.patience or epochs,
             schedule=schedule,
-            warmup=WARMUP if learns else 0.0,
-            clip_norm=CLIP if learns else None,
         )
-        return plan, groups
 
     def _run(self, phase: Phase, plan: TrainingPlan, groups: Any, callbacks: Sequence[Callback]) -> None:
-        loss, accuracies = CountingLoss(self.label_smoothing), []
+        objective = self.model.objective
         watched = None if self.eval_data is None else phase.data(self.eval_data, None)
-        known = len(self._classes())
-
-        def score(found: torch.Tensor) -> float:
-            assert watched is not None
-            accuracies.append(accuracy_of(found, watched.y, known))
-            if self.metric == "accuracy":
-                return accuracies[-1]
-            return -float((loss.plain()(found, watched.y) * watched.weight).mean())
-
-        seed = self.seed + len(self.history.phases)
-        watcher = Watcher(self.history, loss, accuracies, self._tell)
-        told = [watcher, *self.callbacks, *callbacks]
         data = phase.data(self.train_data, self.class_weight)
-        with torch.random.fork_rng(devices=[data.y.device] if data.y.device.type == "cuda" else []):
+        loss = FollowedLoss(objective.loss(data.y.cpu().numpy(), self.class_weight, self.label_smoothing), objective)
+        judge = None if watched is None else Judge(objective, loss, watched.y, watched.weight, self.metric)
+        seed = self.seed + len(self.history.phases)
+        told = [Watcher(self.history, loss, judge, self._tell), *self.callbacks, *callbacks]
+        cuda = [data.y.device] if data.y.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda), self.model.in_training_units():
             torch.manual_seed(seed)
             try:
-                train(phase.module, data, watched, plan, loss, seed, score if watched else None, told, groups=groups)
+                train(phase.module, data, watched, plan, loss, seed, judge, told, groups=groups)
             except FloatingPointError as error:
                 raise TrainingError(f"{error}".replace("`lr`", "`learning_rate`").replace(" or set `clip_norm`", "")) from error
         self.model.eval()
@@ -383,13 +340,3 @@ def _one(name: str, value: Any, other_name: str, other: Any) -> Any:
     if value is not None and other is not None:
         raise UsageError(f"give either {name} or {other_name}, which are the same")
     return other if value is None else value
-
-
-def _make_trackers(use_wandb: bool, writer: Any, use_mlflow: bool) -> list[Any]:
-    if not use_wandb and writer is None and not use_mlflow:
-        return []
-    from pipelines.trackers import MlflowTracker, TensorBoardTracker, WandbTracker
-
-    wanted: list[Any] = [WandbTracker()] if use_wandb else []
-    wanted += [TensorBoardTracker(writer)] if writer is not None else []
-    return [*wanted, *([MlflowTracker()] if use_mlflow else [])]

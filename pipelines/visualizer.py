@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from heads.scores import softmax
 from pipelines.analysis import SavePath, space_figure, vectors
 from pipelines.errors import UsageError
 from pipelines.feature_figures import learning_curves, save_figure
@@ -14,6 +12,7 @@ from pipelines.labelled import Labelled, read_labelled
 from pipelines.model import FeatureBasedModel
 from pipelines.model_features import ModelFeatures, features_of, logits_of
 from pipelines.names import nearest
+from pipelines.objectives import Classes
 
 COLOURS = ("label", "prediction", "error", "confidence", "split", "group")
 
@@ -42,7 +41,8 @@ class FeatureVisualizer:
         method
             `tsne`, `pca` or `umap`.
         color_by
-            `label`, `prediction`, `error` (right or wrong), `confidence`, `split` or `group`; or a value for every sample.
+            `label`, `prediction`, `error` (right or wrong, or how far off), `confidence`, `split` or `group`; or a value for
+            every sample.
         save_path
             A file to save the picture to.
 
@@ -72,9 +72,10 @@ class FeatureVisualizer:
         train_accuracies: Sequence[float] = (),
         val_accuracies: Sequence[float] = (),
         save_path: SavePath = None,
+        score: str = "accuracy",
     ) -> Figure:
-        """Draw losses and accuracies by epoch, such as those of a trainer's `history`."""
-        return save_figure(learning_curves(train_losses, val_losses, train_accuracies, val_accuracies), save_path)
+        """Draw losses and accuracies by epoch, such as those of a trainer's `history`; `score` is what else they are."""
+        return save_figure(learning_curves(train_losses, val_losses, train_accuracies, val_accuracies, score), save_path)
 
     def _values(self, given: Labelled, found: ModelFeatures, by: Any) -> list[Any] | None:
         """Return what every usable sample is coloured by; None where labels are asked for and there are none."""
@@ -85,15 +86,17 @@ class FeatureVisualizer:
             if column is None and by != "label":
                 raise UsageError(f"color_by {by!r}: the data say nothing of it")
             return None if column is None else [column[row] for row in rows]
-        if self.model.classes is None:
+        if not self.model.knows_targets:
             raise UsageError(f"color_by {by!r}: the model has not been trained, so it predicts nothing yet")
-        classes = self.model.classes
-        probabilities = softmax(logits_of(self.model, found)[:, : len(classes)].astype(float))
+        objective = self.model.objective
+        predictions = objective.predictions(logits_of(self.model, found))
         if by == "confidence":
-            return [float(share) for share in probabilities.max(axis=1)]
-        predicted = [classes[code] for code in probabilities.argmax(axis=1).tolist()]
+            if not isinstance(objective, Classes):
+                raise UsageError(f"color_by 'confidence': is of one class a sample, and this is a model of {objective.kind}")
+            return [float(share) for share in predictions.max(axis=1)]
         if by == "prediction":
-            return predicted
+            return objective.answers(predictions)
         if given.labels is None:
             raise UsageError("color_by 'error': the data have no labels")
-        return list(np.where([given.labels[row] == name for row, name in zip(rows, predicted, strict=True)], "right", "wrong"))
+        kept = given.take(found.rows)
+        return objective.errors(objective.encode(kept.labels or (), kept.samples.ids), predictions)

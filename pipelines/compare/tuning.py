@@ -28,7 +28,8 @@ from pipelines.extract import load_data, spec_of
 from pipelines.freezing import rates_by_depth
 from pipelines.model import FeatureBasedModel
 from pipelines.sample_batches import SampleBatches, make_augment
-from pipelines.trainer import CLIP, LEAST_SCALE
+from pipelines.settling import LEAST_SCALE
+from pipelines.training_rates import CLIP
 
 HEAD_RATE = 1e-3
 """The head's highest learning rate; below it the head learns ten times as fast as the top block."""

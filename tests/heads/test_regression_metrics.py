@@ -35,3 +35,14 @@ def test_values_are_those_of_scikit_learn_and_scipy():
 def test_numbers_that_are_all_the_same_do_no_harm():
     found = regression_metrics(np.ones(10), np.linspace(0, 1, 10))
     assert found["r2"].value == found["spearman"].value == 0
+
+
+def test_metrics_of_several_numbers_are_the_means_of_each_one_s():
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(60, 2))
+    predicted = true + rng.normal(size=(60, 2)) * [0.1, 2]
+    both = regression_metrics(true, predicted, resamples=10)
+    each = [regression_metrics(true[:, column], predicted[:, column], resamples=10) for column in range(2)]
+    for name, found in both.items():
+        assert found.value == pytest.approx(np.mean([one[name].value for one in each]))
+        assert found.low <= found.value <= found.high

@@ -5,7 +5,7 @@ import torch
 
 from extract import Samples
 from pipelines.errors import TrainingError, UsageError
-from pipelines.labelled import Labelled, encode, find_classes, read_labelled, with_labels
+from pipelines.labelled import Labelled, read_labelled, with_labels
 from tests.conftest import write_reviews
 from tests.images import picture
 
@@ -72,21 +72,8 @@ def test_rows_without_a_label_are_left_out():
         with_labels(Labelled(Samples.of(TEXTS), None), "data")
 
 
-@pytest.mark.parametrize(
-    ("labels", "classes"),
-    [
-        (["b", "a", "b"], ["a", "b"]),
-        ([2, 0], [0, 1, 2]),
-        (["2", "0"], ["0", "1", "2"]),
-        ([7, 5], [5, 7]),
-        (["01", "1"], ["01", "1"]),
-    ],
-)
-def test_classes_are_the_sorted_labels_or_the_numbers_of_the_outputs(labels, classes):
-    assert find_classes(labels, 3) == classes
-
-
-def test_a_label_that_the_model_does_not_know_is_told():
-    assert encode(["b", "a"], ["a", "b"]).tolist() == [1, 0]
-    with pytest.raises(TrainingError, match="'c' is no class of this model, which knows a, b"):
-        encode(["c"], ["a", "b"])
+def test_labels_of_several_values_become_tuples():
+    X = torch.zeros(2, 3)
+    assert read_labelled((X, torch.tensor([[1.0, 2.0], [3.0, 4.0]]))).labels == [(1.0, 2.0), (3.0, 4.0)]
+    assert read_labelled((X, np.array([0.5, np.nan]))).labels == [0.5, None]
+    assert read_labelled([("a film", ["x", "y"]), ("we", [])]).labels == [["x", "y"], []]

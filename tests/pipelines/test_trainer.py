@@ -6,6 +6,7 @@ from torch import nn
 from heads import GradientMonitor
 from pipelines import FeatureBasedModel, FeatureBasedTrainer
 from pipelines.errors import TrainingError, UsageError
+from pipelines.training_rates import Rates
 from tests.extract.backbones.checkpoints import save_timm
 from tests.images import write_image_folder
 from tests.pipelines.models import EVALUATION, TRAIN, make_model
@@ -99,7 +100,7 @@ def test_freezing_again_keeps_what_was_learnt_and_uses_no_stale_features(tiny_be
 def test_the_classifier_learns_faster_than_the_backbone(tiny_bert, tmp_path):
     trainer = trainer_of(make_model(tiny_bert, tmp_path), TRAIN, learning_rate=1e-3)
     trainer.unfreeze_layers([1, 2])
-    plan, groups = trainer._plan(1, 1e-5)
+    plan, groups = trainer._plan(1, Rates(1e-5))
     assert [group["lr"] for group in groups] == pytest.approx([1e-4, 1e-5, 0.9e-5])
     assert plan.lr == pytest.approx(1e-4)
 
