@@ -92,18 +92,19 @@ def show_advice(found: Mapping[str, Any]) -> None:
 def show_unfreezing(metrics: Mapping[str, Any]) -> None:
     """Show what each phase of an unfreezing gave, and the test of what was kept."""
     told = metrics["unfreeze"]
+    metric = told["metric"]
     rows = [
         (
             phase["phase"],
             phase["epochs"],
             f"{phase['learning']:,}",
             f"{phase['validation_loss']:.4f}",
-            Text(f"{phase['validation_accuracy']:.4f}", "bold" if phase["phase"] == told["kept_phase"] else ""),
+            Text(f"{phase[f'validation_{metric}']:.4f}", "bold" if phase["phase"] == told["kept_phase"] else ""),
             seconds(phase["seconds"]),
         )
         for phase in told["phases"]
     ]
-    headings = ("phase", "epochs", "backbone's numbers that learn", "validation loss", "accuracy", "time")
+    headings = ("phase", "epochs", "backbone's numbers that learn", "validation loss", metric, "time")
     out.print(table(headings, rows, f"{told['backbone']}, phase by phase", tuple(range(len(headings)))))
     tested = [
         (name, Text(f"{e['value']:.4f}", "bold"), f"{e['low']:.4f} to {e['high']:.4f}") for name, e in metrics["test"].items()

@@ -13,45 +13,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from cache import FeatureStore
-from extract.backbones.blocks import find_blocks
 from extract.extractor import match_samples
-from heads import Decision, LinearClassifier, LinearHead, hold_out, score_predictions
+from heads import Decision, score_predictions
 from pipelines.backbone_config import OutputChoice
 from pipelines.backbone_module import BackboneModule
 from pipelines.columns import read_columns
 from pipelines.config import Config, Head
 from pipelines.config_file import load_config
-from pipelines.errors import TrainingError, UsageError
+from pipelines.errors import UsageError
 from pipelines.extract import Extraction, extract_config, spec_of
 from pipelines.held_out import predict_raw, true_codes
 from pipelines.labelled import Labelled
-from pipelines.model import FeatureBasedModel
+from pipelines.objectives.catalog import OBJECTIVES
 from pipelines.outcome import Truth, answer_test
+from pipelines.phased_tuning import Tuned, describe_tuning, tune
 from pipelines.run import choose_run_folder, write_run
 from pipelines.task import Task, make_task
 from pipelines.train import Member, Result
-from pipelines.trainer import FeatureBasedTrainer
 from pipelines.trials import SCORES, Score, Trial
-from pipelines.unfreeze_config import UnfreezePhase, default_phases
+from pipelines.tuned_head import tuned_head
 
 BACKBONE = "backbone"
 """The run's folder that holds the tuned backbone."""
 
 TUNING = "tuning.yaml"
 """The run's file that holds the config it came from."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Tuned:
-    """What unfreezing gave: the model, what each phase did, and the phase whose weights were kept."""
-
-    model: FeatureBasedModel
-    trainer: FeatureBasedTrainer
-    phases: list[dict[str, Any]]
-    kept: int
 
 
 def run_unfreeze(
@@ -122,168 +109,27 @@ def run_unfreeze(
 
         told = _at(told, module, folder / BACKBONE)
         seconds = {"extract": frozen.seconds + extraction.seconds, "train": trained, "total": time.monotonic() - began}
-        record = {"unfreeze": _record(tuned, module)}
+        record = {"unfreeze": describe_tuning(tuned, module)}
         return write_run(folder, told, extraction, task, result, store or config.store, seconds, report, record)
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def tune(
-    config: Config,
-    module: BackboneModule,
-    extraction: Extraction,
-    task: Task,
-    store: FeatureStore,
-    bars: Any = None,
-    note: Callable[[str], None] = print,
-) -> Tuned:
-    """Train a backbone and a linear classifier phase by phase, and leave them with the best phase's weights.
-
-    Parameters
-    ----------
-    config
-        Whose `unfreeze` says how.
-    module
-        The backbone.
-    extraction, task
-        The samples, and which of them train and validate.
-    store
-        Keeps features, and what frozen blocks give.
-    bars, note
-        Told the progress, and in a line what is done.
-    """
-    choice = config.unfreeze
-    training, watched = _parts(config, extraction, task)
-    classes = len(task.classes)
-    classifier = LinearClassifier(module.width(), classes)
-    model = FeatureBasedModel(module, classifier, standardize=True, store=store).to(module.device)
-    torch.nn.init.zeros_(classifier.linear.weight)
-    torch.nn.init.zeros_(classifier.linear.bias)
-    model.classes = task.classes.tolist()
-    trainer = FeatureBasedTrainer(
-        model,
-        training,
-        watched,
-        learning_rate=choice.lr,
-        batch_size=choice.batch_size,
-        weight_decay=choice.weight_decay,
-        label_smoothing=choice.label_smoothing,
-        class_weight=choice.class_weight,
-        metric=choice.metric,
-        augment=choice.augment,
-        cache_boundary=choice.cache,
-        seed=choice.seed,
-        say=note,
-        progress=bars,
-    )
-    phases = choice.phases or default_phases(len(find_blocks(module)))
-    _check_phases(config, module, phases)
-    told, best, kept, weights = [], (-np.inf, -np.inf), 0, {}
-    for number, phase in enumerate(phases):
-        began = time.monotonic()
-        note(f"phase {number + 1} of {len(phases)}")
-        _unfreeze(trainer, phase)
-        trainer.train(
-            phase.epochs,
-            phase.lr,
-            head_learning_rate=phase.head_lr,
-            layer_decay=phase.decay,
-            layer_rates=dict(phase.rates.items()),
-            schedule=phase.schedule,
-            patience=phase.patience,
-        )
-        history = trainer.history
-        epoch = history.kept[-1]
-        score = (history.validation_accuracy[epoch] if choice.metric == "accuracy" else 0.0, -history.validation_loss[epoch])
-        if score > best:
-            best, kept = score, number
-            weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        learning = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-        told.append(
-            {
-                "phase": number + 1,
-                "epochs": len(history) - history.phases[-1],
-                "learning": learning,
-                "validation_loss": history.validation_loss[epoch],
-                "validation_accuracy": history.validation_accuracy[epoch],
-                "seconds": round(time.monotonic() - began, 3),
-            }
-        )
-    model.load_state_dict(weights)
-    if kept + 1 < len(phases):
-        note(f"phase {kept + 1} had the best validation: its weights are kept")
-    return Tuned(model, trainer, told, kept)
-
-
-def linear_head(model: FeatureBasedModel) -> LinearHead:
-    """Return a model's scaling and linear classifier as one head that says the same of the features as they come."""
-    assert isinstance(model.classifier, LinearClassifier)
-    names = np.asarray(model.classes)
-    order = np.argsort(names)
-    weight = model.classifier.linear.weight.detach().cpu().double().numpy()
-    bias = model.classifier.linear.bias.detach().cpu().double().numpy()
-    if model.feature_mean is not None and model.feature_scale is not None:
-        weight = weight / model.feature_scale.cpu().double().numpy()
-        bias = bias - weight @ model.feature_mean.cpu().double().numpy()
-    weight, bias = weight[order], bias[order]
-    if len(names) == 2:
-        weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
-    head = LinearHead()
-    head.classes_, head.n_features_in_, head.n_iter_ = names[order], weight.shape[1], 0
-    head.coef_, head.intercept_ = weight.astype(np.float32), bias.astype(np.float32)
-    return head
-
-
 def _check(config: Config) -> None:
-    if config.kind != "classification":
-        place = config.where("task" if config.kind == "regression" else "data")
-        raise UsageError(f"{place}: unfreezing learns one class a sample, and this is {config.kind}")
+    choice = config.unfreeze
+    for key, asked in (
+        ("metric", (choice.metric, None, 0.0)),
+        ("class_weight", (None, choice.class_weight, 0.0)),
+        ("label_smoothing", (None, None, choice.label_smoothing)),
+    ):
+        try:
+            OBJECTIVES[config.kind].check(*asked)
+        except UsageError as error:
+            raise UsageError(f"{config.where('unfreeze', key)}: {error}") from error
     if len(config.backbones) > 1:
         raise UsageError(f"{config.where('backbones', 1)}: unfreezing tunes one backbone; leave out the others")
     if config.backbones[0].views is not None:
         raise UsageError(f"{config.where('backbones', 0, 'views')}: is of frozen backbones; set `unfreeze.augment` instead")
-
-
-def _parts(config: Config, extraction: Extraction, task: Task) -> tuple[Labelled, Labelled]:
-    """Return the samples that train, and those that are watched meanwhile: the validation split, or some held out."""
-    labels: list[Any] = [None] * len(extraction.samples)
-    for row, label in zip(task.rows.tolist(), task.labels.tolist(), strict=True):
-        labels[row] = label
-    data, development = Labelled(extraction.samples, labels), task.development
-    if task.validation is not None:
-        watched = task.validation[development]
-    else:
-        groups = None if task.groups is None else task.groups[development]
-        try:
-            watched = hold_out(task.labels[development], groups, config.unfreeze.validation, config.unfreeze.seed)
-        except ValueError as error:
-            raise TrainingError(f"{config.where('unfreeze')}: nothing can be held out for validation: {error}") from error
-    return data.take(task.rows[development[~watched]]), data.take(task.rows[development[watched]])
-
-
-def _check_phases(config: Config, module: BackboneModule, phases: Sequence[UnfreezePhase]) -> None:
-    """See that every part that a phase names is there, before anything costs time."""
-    from pipelines.freezing import find_parts
-
-    blocks = len(find_blocks(module))
-    for number, phase in enumerate(phases):
-        if phase.top is not None and phase.top > blocks:
-            raise UsageError(
-                f"{config.where('unfreeze', 'phases', number, 'top')}: {phase.top} is more than the {blocks} blocks there are"
-            )
-        for key, names in (("layers", phase.layers if isinstance(phase.layers, list) else ()), ("rates", phase.rates)):
-            for name in names:
-                try:
-                    find_parts(module, name)
-                except UsageError as error:
-                    raise UsageError(f"{config.where('unfreeze', 'phases', number, key)}: {error}") from error
-
-
-def _unfreeze(trainer: FeatureBasedTrainer, phase: UnfreezePhase) -> None:
-    if phase.layers == "all":
-        trainer.model.unfreeze()
-    elif phase.layers or phase.top:
-        trainer.unfreeze_layers(phase.layers or [-1 - height for height in range(phase.top or 0)])
 
 
 def _at(config: Config, module: BackboneModule, folder: Path) -> Config:
@@ -305,13 +151,13 @@ def _extract_tuned(config: Config, module: BackboneModule, folder: Path, store: 
 def _result(config: Config, extraction: Extraction, task: Task, tuned: Tuned, seconds: float) -> Result:
     """Test the tuned backbone's head once, on the features that it gives."""
     features = extraction.features[0]
-    head = linear_head(tuned.model)
+    head = tuned_head(tuned.model)
     columns = read_columns(features, features.outputs, task.rows, None)
     watched = _rows_of(tuned.trainer.eval_data, extraction, task)
     raw = predict_raw(head, columns.X[watched], task)
     scores = {
         name: score_predictions(raw, true_codes(task, watched), name)
-        for name in dict.fromkeys((config.metric, *SCORES["classification"]))
+        for name in dict.fromkeys((config.metric, *SCORES[task.kind]))
     }
     trial = Trial(
         head="linear",
@@ -346,14 +192,3 @@ def _rows_of(data: Labelled | None, extraction: Extraction, task: Task) -> np.nd
     wanted = set(data.samples.ids if data is not None else ())
     ids = extraction.samples.ids
     return np.flatnonzero([ids[row] in wanted for row in task.rows.tolist()])
-
-
-def _record(tuned: Tuned, module: BackboneModule) -> dict[str, Any]:
-    return {
-        "backbone": module.checkpoint.uri,
-        "weights": module.checkpoint.weights,
-        "phases": tuned.phases,
-        "kept_phase": tuned.kept + 1,
-        "history": dataclasses.asdict(tuned.trainer.history),
-        "cost": dataclasses.asdict(tuned.trainer.cost),
-    }

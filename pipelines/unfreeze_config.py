@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from pipelines.backbone_config import Part
+from pipelines.metric_names import Metric
 
 
 class UnfreezePhase(Part):
@@ -40,7 +41,10 @@ class UnfreezeChoice(Part):
     weight_decay: float = Field(0.01, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weight: Literal["balanced"] | None = None
-    metric: Literal["accuracy", "loss"] = Field("accuracy", description="what says which epoch and phase are the best")
+    metric: Metric | Literal["loss"] | None = Field(
+        None,
+        description="what says which epoch and phase are the best; None: accuracy, f1_macro for several labels, r2 for numbers",
+    )
     validation: float = Field(0.1, gt=0, lt=1, description="share of the samples that is watched, where no split is")
     augment: Literal["flip-crop", "randaugment", "augmix"] | None = Field(None, description="of images; nothing is cached then")
     cache: bool = Field(True, description="whether what the frozen blocks give is kept in the store")

@@ -1,16 +1,17 @@
 """`headstart unfreeze`: a backbone tuned phase by phase, and a run that answers with it."""
 
+import csv
 import json
 
 import numpy as np
 import pytest
 import torch
 
+from heads import load_head, save_head
 from pipelines import FeatureBasedModel
 from pipelines.backbone_module import BackboneModule
-from pipelines.config_file import load_config
-from pipelines.errors import UsageError
-from pipelines.unfreeze import linear_head
+from pipelines.objectives import Numbers
+from pipelines.tuned_head import tuned_head
 from pipelines.unfreeze_config import default_phases
 from tests.extract.backbones.checkpoints import save_timm
 from tests.images import write_image_folder
@@ -23,6 +24,19 @@ unfreeze:
     - {layers: [layer.2], epochs: 2, lr: 1e-3}
     - {top: 2, epochs: 1, lr: 1e-3, decay: 0.5, rates: {layer.2: 5e-4}, schedule: linear, patience: 2}
 """
+
+
+WORTH = {"good": 2, "great": 4, "loved": 5, "bad": -3, "awful": -4, "hated": -5}
+
+
+def kept_of(told):
+    """Return the epoch that each phase of a tuning kept."""
+    return told["history"]["kept"]
+
+
+def read_back(head, folder):
+    save_head(head, folder / "head")
+    return load_head(folder / "head").head
 
 
 @pytest.fixture
@@ -81,12 +95,64 @@ def test_a_mistake_in_the_config_is_one_line_with_its_place(project, headstart, 
     assert not (project / "runs").exists()
 
 
-def test_regression_is_refused_before_anything_is_done(project):
-    from pipelines.unfreeze import _check
+@pytest.fixture
+def opinions(phases):
+    """Reviews with a number that their words say, and with several labels, in the place of one class."""
+    with open(phases / "reviews.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        words = row["text"].split()
+        row["stars"] = 1000 + sum(words.count(word) * worth for word, worth in WORTH.items())
+        row["kinds"] = ";".join(sorted({word for word in words if word in WORTH}))
+    with open(phases / "reviews.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return phases
 
-    config = load_config(project / "config.yaml", ["task=regression", "heads=null"])
-    with pytest.raises(UsageError, match=r"unfreezing learns one class a sample, and this is regression"):
-        _check(config)
+
+def test_a_regression_is_tuned_and_its_run_answers_with_numbers(opinions, headstart):
+    change = ("--set", "task=regression", "--set", "data.label=stars", "--set", "heads=null")
+    metrics = headstart.json("unfreeze", "config.yaml", "--run", "run", "--set", "unfreeze.lr=1e-2", *change)
+    told = metrics["unfreeze"]
+    assert told["metric"] == "r2"
+    assert [phase["validation_r2"] for phase in told["phases"]] == [told["history"]["validation_r2"][e] for e in kept_of(told)]
+    assert metrics["test"]["r2"]["value"] > 0.3
+    assert 990 < headstart.json("predict", "run", "we loved the great film")["predictions"][0]["label"] < 1020
+    again = headstart.json("evaluate", "run")
+    assert again["test"]["r2"]["value"] == metrics["test"]["r2"]["value"]
+    headstart("report", "run")
+    told = headstart("unfreeze", "config.yaml", "--run", "again", "--set", "unfreeze.metric=neg_mean_absolute_error", *change)
+    assert "r2" in told.out
+    assert "computed once, into the store" not in " ".join(told.err.split())  # the boundary's states are of no task
+
+
+def test_several_labels_are_tuned_and_the_run_answers_with_names(opinions, headstart):
+    change = ("--set", "data.label=kinds", "--set", "data.multilabel=;", "--set", "unfreeze.class_weight=balanced")
+    metrics = headstart.json("unfreeze", "config.yaml", "--run", "run", "--set", "unfreeze.lr=1e-2", *change)
+    assert metrics["unfreeze"]["metric"] == "f1_macro"
+    assert metrics["test"]["f1_macro"]["value"] > 0.4
+    (answer,) = headstart.json("predict", "run", "we loved the great great film")["predictions"]
+    assert set(answer["probabilities"]) == set(WORTH)
+    assert isinstance(answer["label"], list)
+    again = headstart.json("evaluate", "run")
+    assert again["test"]["f1_macro"]["value"] == metrics["test"]["f1_macro"]["value"]
+    headstart("report", "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("unfreeze.metric=accuracy", "metric 'accuracy' is not one of regression"),
+        ("unfreeze.class_weight=balanced", "class_weight is of classes, and a regression has none"),
+        ("unfreeze.label_smoothing=0.1", "label_smoothing is of classes, and a regression has none"),
+    ],
+)
+def test_settings_of_classes_are_refused_for_numbers_before_anything_is_done(opinions, headstart, change, message):
+    regression = ("--set", "task=regression", "--set", "data.label=stars", "--set", "heads=null")
+    told = headstart("unfreeze", "config.yaml", *regression, "--set", change, status=2)
+    assert message in " ".join(told.err.split())
+    assert not (opinions / "features").exists()
 
 
 def test_phases_by_default_go_from_the_top_down():
@@ -95,18 +161,45 @@ def test_phases_by_default_go_from_the_top_down():
     assert [phase.top for phase in default_phases(0)] == [None]
 
 
-def test_the_head_of_a_run_says_what_the_model_says(tiny_bert, tmp_path):
+def model_of(tiny_bert, task, outputs):
     torch.manual_seed(0)
-    for classes in (["bad", "good"], ["a", "b", "c"]):
-        model = FeatureBasedModel.from_pretrained(f"hf:{tiny_bert}", num_classes=len(classes), device="cpu").eval()
-        model.set_scaling(torch.randn(32), torch.rand(32) + 0.5, 10)
-        model.classes = classes
-        X = torch.randn(7, 32)
-        with torch.inference_mode():
-            expected = model.classify(X).softmax(dim=1).numpy()
-        head = linear_head(model)
-        np.testing.assert_allclose(head.predict_proba(X.numpy()), expected, atol=1e-5)
-        assert head.classes_.tolist() == classes
+    model = FeatureBasedModel.from_pretrained(f"hf:{tiny_bert}", task=task, num_classes=outputs, device="cpu").eval()
+    model.set_scaling(torch.randn(32), torch.rand(32) + 0.5, 10)
+    return model
+
+
+@pytest.mark.parametrize("classes", [["bad", "good"], ["a", "b", "c"], ["b", "a"]])
+def test_the_head_of_a_run_says_what_the_model_says(tiny_bert, tmp_path, classes):
+    model = model_of(tiny_bert, "classification", len(classes))
+    model.classes = classes
+    X = torch.randn(7, 32)
+    with torch.inference_mode():
+        expected = model.classify(X).softmax(dim=1).numpy()
+    head = read_back(tuned_head(model), tmp_path)
+    np.testing.assert_allclose(head.predict_proba(X.numpy()), expected[:, np.argsort(classes)], atol=1e-5)
+    assert head.classes_.tolist() == sorted(classes)
+
+
+@pytest.mark.parametrize("labels", [2, 3])
+def test_the_head_of_several_labels_says_what_the_model_says(tiny_bert, tmp_path, labels):
+    model = model_of(tiny_bert, "multilabel", labels)
+    model.classes = ["sad", "dry", "odd"][:labels]
+    X = torch.randn(7, 32)
+    with torch.inference_mode():
+        expected = model.classify(X).sigmoid().numpy()
+    head = read_back(tuned_head(model), tmp_path)
+    np.testing.assert_allclose(head.predict_proba(X.numpy()), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("numbers", [1, 2])
+def test_the_head_of_numbers_says_what_the_model_says(tiny_bert, tmp_path, numbers):
+    model = model_of(tiny_bert, "regression", numbers)
+    model.learn(Numbers(np.array([2000, -3][:numbers], np.float32), np.array([10, 0.5][:numbers], np.float32)))
+    X = torch.randn(7, 32)
+    with torch.inference_mode():
+        expected = model.objective.predictions(model.classify(X).numpy())
+    head = read_back(tuned_head(model), tmp_path)
+    np.testing.assert_allclose(head.predict(X.numpy()), expected, rtol=1e-5)
 
 
 @pytest.mark.slow
