@@ -24,6 +24,7 @@ from extract import Columns, load_samples
 from heads import Callback
 from pipelines import FeatureBasedModel, FeatureBasedTrainer
 from pipelines.labelled import read_labelled
+from pipelines.settling import settle
 
 WAYS = {
     "from the boundary on": {},
@@ -98,7 +99,8 @@ def measure(args: argparse.Namespace, folder: str) -> dict[str, tuple[list[float
                 if hasattr(module, "dropout_prob"):
                     module.dropout_prob = 0.0
         trainer = FeatureBasedTrainer(model, train, test, callbacks=[watch], say=None, **WAYS[name])
-        trainer._settle()  # the features' scaling is all ways' own, and is no part of what is compared
+        # the features' scaling is all ways' own, and is no part of what is compared
+        settle(model, trainer.train_data, trainer.batch_size, trainer.say)
         trainer.unfreeze_layers([-1 - number for number in range(args.top)])
         turns.give(name)
         watch.begin()

@@ -44,8 +44,8 @@ class Boundary:
 
     Attributes
     ----------
-    adapter, checkpoint, spec, output
-        The whole backbone, how it is used and what it is asked for.
+    adapter, output
+        The whole backbone, and what it is asked for.
     split
         Where it is split.
     shared
@@ -57,8 +57,6 @@ class Boundary:
     """
 
     adapter: Backbone
-    checkpoint: Checkpoint
-    spec: BackboneSpec
     output: Output
     split: Split
     shared: int
@@ -69,18 +67,6 @@ class Boundary:
     def width(self) -> int:
         """Numbers a token, or a sample where all are of one shape."""
         return math.prod(self.split.shape[self.shared - 1 :])
-
-    @property
-    def recipe(self) -> Recipe:
-        """All that determines the states."""
-        return make_recipe(self._as_checkpoint(), self.spec, self.spec.precision)
-
-    def extract(self, samples: Samples, store: FeatureStore | str, device: str, progress: Any = None) -> Features:
-        """Make sure that the store holds the states of every sample, as `extract` does; the backbone has to be as if frozen."""
-        checkpoint = self._as_checkpoint()
-        spec = dataclasses.replace(self.spec, backbone=CustomBackbone(self.adapter, None, checkpoint))
-        below = {make_recipe(checkpoint, spec, spec.precision).id: BoundaryBackbone(self)}
-        return extract(samples, spec, store, [BOUNDARY], device=device, progress=progress, loaded=below)
 
     def count(self, samples: Sequence[Any]) -> int:
         """Count the numbers that the states of samples are, before they are computed."""
@@ -117,11 +103,41 @@ class Boundary:
         with self.split.handing_in(states, self.shared, without_stem=not self.needs_inputs):
             yield
 
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StoredBoundary:
+    """A boundary whose states a store keeps.
+
+    Attributes
+    ----------
+    boundary
+        Where.
+    checkpoint, spec
+        The whole backbone's, and how it is used.
+    """
+
+    boundary: Boundary
+    checkpoint: Checkpoint
+    spec: BackboneSpec
+
+    @property
+    def recipe(self) -> Recipe:
+        """All that determines the states."""
+        return make_recipe(self._as_checkpoint(), self.spec, self.spec.precision)
+
+    def extract(self, samples: Samples, store: FeatureStore | str, device: str, progress: Any = None) -> Features:
+        """Make sure that the store holds the states of every sample, as `extract` does; the backbone has to be as if frozen."""
+        checkpoint = self._as_checkpoint()
+        spec = dataclasses.replace(self.spec, backbone=CustomBackbone(self.boundary.adapter, None, checkpoint))
+        below = {make_recipe(checkpoint, spec, spec.precision).id: BoundaryBackbone(self.boundary)}
+        return extract(samples, spec, store, [BOUNDARY], device=device, progress=progress, loaded=below)
+
     def _as_checkpoint(self) -> Checkpoint:
+        split = self.boundary.split
         gives = {"layers": 0, "first": 0, "default": BOUNDARY.name, "own": (BOUNDARY.name,), "poolings": ()}
         offer = dataclasses.replace(self.checkpoint.offer, **gives)  # type: ignore[arg-type]
-        weights = digest_state(self.split.root, set(self.split.state))
-        return dataclasses.replace(self.checkpoint, weights=weights, offer=offer, boundary=self.split.at)
+        weights = digest_state(split.root, set(split.state))
+        return dataclasses.replace(self.checkpoint, weights=weights, offer=offer, boundary=split.at)
 
 
 class BoundaryBackbone(Backbone):
@@ -155,16 +171,14 @@ class BoundaryBackbone(Backbone):
         return {BOUNDARY.name: states.flatten(1)}
 
 
-def find_boundary(
-    root: nn.Module, adapter: Backbone, checkpoint: Checkpoint, spec: BackboneSpec, output: Output, samples: Sequence[Any]
-) -> Boundary:
+def find_boundary(root: nn.Module, adapter: Backbone, output: Output, samples: Sequence[Any]) -> Boundary:
     """Find the highest boundary below what learns in a backbone, and see that nothing changes when states are handed in there.
 
     Parameters
     ----------
     root
         The module that holds all of the backbone, in evaluation mode; what learns in it takes gradients.
-    adapter, checkpoint, spec, output
+    adapter, output
         As in `Boundary`.
     samples
         Some samples that can be used, to try it on; of different lengths, best.
@@ -185,7 +199,7 @@ def find_boundary(
     if shared == 2 and (len(split.shape) < 2 or split.shape[0] != batch[adapter.token_mask or ""].shape[1]):
         raise CannotSplitError(f"what `{split.at}` gives are not states of tokens")
     blind = {name: torch.full_like(one[:1], torch.nan, device="cpu") for name, one in batch.items() if one.is_floating_point()}
-    whole = Boundary(adapter, checkpoint, spec, output, split, shared, True, {})
+    whole = Boundary(adapter, output, split, shared, True, {})
     without = dataclasses.replace(whole, needs_inputs=False, inputs=blind)
     able = [without] if shared == 1 and len(blind) == len(batch) else []
     for boundary in (*able, whole):

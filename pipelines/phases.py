@@ -13,7 +13,7 @@ from heads.batches import FeatureBlocks
 from heads.scaling import Scaling, no_scaling
 from heads.training import Data
 from pipelines.boundary_batches import BoundaryBatches, BoundaryRows
-from pipelines.boundary_cache import boundary_of, check_room, keep, need_of, store_of
+from pipelines.boundary_cache import boundary_of, shelf_of
 from pipelines.errors import NoRoomError
 from pipelines.labelled import Labelled
 from pipelines.model import FeatureBasedModel
@@ -116,14 +116,14 @@ class FromBoundary:
         self.pieces = pieces and may_be_cut(model.backbone)
         self.module = model
         self.boundary = boundary_of(model, data[0])
-        store = store_of(model)
-        need = need_of(self.boundary, store, data)
-        check_room(need, store)
+        shelf = shelf_of(model, self.boundary, batch_size, progress)
+        need = shelf.need(data)
+        shelf.check_room(need)
         blocks = self.boundary.split.blocks
         below = f"up to `{blocks[-1].removeprefix('model.')}` the backbone stays frozen"
         if need.samples:
-            say(f"{below}: what it gives there is computed once, into the store `{store.name}` ({need})")
-        self._kept = [(part, keep(model, self.boundary, part, store, progress)) for part in data]
+            say(f"{below}: what it gives there is computed once, {shelf.place} ({need})")
+        self._kept = [(part, shelf.keep(part)) for part in data]
         self.line = f"{below}: training what is above, on what it gives there ({need.of - need.samples:,} samples were there)"
 
     def data(self, given: Labelled, class_weight: Any) -> Data:

@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from cache import FeatureStore
 from cache.budget import Budget
 from cache.rows import StoredRows
 from pipelines import FeatureBasedModel, FeatureBasedTrainer
-from pipelines.boundary_cache import boundary_of, keep, need_of, store_of
+from pipelines.boundary_cache import boundary_of, shelf_of
 from pipelines.labelled import read_labelled
+from pipelines.settling import settle
 from tests.conftest import save_encoder, sentences
 from tests.extract.backbones.checkpoints import save_clip, save_hf_images, save_open_clip, save_timm
 from tests.extract.backbones.test_sentence import save_sentence_model
@@ -125,12 +127,12 @@ def test_images_train_as_with_the_whole_model_and_are_decoded_once(family, tmp_p
     model = make()
     adapter = model.backbone.adapter
     trainer = FeatureBasedTrainer(model, data, data, say=None, batch_size=8)
-    trainer._settle()
+    settle(model, trainer.train_data, 8, print)
     trainer.unfreeze_layers([-1])
     boundary = boundary_of(model, trainer.train_data)
     assert not boundary.needs_inputs
     monkeypatch.setattr(adapter, "decode", None)
-    assert len(keep(model, boundary, trainer.train_data, store_of(model)).rows) == 12
+    assert len(shelf_of(model, boundary, 8).keep(trainer.train_data).rows) == 12
 
 
 @pytest.mark.parametrize("save", [save_clip, save_open_clip])
@@ -146,6 +148,84 @@ def test_text_towers_train_as_with_the_whole_model(save, tmp_path):
 
     lines = train_both_ways(make, [-1], short[:32], short[32:])
     assert any("training what is above" in line for line in lines), lines
+
+
+class Blocks(nn.Module):
+    """A module of one's own: tensors in, features out, and a look back at the input after the blocks."""
+
+    def __init__(self, looks_back=False):
+        super().__init__()
+        self.stem = nn.Linear(6, 12)
+        self.blocks = nn.ModuleList([nn.Sequential(nn.Linear(12, 12), nn.Dropout(0.0), nn.Tanh()) for _ in range(3)])
+        self.looks_back = looks_back
+
+    def forward(self, signal, gain=None):
+        states = self.stem(signal)
+        for block in self.blocks:
+            states = states + block(states) if self.looks_back else block(states)
+        return states if gain is None else states * gain
+
+
+TENSORS = torch.randn(48, 6, generator=torch.Generator().manual_seed(0))
+PLAIN = {
+    "a sequence": lambda: nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 4)),
+    "convolutions": lambda: nn.Sequential(
+        nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 4, 3), nn.BatchNorm1d(4), nn.Conv1d(4, 4, 3), nn.Flatten()
+    ),
+    "blocks": Blocks,
+    "double precision": lambda: Blocks().double(),
+}
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_plain_modules_train_as_with_the_whole_model(kind, task):
+    dtype = torch.float64 if kind == "double precision" else torch.float32
+    X = TENSORS.to(dtype)
+    y = (X[:, 0] > 0).long().tolist() if task == "classification" else X[:, 0].tolist()
+    outputs = 2 if task == "classification" else 1
+
+    def make():
+        torch.manual_seed(0)
+        backbone = PLAIN[kind]()
+        width = backbone.eval()(X[:2]).shape[1]
+        return FeatureBasedModel(backbone, nn.Linear(width, outputs, dtype=dtype), task=task)
+
+    lines = train_both_ways(make, [-1], (X[:32], y[:32]), (X[32:], y[32:]))
+    assert any("the backbone stays frozen: training what is above" in line for line in lines), lines
+    assert any("computed once, and kept in memory (48 of 48 samples, " in line for line in lines), lines
+
+
+def test_a_plain_module_that_looks_at_its_input_above_the_boundary_is_given_it():
+    inputs = [{"signal": row, "gain": row[:1]} for row in TENSORS]
+    data = (inputs, (TENSORS[:, 0] > 0).long().tolist())
+
+    def make():
+        torch.manual_seed(0)
+        return FeatureBasedModel(Blocks(), nn.Linear(12, 2))
+
+    lines = train_both_ways(make, [-1], data, data)
+    assert any("training what is above" in line for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("backbone", "why"),
+    [
+        (lambda: Blocks(looks_back=True), "it gives something else when what `blocks.1` gives is handed in"),
+        (lambda: nn.Linear(6, 12), "it has no blocks that follow on one another"),
+    ],
+)
+def test_a_plain_module_that_cannot_be_split_runs_whole_and_says_why(backbone, why):
+    model = FeatureBasedModel(backbone(), nn.Linear(12, 2))
+    layers = [-1] if isinstance(model.backbone, Blocks) else ["weight"]
+    lines = train(model, layers, (TENSORS, (TENSORS[:, 0] > 0).long()))[1]
+    assert any(f"the whole model in the loop (not split: {why}" in line for line in lines), lines
+
+
+def test_states_that_memory_has_no_room_for_are_not_kept_of_a_plain_module(monkeypatch):
+    monkeypatch.setattr("pipelines.boundary_cache.free_memory", lambda: 4000)
+    lines = train(FeatureBasedModel(Blocks(), nn.Linear(12, 2)), [-1], (TENSORS, (TENSORS[:, 0] > 0).long()))[1]
+    assert any("it takes 2,304 bytes, and 1,000 of memory may be filled with it" in line for line in lines), lines
 
 
 def test_states_are_computed_once_and_anew_only_when_what_is_below_has_changed(tiny_bert, tmp_path):
@@ -168,8 +248,8 @@ def test_a_boundary_that_was_broken_off_goes_on(tiny_bert, tmp_path, monkeypatch
     model = make_model(tiny_bert, tmp_path)
     trainer = FeatureBasedTrainer(model, TRAIN, say=None)
     trainer.unfreeze_layers([-1])
-    boundary, store = boundary_of(model, trainer.train_data), store_of(model)
-    whole = need_of(boundary, store, [trainer.train_data])
+    shelf = shelf_of(model, boundary_of(model, trainer.train_data), 8)
+    whole = shelf.need([trainer.train_data])
     assert (whole.samples, whole.of) == (32, 32)
 
     class Stop:
@@ -186,21 +266,21 @@ def test_a_boundary_that_was_broken_off_goes_on(tiny_bert, tmp_path, monkeypatch
             pass
 
     with pytest.raises(KeyboardInterrupt):
-        keep(model, boundary, trainer.train_data, store, Stop())
-    rest = need_of(boundary, store, [trainer.train_data])
+        shelf_of(model, shelf.boundary, 8, Stop()).keep(trainer.train_data)
+    rest = shelf.need([trainer.train_data])
     assert 0 < rest.samples < 32
     assert 0 < rest.bytes < whole.bytes
-    assert len(keep(model, boundary, trainer.train_data, store).rows) == 32
-    assert need_of(boundary, store, [trainer.train_data]).bytes == 0
+    assert len(shelf.keep(trainer.train_data).rows) == 32
+    assert shelf.need([trainer.train_data]).bytes == 0
 
 
 def test_the_room_that_is_told_is_the_room_that_is_taken(tiny_bert, tmp_path):
     model = make_model(tiny_bert, tmp_path)
     trainer = FeatureBasedTrainer(model, TRAIN, say=None)
     trainer.unfreeze_layers([-1])
-    boundary, store = boundary_of(model, trainer.train_data), store_of(model)
-    need = need_of(boundary, store, [trainer.train_data])
-    kept = keep(model, boundary, trainer.train_data, store)
+    shelf = shelf_of(model, boundary_of(model, trainer.train_data), 8)
+    need = shelf.need([trainer.train_data])
+    kept = shelf.keep(trainer.train_data)
     assert need.bytes == kept.values.values.nbytes
     assert (np.diff(kept.values.offsets) == [len(item["input_ids"]) for item in kept.items]).all()
 
@@ -223,7 +303,7 @@ def test_states_that_memory_has_no_room_for_are_read_from_the_disk(tiny_bert, tm
     model = make_model(tiny_bert, tmp_path)
     model.unfreeze([-1])
     data = read_labelled(TRAIN)
-    assert isinstance(keep(model, boundary_of(model, data), data, store_of(model)).values, StoredRows)
+    assert isinstance(shelf_of(model, boundary_of(model, data), 8).keep(data).values, StoredRows)
 
 
 def test_a_training_that_reaches_the_lowest_block_runs_the_whole_model(tiny_bert, tmp_path):
