@@ -38,6 +38,7 @@ def list_store(folder: str) -> dict[str, Any]:
                 "shards": holding.shards,
                 "bytes": holding.bytes,
                 "outputs": list(holding.outputs),
+                "boundary": _boundary(holding.recipe),
                 "differs": differences(holding.recipe, known),
                 "quarantined": quarantined,
             }
@@ -78,10 +79,15 @@ def verify_store(folder: str) -> dict[str, Any]:
     return {"shards": found.shards, "damaged": damaged}
 
 
-def collect_store(folder: str, dry_run: bool, drop_recipes: Sequence[str], drop_tables: Sequence[str]) -> dict[str, Any]:
+def collect_store(
+    folder: str, dry_run: bool, drop_recipes: Sequence[str], drop_tables: Sequence[str], drop_boundaries: bool = False
+) -> dict[str, Any]:
     """Remove what is not wanted; return what `headstart cache gc --json` prints."""
     store = _existing(folder)
-    done = collect(store, dry_run, _chosen(store, drop_recipes), [_find_table(store, name) for name in drop_tables])
+    dropped = _chosen(store, drop_recipes)
+    if drop_boundaries:
+        dropped += [recipe for recipe in store.recipes() if _boundary(recipe) is not None]
+    done = collect(store, dry_run, dropped, [_find_table(store, name) for name in drop_tables])
     return {
         "removed_shards": done.removed_shards,
         "rewritten_shards": done.rewritten_shards,
@@ -239,6 +245,12 @@ def _find(store: FeatureStore, what: str, start: str, known: Mapping[str, T]) ->
     near = difflib.get_close_matches(start, whole, n=1)
     hint = f"did you mean `{whole[near[0]]}`?" if near and not found else "`headstart cache ls` lists them"
     raise UsageError(f"{store.name}: {len(found)} {what}s begin with `{start}`; {hint}")
+
+
+def _boundary(recipe: Recipe) -> str | None:
+    """Return the highest of the blocks whose states these are; None for a backbone's features."""
+    found: str | None = recipe.preprocessing.get("boundary")
+    return found
 
 
 def _told(transfer: Transfer) -> dict[str, Any]:

@@ -53,6 +53,10 @@ def gc(
         list[str] | None,
         typer.Option("--drop-recipe", metavar="ID", help="Remove all features of a recipe, too; repeatable."),
     ] = None,
+    drop_boundaries: Annotated[
+        bool,
+        typer.Option("--drop-boundaries", help="Remove what frozen blocks gave while others above them were tuned, too."),
+    ] = False,
     drop_table: Annotated[
         list[str] | None,
         typer.Option("--drop-table", metavar="NAME", help="Remove a table and what only it wants; repeatable."),
@@ -62,7 +66,7 @@ def gc(
     """Remove features that no table refers to. Only tells what it would remove, unless --yes is given."""
     from pipelines import cache_report as report
 
-    done = report.collect_store(store, dry_run, drop_recipe or (), drop_table or ())
+    done = report.collect_store(store, dry_run, drop_recipe or (), drop_table or (), drop_boundaries)
     report.print_json(done) if json else report.show_collection(done)
 
 

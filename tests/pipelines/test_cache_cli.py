@@ -52,6 +52,29 @@ def test_recipes_of_one_backbone_are_told_apart(project, capsys):
     assert "prompt 'so: '" in shown
 
 
+def test_what_frozen_blocks_gave_is_listed_and_dropped_by_recipe_or_altogether(project, headstart):
+    phases = "unfreeze.phases=[{epochs: 1}, {top: 1, epochs: 1}, {top: 2, epochs: 1}]"
+    headstart("unfreeze", "config.yaml", "--run", "run", "--set", phases)
+    features = {recipe["id"] for recipe in listed(headstart) if recipe["boundary"] is None}
+    high, low = sorted(
+        (recipe for recipe in listed(headstart) if recipe["boundary"]), key=lambda r: r["boundary"], reverse=True
+    )
+    assert (high["boundary"], low["boundary"]) == ("model.encoder.layer.1", "model.encoder.layer.0")
+    assert high["bytes"] > 0
+    assert headstart.json("cache", "show", high["id"])["recipe"]["preprocessing"]["boundary"] == high["boundary"]
+    told = headstart.json("cache", "gc", "--drop-recipe", high["id"], "--yes")
+    assert told["freed_bytes"] == high["bytes"]
+    told = headstart.json("cache", "gc", "--drop-boundaries")
+    assert (told["freed_bytes"], told["dry_run"]) == (low["bytes"], True)
+    assert headstart.json("cache", "gc", "--drop-boundaries", "--yes")["freed_bytes"] == low["bytes"]
+    assert {recipe["id"] for recipe in listed(headstart)} == features
+    assert "computed once, into the store" in " ".join(headstart("unfreeze", "config.yaml", "--set", phases).err.split())
+
+
+def listed(headstart):
+    return headstart.json("cache", "ls")["recipes"]
+
+
 def test_verify_names_damage_once_and_the_rows_are_extracted_again(headstart, filled):
     assert headstart.json("cache", "verify") == {"shards": 2, "damaged": []}
     path = shards(filled)[0]
