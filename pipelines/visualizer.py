@@ -85,7 +85,8 @@ class FeatureVisualizer:
             column = columns[by]
             if column is None and by != "label":
                 raise UsageError(f"color_by {by!r}: the data say nothing of it")
-            return None if column is None else [column[row] for row in rows]
+            values = None if column is None else [column[row] for row in rows]
+            return self._as_numbers(values, given, rows) if by == "label" and values else values
         if not self.model.knows_targets:
             raise UsageError(f"color_by {by!r}: the model has not been trained, so it predicts nothing yet")
         objective = self.model.objective
@@ -100,3 +101,10 @@ class FeatureVisualizer:
             raise UsageError("color_by 'error': the data have no labels")
         kept = given.take(found.rows)
         return objective.errors(objective.encode(kept.labels or (), kept.samples.ids), predictions)
+
+    def _as_numbers(self, labels: list[Any], given: Labelled, rows: list[int]) -> list[Any]:
+        """Return the labels of a regression as numbers, which have a scale; all others as they are."""
+        if self.model.task != "regression" or not self.model.knows_targets or None in labels:
+            return labels
+        objective = self.model.objective
+        return objective.answers(objective.truth(objective.encode(labels, [given.samples.ids[row] for row in rows])))

@@ -66,3 +66,6 @@ def test_what_cannot_be_compared_is_told(models, tiny_bert, tmp_path):
         ModelComparator().compare_models(models, EVALUATION, ["acuracy"])
     with pytest.raises(UsageError, match="fresh has not been trained"):
         ModelComparator().compare_models({"fresh": make_model(tiny_bert, tmp_path)}, EVALUATION)
+    numbers = make_model(tiny_bert, tmp_path, task="regression")
+    with pytest.raises(UsageError, match="prices is a model of regression; compare_models knows one class a sample"):
+        ModelComparator().compare_models({"prices": numbers}, EVALUATION)

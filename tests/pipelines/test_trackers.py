@@ -7,6 +7,7 @@ from pipelines import FeatureBasedTrainer
 from pipelines.errors import UsageError
 from pipelines.trackers import MlflowTracker, TensorBoardTracker, WandbTracker, check_trackers, require
 from tests.pipelines.models import EVALUATION, TRAIN, make_model
+from tests.pipelines.test_trainer_tasks import TASKS
 from tests.wandb_file import read_run
 
 
@@ -67,6 +68,40 @@ def test_tensorboard_gets_curves_settings_pictures_and_the_projector(tiny_bert, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["numbers", "several labels"])
+def test_trackers_are_told_the_task_s_own_score_by_its_name(tiny_bert, tmp_path, name):
+    told, (settings, data) = Noted(), TASKS[name]
+    trainer = FeatureBasedTrainer(make_model(tiny_bert, tmp_path, **settings), *data, say=None)
+    trainer.trackers = [told]
+    trainer.train(1)
+    metric = {"numbers": "r2", "several labels": "f1_macro"}[name]
+    assert {f"train_{metric}", f"validation_{metric}"} <= told.names
+    assert f"evaluation/{metric}" in told.names
+    assert told.figures == ["learning_curves"]  # confusions are of classes
+
+
+class Noted:
+    """A tracker that remembers names."""
+
+    def __init__(self):
+        self.names, self.figures = set(), []
+
+    def scalars(self, numbers, step):
+        self.names |= set(numbers)
+
+    def summary(self, numbers):
+        self.names |= set(numbers)
+
+    def figure(self, name, figure):
+        self.figures.append(name)
+
+    def embedding(self, name, features, labels):
+        assert len(features) == len(labels)
+
+    def finish(self):
+        pass
+
+
 def test_wandb_gets_the_same_in_the_run_that_is_on(tiny_bert, offline, tmp_path):
     import wandb
 

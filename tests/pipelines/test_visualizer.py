@@ -4,6 +4,7 @@ from extract import Samples
 from pipelines import FeatureBasedTrainer, FeatureVisualizer
 from pipelines.errors import UsageError
 from tests.pipelines.models import EVALUATION, TRAIN, make_model
+from tests.pipelines.test_trainer_tasks import TASKS
 
 
 @pytest.fixture
@@ -25,6 +26,21 @@ def test_the_feature_space_is_coloured_by_what_is_asked_for(trained, tmp_path):
     assert legend(trained.plot_feature_space(EVALUATION, "pca", "error")) == ["right"]
     assert len(trained.plot_feature_space(EVALUATION, "pca", "confidence").axes) == 2
     assert legend(trained.plot_feature_space(EVALUATION, "pca", ["even", "odd"] * 15)) == ["even", "odd"]
+
+
+def test_numbers_colour_by_a_scale_and_labels_by_right_and_wrong(tiny_bert, tmp_path):
+    settings, data = TASKS["numbers"]
+    trainer = FeatureBasedTrainer(make_model(tiny_bert, tmp_path, **settings), *data, say=None)
+    trainer.train(1)
+    visualizer = FeatureVisualizer(trainer.model)
+    for colour in ("label", "prediction", "error"):
+        assert len(visualizer.plot_feature_space(data[1], "pca", colour).axes) == 2  # the picture, and its scale
+    with pytest.raises(UsageError, match="'confidence': is of one class a sample, and this is a model of regression"):
+        visualizer.plot_feature_space(data[1], "pca", "confidence")
+    settings, data = TASKS["several labels"]
+    trainer = FeatureBasedTrainer(make_model(tiny_bert, tmp_path, **settings), *data, learning_rate=1e-2, say=None)
+    trainer.train(5)
+    assert set(legend(FeatureVisualizer(trainer.model).plot_feature_space(data[1], "pca", "error"))) <= {"right", "wrong"}
 
 
 def test_splits_colour_where_there_are_some(trained):
