@@ -122,7 +122,7 @@ def _columns_of(data: Any) -> Sequence[str]:
 
 def _plain(label: Any) -> Any:
     """Return a label without its array: a number or text, or several of them; None for a number that is none."""
-    if getattr(label, "ndim", 0) and hasattr(label, "tolist"):
+    if getattr(label, "ndim", 0) and len(label) != 1:
         return tuple(label.tolist())
     value = label.item() if hasattr(label, "item") else label
     return None if isinstance(value, float) and np.isnan(value) else value

@@ -64,7 +64,8 @@ class FeatureBasedTrainer:
     use_mlflow
         Log to the MLflow run that is on, or to a new one.
     cache_boundary
-        Whether what the frozen blocks give is kept in the store while blocks above them learn; False runs them at every step.
+        Whether what the frozen blocks give is kept while blocks above them learn, in the store, or of a plain module in memory;
+        False runs them at every step.
     pieces
         Whether the texts of a batch go through a backbone that learns in pieces of similar lengths, where that is a CPU; the
         gradient is that of the batch.

@@ -59,8 +59,13 @@ class TrainerHistory:
 
     def series(self) -> dict[str, list[float]]:
         """Return every series by name, with the metric's in the place of `score`."""
-        scores = {f"train_{self.metric}": self.train_score, f"validation_{self.metric}": self.validation_score}
-        return {"train_loss": self.train_loss, "validation_loss": self.validation_loss, **scores, "lr": self.lr}
+        return {
+            "train_loss": self.train_loss,
+            f"train_{self.metric}": self.train_score,
+            "validation_loss": self.validation_loss,
+            f"validation_{self.metric}": self.validation_score,
+            "lr": self.lr,
+        }
 
     def last(self) -> dict[str, float]:
         """Return the last epoch's numbers by name; of a series that is empty, none."""

@@ -41,7 +41,7 @@ class UnfreezeChoice(Part):
     weight_decay: float = Field(0.01, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weight: Literal["balanced"] | None = None
-    metric: Metric | Literal["loss"] | None = Field(
+    metric: Literal[Metric, "loss"] | None = Field(
         None,
         description="what says which epoch and phase are the best; None: accuracy, f1_macro for several labels, r2 for numbers",
     )

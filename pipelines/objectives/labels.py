@@ -34,7 +34,7 @@ class Labels(Objective):
     @classmethod
     def of(cls, labels: Sequence[Any], width: int, places: Sequence[str]) -> "Labels":
         """See `Objective.of`: the names are those that occur, sorted; a row of 0 and 1 has none."""
-        given = _collections(labels, places)
+        given = _collections(labels, places, width)
         rows = plain_labels(given)
         if rows.ndim == 2:
             names: list[Any] = list(range(width))
@@ -53,7 +53,7 @@ class Labels(Objective):
 
     def encode(self, labels: Sequence[Any], places: Sequence[str]) -> np.ndarray:
         """Return which labels every sample has: 0 and 1 `[n, k]`."""
-        given = _collections(labels, places)
+        given = _collections(labels, places, len(self.names))
         rows, known = plain_labels(given), set(self.names)
         if rows.ndim == 2:
             fine = np.isin(rows, (0, 1)).all(axis=1) & (rows.shape[1] == len(self.names))
@@ -103,10 +103,14 @@ class Labels(Objective):
         return targets.astype(int)
 
 
-def _collections(labels: Sequence[Any], places: Sequence[str]) -> list[Any]:
-    """Return labels as collections: a text is names, joined as sources join them."""
+def _collections(labels: Sequence[Any], places: Sequence[str], width: int) -> list[Any]:
+    """Return labels as collections: a text is names, or a row of 0 and 1 for so many labels, joined as sources join them."""
     given = [split_labels(label) if isinstance(label, str) else label for label in labels]
     for label, place in zip(given, places, strict=True):
         if not isinstance(label, list | tuple | set | frozenset):
             raise TrainingError(f"{place}: {label!r} is no list of labels; a sample with one label has a list of one")
-    return [frozenset(label) for label in given] if any(isinstance(label, set | frozenset) for label in given) else given
+    if any(isinstance(label, set | frozenset) for label in given):
+        return [frozenset(label) for label in given]
+    if width > 1 and all(len(label) == width and set(label) <= {"0", "1"} for label in given):
+        return [tuple(map(int, label)) for label in given]
+    return given

@@ -75,5 +75,6 @@ def test_rows_without_a_label_are_left_out():
 def test_labels_of_several_values_become_tuples():
     X = torch.zeros(2, 3)
     assert read_labelled((X, torch.tensor([[1.0, 2.0], [3.0, 4.0]]))).labels == [(1.0, 2.0), (3.0, 4.0)]
+    assert read_labelled((X, torch.tensor([[1], [0]]))).labels == [1, 0]
     assert read_labelled((X, np.array([0.5, np.nan]))).labels == [0.5, None]
     assert read_labelled([("a film", ["x", "y"]), ("we", [])]).labels == [["x", "y"], []]

@@ -4,6 +4,7 @@ import torch
 
 from extract import LABEL_SEPARATOR
 from pipelines.errors import TrainingError
+from pipelines.labelled import read_labelled
 from pipelines.objectives import Labels
 
 PLACES = [f"x.csv:{number}" for number in range(1, 9)]
@@ -30,6 +31,12 @@ def test_rows_of_0_and_1_are_labels_by_number():
     assert found.names == [0, 1, 2]
     assert found.encode(labels, PLACES[:2]).tolist() == [[1, 0, 0], [0, 1, 1]]
     assert found.answers(np.array([[0.9, 0.1, 0.5]])) == [[0, 2]]
+
+
+def test_rows_that_a_source_has_joined_are_rows_still():
+    labels = read_labelled({"text": ["a film", "we", "it"], "label": [[1, 0], [0, 1], [1, 1]]}).labels
+    found = Labels.of(labels, 2, PLACES[:3])
+    assert found.encode(labels, PLACES[:3]).tolist() == [[1, 0], [0, 1], [1, 1]]
 
 
 def test_what_is_not_understood_is_told_with_its_place():
