@@ -23,8 +23,8 @@ from benchmarks.tables import markdown
 from extract import Columns, load_samples
 from heads import Callback
 from pipelines import FeatureBasedModel, FeatureBasedTrainer
-from pipelines.labelled import read_labelled
-from pipelines.settling import settle
+from pipelines.models.labelled import read_labelled
+from pipelines.models.settling import settle
 
 WAYS = {
     "from the boundary on": {},

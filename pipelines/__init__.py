@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.analysis import FeatureAnalyzer
-    from pipelines.comparator import ModelComparator
-    from pipelines.dataset_loader import DatasetLoader
-    from pipelines.model import FeatureBasedModel
-    from pipelines.trainer import FeatureBasedTrainer
-    from pipelines.visualizer import FeatureVisualizer
+    from pipelines.models.analysis import FeatureAnalyzer
+    from pipelines.models.comparator import ModelComparator
+    from pipelines.models.dataset_loader import DatasetLoader
+    from pipelines.models.model import FeatureBasedModel
+    from pipelines.models.trainer import FeatureBasedTrainer
+    from pipelines.models.visualizer import FeatureVisualizer
 
 __all__ = [
     "DatasetLoader",
@@ -32,5 +32,5 @@ _PLACES = {
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:  # on demand: torch takes seconds to import, and the command line goes through here
-        return getattr(import_module(f"pipelines.{_PLACES[name]}"), name)
+        return getattr(import_module(f"pipelines.models.{_PLACES[name]}"), name)
     raise AttributeError(f"module 'pipelines' has no attribute {name!r}")

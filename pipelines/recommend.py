@@ -164,7 +164,7 @@ def measure_speed(config: Config, extraction: Extraction) -> tuple[float, str]:
     features = extraction.features[0]
     if features.extracted >= TIMED:
         return features.extracted / features.seconds, f"as {features.extracted:,} samples were just extracted"
-    from pipelines.backbone_module import BackboneModule
+    from pipelines.models.backbone_module import BackboneModule
 
     samples = extraction.samples
     chosen = np.sort(np.random.default_rng(0).permutation(features.rows)[:TIMED]).tolist()

@@ -9,14 +9,14 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from pipelines.feature_figures import learning_curves
-from pipelines.model_features import logits_of
-from pipelines.objectives import Classes
+from pipelines.models.model_features import logits_of
+from pipelines.models.objectives import Classes
 from pipelines.report.figures import confusion_figure
 from pipelines.trackers import TrackerName, make_tracker
 
 if TYPE_CHECKING:
     from pipelines.experiment import Experiment
-    from pipelines.trainer import FeatureBasedTrainer
+    from pipelines.models.trainer import FeatureBasedTrainer
 
 MOST_EMBEDDED = 2000
 """Samples whose features are kept for looking at."""

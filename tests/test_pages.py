@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write_reviews
-from tests.pipelines.models import EVALUATION, TRAIN
+from tests.pipelines.tiny_models import EVALUATION, TRAIN
 from tests.seed_blocks import read_blocks
 
 ROOT = Path(__file__).parents[1]

@@ -155,7 +155,7 @@ def unfreeze(
 ) -> None:
     """Tune a backbone phase by phase from the top; what its frozen blocks give is computed once."""
     from pipelines import console, listings
-    from pipelines.unfreeze import run_unfreeze
+    from pipelines.unfreezing.unfreeze import run_unfreeze
 
     metrics = run_unfreeze(config, store, run, changes(set_, max_size, evict, None, None), console.Bars(), console.note)
     console.print_json(metrics) if json else listings.show_unfreezing(metrics)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.backbone_module import BackboneModule
-from pipelines.sample_batches import Augment, SampleBatches
+from pipelines.models.backbone_module import BackboneModule
+from pipelines.models.sample_batches import Augment, SampleBatches
 
 
 def prepare_batches(

@@ -8,12 +8,12 @@ import numpy as np
 from extract.devices import choose_device
 from heads import LinearHead, SweepCV, class_probabilities
 from pipelines import console
-from pipelines.backbone_module import BackboneModule
 from pipelines.columns import read_columns
 from pipelines.compare.job import Job
 from pipelines.compare.stages import Stages, import_library
 from pipelines.config_file import load_config
 from pipelines.extract import extract_config, load_data, spec_of
+from pipelines.models.backbone_module import BackboneModule
 
 LEAST_PROBABILITY = 1e-12
 

@@ -3,8 +3,8 @@
 from torch import nn
 
 from extract.backbones.blocks import find_blocks
-from pipelines.backbone_module import BackboneModule
 from pipelines.errors import TrainingError
+from pipelines.models.backbone_module import BackboneModule
 
 
 def add_lora(backbone: BackboneModule, rank: int) -> None:

@@ -17,7 +17,6 @@ from heads.plan import TrainingPlan
 from heads.scaling import fit_scaling
 from heads.scores import softmax
 from heads.training import Data, outputs, train
-from pipelines.backbone_module import BackboneModule
 from pipelines.compare.batches import prepare_batches
 from pipelines.compare.job import Job
 from pipelines.compare.methods import training_length
@@ -25,11 +24,12 @@ from pipelines.compare.stages import Stages, import_library
 from pipelines.compare_config import CompareChoice
 from pipelines.config_file import load_config
 from pipelines.extract import load_data, spec_of
-from pipelines.freezing import rates_by_depth
-from pipelines.model import FeatureBasedModel
-from pipelines.sample_batches import SampleBatches, make_augment
-from pipelines.settling import LEAST_SCALE
-from pipelines.training_rates import CLIP
+from pipelines.models.backbone_module import BackboneModule
+from pipelines.models.freezing import rates_by_depth
+from pipelines.models.model import FeatureBasedModel
+from pipelines.models.sample_batches import SampleBatches, make_augment
+from pipelines.models.settling import LEAST_SCALE
+from pipelines.models.training_rates import CLIP
 
 HEAD_RATE = 1e-3
 """The head's highest learning rate; below it the head learns ten times as fast as the top block."""

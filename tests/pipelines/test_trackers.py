@@ -6,8 +6,8 @@ import pytest
 from pipelines import FeatureBasedTrainer
 from pipelines.errors import UsageError
 from pipelines.trackers import MlflowTracker, TensorBoardTracker, WandbTracker, check_trackers, require
-from tests.pipelines.models import EVALUATION, TRAIN, make_model
-from tests.pipelines.test_trainer_tasks import TASKS
+from tests.pipelines.models.test_trainer_tasks import TASKS
+from tests.pipelines.tiny_models import EVALUATION, TRAIN, make_model
 from tests.wandb_file import read_run
 
 

@@ -4,12 +4,12 @@ import torch
 from torch import nn
 
 from heads import LinearHead
-from pipelines.backbone_module import BackboneModule
 from pipelines.compare.batches import prepare_batches
 from pipelines.compare.lora import add_lora, find_layers
 from pipelines.compare.tuning import NEVER, learn, make_groups, make_plan, put_probe, top_parameters
 from pipelines.compare_config import CompareChoice
-from pipelines.model import FeatureBasedModel
+from pipelines.models.backbone_module import BackboneModule
+from pipelines.models.model import FeatureBasedModel
 from tests.conftest import sentences
 
 CHOICE = CompareChoice.model_validate({})

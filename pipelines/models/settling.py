@@ -1,0 +1,65 @@
+"""What a model finds out from its training data before it learns: what its outputs are of, and the features' scaling."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from heads.scaling import fit_scaling
+from pipelines.errors import UsageError
+from pipelines.models.backbone_module import BackboneModule
+from pipelines.models.labelled import Labelled
+from pipelines.models.model import FeatureBasedModel
+from pipelines.models.model_features import features_of
+from pipelines.models.objectives.catalog import OBJECTIVES
+from pipelines.models.sample_batches import collate_for
+
+LEAST_SCALE = 0.01
+"""A feature's deviation counts as this share of the median one at least: one that hardly moves now may, once unfrozen."""
+
+
+def settle(model: FeatureBasedModel, data: Labelled, batch_size: int, say: Callable[[str], None]) -> None:
+    """Find out, the first time, what a model's outputs are of, and the mean and deviation of its features.
+
+    Parameters
+    ----------
+    model, data
+        The model, and what it is trained on.
+    batch_size
+        Samples at a time where features are computed here.
+    say
+        Told of outputs that stay unused.
+
+    Raises
+    ------
+    TrainingError
+        If the labels do not fit the model.
+    """
+    if not model.knows_targets:
+        width = count_outputs(model, data)
+        model.learn(OBJECTIVES[model.task].of(data.labels or (), width, data.samples.ids))
+        names = model.classes or []
+        if model.task == "classification" and len(names) < width:
+            named = ", ".join(map(str, names))
+            say(f"the model has {width} outputs and the data {len(names)} classes ({named}); the rest stay unused")
+    if model.needs_scaling:
+        features = features_of(model, data, batch_size, keep=True)
+        scaling = fit_scaling(features.values, np.ones(len(features.rows)))
+        scale = np.maximum(scaling.scale, LEAST_SCALE * np.median(scaling.scale))
+        model.set_scaling(torch.as_tensor(scaling.mean), torch.as_tensor(scale), len(features.rows))
+
+
+def count_outputs(model: FeatureBasedModel, data: Labelled) -> int:
+    """Count a model's outputs, by one sample; raises `UsageError` if the classifier gives no row of them."""
+    backbone = model.backbone
+    model.eval()
+    with torch.inference_mode():
+        if isinstance(backbone, BackboneModule):
+            found = model.classify(backbone.features_of_one())
+        else:
+            found = model(collate_for(backbone)([data.samples.inputs[0]]))
+    if found.ndim != 2:
+        raise UsageError(
+            f"for one sample the classifier gives a tensor {list(found.shape)}; it must give rows of outputs [b, c]"
+        )
+    return int(found.shape[1])

@@ -1,0 +1,1 @@
+"""`headstart unfreeze`: a backbone tuned phase by phase from the top, as a run."""
