@@ -231,6 +231,8 @@ def _check_labels(task: Task, name: str) -> None:
     counts = task.labels[_training(task)].sum(axis=0)
     if not len(counts) or not counts.any():
         raise TrainingError(f"{name}: no training sample has any label")
+    if len(counts) == 1:
+        raise TrainingError(f"{name}: `{task.names[0]}` is the only label; make a class of it, without `multilabel`")
     if unseen := [label for label, count in zip(task.names, counts.tolist(), strict=True) if not count]:
         task.notes.append(f"{_classes(unseen, 'label')} no training sample: never predicted")
 

@@ -59,10 +59,6 @@ def tune(
         Told the progress, and in a line what is done.
     """
     choice = config.unfreeze
-    if task.kind == "multilabel" and len(task.names) == 1:
-        raise TrainingError(
-            f"{config.where('data', 'label')}: `{task.names[0]}` is the only label; make a class of it, without `multilabel`"
-        )
     training, watched = _parts(config, extraction, task)
     names = Truth.of_test(task).names
     classifier = LinearClassifier(module.width(), len(names) or 1)

@@ -168,6 +168,12 @@ def test_several_labels_a_sample_come_from_columns_or_from_one_column(train, pro
     assert "By class" in (project / "run" / "report.html").read_text()
 
 
+def test_a_label_that_a_sample_has_or_not_is_no_case_of_several(train, project):
+    number_the_reviews(project)
+    with pytest.raises(TrainingError, match="`is_good` is the only label; make a class of it, without `multilabel`"):
+        train(data={"path": "reviews.csv", "split": "split", "label": ["is_good"]}, heads=[{"kind": "linear", "C": [1]}])
+
+
 def number_the_reviews(project):
     """Give the reviews columns `stars`, `is_good`, `is_long` and `tags`."""
     lines = (project / "reviews.csv").read_text().splitlines()
