@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight
 
 from heads.limits import ABOVE_ZERO, CLASS_WEIGHT, LISTED, Limits
-from heads.scores import FLOATS, ClassifierHead, LinearScores
+from heads.scores import ClassifierHead, LinearRegressor, LinearScores
 from heads.targets import class_weights
 
 PENALTIES = np.logspace(-5, 1, 25)
@@ -99,7 +98,7 @@ class RidgeHead(_Ridge, LinearScores, ClassifierHead):
         return _Problem(X, signs, weight)
 
 
-class RidgeRegressor(_Ridge, RegressorMixin, BaseEstimator):
+class RidgeRegressor(_Ridge, LinearRegressor):
     """Least squares with the penalty of the smallest leave-one-out error; parameters as in `RidgeHead`.
 
     Attributes
@@ -108,30 +107,13 @@ class RidgeRegressor(_Ridge, RegressorMixin, BaseEstimator):
         The penalty chosen, `[m, d]` and `[m]`; `m` is 1 for values `[n]`.
     """
 
-    saved_arrays = ("coef:od", "intercept:o")
     saved_values = ("alpha", "single")
 
     def __init__(self, alphas: Sequence[float] | float | None = None) -> None:
         self.alphas = alphas
 
     def _problem(self, X: Any, y: Any, sample_weight: Any) -> _Problem:
-        X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, ensure_min_samples=2)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        y = np.asarray(y, np.float64)
-        self.single_ = y.ndim == 1
-        return _Problem(X, y.reshape(len(y), -1), weight)
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the values `[n]` or `[n, m]`."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False)
-        values: np.ndarray = X @ self.coef_.T + self.intercept_
-        return values[:, 0] if self.single_ else values
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
+        return _Problem(*self._read(X, y, sample_weight))
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""Predictions from scores: what heads share whose scores are linear in the features, and scores as probabilities."""
+"""Predictions from scores: what heads share whose scores or values are linear in the features, and scores as probabilities."""
 
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from heads.targets import Targets, as_column, encode_known, encode_targets, plain_labels
 
@@ -99,3 +99,42 @@ class LinearProbabilities(LinearScores):
         if scores.ndim == 1:
             scores = np.stack([np.zeros_like(scores), scores], axis=1)
         return softmax(scores)
+
+
+class LinearRegressor(RegressorMixin, BaseEstimator):
+    """Values `X @ coef_.T + intercept_`.
+
+    Attributes
+    ----------
+    coef_, intercept_
+        `[m, d]` and `[m]`; `m` is 1 for values `[n]`.
+    single_
+        Whether values are `[n]`.
+    """
+
+    coef_: np.ndarray
+    intercept_: np.ndarray
+    single_: bool
+
+    saved_arrays: ClassVar[tuple[str, ...]] = ("coef:od", "intercept:o")
+    saved_values: ClassVar[tuple[str, ...]] = ("single",)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the values `[n]` or `[n, m]`."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=FLOATS, reset=False)
+        values: np.ndarray = X @ self.coef_.T + self.intercept_
+        return values[:, 0] if self.single_ else values
+
+    def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Check what was given to `fit`; return features `[n, d]`, values `[n, m]` and weights `[n]`."""
+        X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, ensure_min_samples=2)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        y = np.asarray(y, np.float64)
+        self.single_ = y.ndim == 1
+        return X, y.reshape(len(y), -1), weight
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight
 
 from heads.limits import ABOVE_ZERO, CLASS_WEIGHT, LISTED, PENALTY, Limits
 from heads.linear import LinearHead
 from heads.preparation import prepare
 from heads.ridge import RidgeRegressor
-from heads.scores import FLOATS, ClassifierHead, LinearProbabilities
+from heads.scores import ClassifierHead, LinearProbabilities, LinearRegressor
 from heads.targets import Targets
 
 
@@ -128,7 +127,7 @@ class SelectingHead(Selecting, LinearProbabilities, ClassifierHead):
         return LinearHead(C=self.C, standardize=self.standardize, whiten=self.whiten, class_weight=self.class_weight)
 
 
-class SelectingRegressor(Selecting, RegressorMixin, BaseEstimator):
+class SelectingRegressor(Selecting, LinearRegressor):
     """Ridge regression on some of the columns; the coefficients of all others are zero.
 
     Attributes
@@ -141,31 +140,13 @@ class SelectingRegressor(Selecting, RegressorMixin, BaseEstimator):
     standardize: bool
 
     _parameter_constraints: ClassVar[Limits] = {"alphas": [ABOVE_ZERO, *LISTED], "standardize": ["boolean"]}
-    saved_arrays = ("coef:od", "intercept:o")
-    saved_values = ("single",)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Choose columns of features `[n, d]` by values `[n]` or `[n, m]`, and fit a ridge on them."""
-        X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, ensure_min_samples=2)
+        X, y, weight = self._read(X, y, sample_weight)
         self.check(X.shape[1])
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        y = np.asarray(y, np.float64)
-        self.single_ = y.ndim == 1
-        y = y.reshape(len(y), -1)
         kept = self.kept(self.rank(X, Aim.of_numbers(y, weight), weight), X.shape[1])
         prepared = prepare(X[:, kept], weight, self.standardize, None)
         ridge = RidgeRegressor(self.alphas).fit(prepared.values, y, weight)
         self.widen(*prepared.restore(ridge.coef_, ridge.intercept_), kept)
         return self
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the values `[n]` or `[n, m]`."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False)
-        values: np.ndarray = X @ self.coef_.T + self.intercept_
-        return values[:, 0] if self.single_ else values
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
