@@ -103,7 +103,7 @@ def verify(store: FeatureStore, on_shard: OnProgress | None = None) -> Verificat
         for path in _listed(store, folder, found):
             size = store.place.size(path)
             if recipe is None:
-                found.damaged[path] = f"{path}: its recipe does not hold, so it is not used"
+                found.damaged[path] = f"{path}: its recipe does not hold; the next extraction with it writes it again"
             elif not _verify_shard(store, path, recipe, found):
                 continue  # removed since it was listed
             found.shards += 1

@@ -358,6 +358,17 @@ class FeatureStore:
             remove_leftovers(folder)
         self._prepared.add(recipe.id)
 
+    def mend(self, recipe: Recipe) -> None:
+        """Write a recipe's description again where shards of it are here and it is missing or damaged, if that is allowed."""
+        folder = self.folder(recipe)
+        if not self.place.shared or folder.is_symlink() or not self.shard_files(folder):
+            return
+        try:
+            self.read_recipe(folder)
+        except StoreError:
+            with contextlib.suppress(StoreError):
+                self.prepare(recipe)
+
     def _write_version(self) -> None:
         version = self.path / "VERSION"
         if not version.is_file() or self.format < STORE_FORMAT:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cache import FeatureStore
+from cache.maintenance import verify
 from extract import BackboneSpec, BadSampleError, Columns, Samples, extract, load_samples
 from tests.conftest import save_encoder, sentences, write_reviews
 
@@ -182,3 +183,19 @@ def test_a_stopped_extraction_goes_on_where_it_was(tiny_bert, tmp_path, undistur
     resumed = extract(sentences(12_000), f"hf:{tiny_bert}", store)
     assert (resumed.cached, resumed.extracted) == (committed, 12_000 - committed)
     np.testing.assert_allclose(resumed.array(), undisturbed, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("content", [b"{", None])
+def test_a_damaged_description_of_a_recipe_is_written_again_though_nothing_is_missing(tiny_bert, store, content):
+    first = extract(sentences(5), f"hf:{tiny_bert}", store)
+    description = FeatureStore(store).folder(first.recipe) / "recipe.json"
+    whole = description.read_bytes()
+    if content is None:
+        description.unlink()
+    else:
+        description.write_bytes(content)
+        assert "the next extraction with it writes it again" in " ".join(verify(FeatureStore(store)).damaged.values())
+    again = extract(sentences(5), f"hf:{tiny_bert}", FeatureStore(store))
+    assert (again.cached, again.extracted) == (5, 0)
+    assert description.read_bytes() == whole
+    assert verify(FeatureStore(store)).damaged == {}
