@@ -29,7 +29,6 @@ def list_store(folder: str) -> dict[str, Any]:
     known = store.recipes()
     recipes = []
     for holding in map(store.holding, known):
-        quarantined = sum(path.suffix == ".h5" for path in store.place.listed(store.folder(holding.recipe) / "quarantine"))
         recipes.append(
             {
                 "id": holding.recipe.id,
@@ -40,7 +39,7 @@ def list_store(folder: str) -> dict[str, Any]:
                 "outputs": list(holding.outputs),
                 "boundary": _boundary(holding.recipe),
                 "differs": differences(holding.recipe, known),
-                "quarantined": quarantined,
+                "quarantined": _quarantined(store, holding.recipe),
             }
         )
     tables = []
@@ -76,7 +75,8 @@ def verify_store(folder: str) -> dict[str, Any]:
     with _progress("checking", sum(map(store.place.size, shard_files(store)))) as advance:
         found = verify(store, advance)
     damaged = [{"file": store.called(path), "reason": reason} for path, reason in found.damaged.items()]
-    return {"shards": found.shards, "damaged": damaged}
+    aside = sum(_quarantined(store, recipe) for recipe in store.recipes())
+    return {"shards": found.shards, "damaged": damaged, "quarantined": aside}
 
 
 def collect_store(
@@ -181,6 +181,8 @@ def show_verification(found: dict[str, Any]) -> None:
         err.print(Text("damaged: ", "bold red") + Text(entry["reason"]), soft_wrap=True)
     fine = "everything holds" if not found["damaged"] else f"{len(found['damaged'])} files are damaged"
     out.print(f"{found['shards']:,} shards checked: {fine}")
+    if found["quarantined"]:
+        note(f"{found['quarantined']:,} damaged shards stand in quarantine; `headstart extract` computes again what they held")
 
 
 def show_collection(done: dict[str, Any]) -> None:
@@ -226,6 +228,11 @@ def _existing(folder: str) -> FeatureStore:
 
 def _chosen(store: FeatureStore, starts: Sequence[str]) -> list[Recipe]:
     return [_find_recipe(store, start) for start in starts]
+
+
+def _quarantined(store: FeatureStore, recipe: Recipe) -> int:
+    """Count the damaged shards of a recipe that were set aside."""
+    return sum(path.suffix == ".h5" for path in store.place.listed(store.folder(recipe) / "quarantine"))
 
 
 def _find_recipe(store: FeatureStore, start: str) -> Recipe:

@@ -15,6 +15,8 @@ FAR = 0.1
 """By so much a score on the samples fitted to may lie above the one on samples left out without a word."""
 AT_MOST_ONE = {"accuracy", "balanced_accuracy", "f1_macro", "f1_micro", "f1_weighted", "average_precision", "r2"}
 LOOKED_AT = 5000
+WIDER = 100
+"""By so much a range of penalties is widened at the end where the best one lies."""
 REMEMBERS = ("knn",)
 """Heads that find every sample they were fitted to: what they say of those means nothing."""
 
@@ -77,7 +79,11 @@ def end_of_range(trials: list[Trial], chosen: Trial, metric: str) -> str | None:
     C = float(chosen.params["C"])
     if scores[tried[1] if tried[0] == C else tried[-2]] >= scores[C]:
         return None
-    return f"the best C of {chosen.head}, {C:g}, lies at the end of its range ({tried[0]:g} to {tried[-1]:g}); widen it"
+    low, high = (tried[0] / WIDER, tried[-1]) if tried[0] == C else (tried[0], tried[-1] * WIDER)
+    return (
+        f"the best C of {chosen.head}, {C:g}, lies at the end of its range ({tried[0]:g} to {tried[-1]:g}); "
+        f"widen it in `heads`: `C: {{log: [{low:g}, {high:g}, {len(tried) + 2}]}}`"
+    )
 
 
 def by_heart(left_out: float, fitted: float, metric: str) -> str | None:

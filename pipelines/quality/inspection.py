@@ -28,6 +28,9 @@ KINDS = {
 }
 """What may be found, and how it is called."""
 
+SURE = 0.9
+"""A head that is right more often than this is not warned of."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -163,7 +166,9 @@ def inspect_subject(
     if labels and subject.task is not None:
         try:
             answers = answer_held_out(subject.X[: len(subject.task.rows)], subject.task, folds, seed)
-            issues += _label_errors(subject, answers)
+            errors = _label_errors(subject, answers)
+            issues += errors
+            notes += _weak_judge(subject.task, answers) if errors else []
         except ValueError as error:
             notes.append(f"label errors were not looked for: {str(error).splitlines()[0]}")
     neighbours = find_neighbours(subject.X) if pairs else None
@@ -195,6 +200,20 @@ def _label_errors(subject: Subject, answers: HeldOutAnswers) -> list[Issue]:
     return [
         _issue(subject, at, "label_error", doubt, f"a head trained without it says {said}", suggested=said)
         for at, doubt, said in zip(found.positions.tolist(), found.doubt.tolist(), found.suggested, strict=True)
+    ]
+
+
+def _weak_judge(task: Task, answers: HeldOutAnswers) -> list[str]:
+    """Tell of a head that is itself often wrong, and so takes many right labels for errors."""
+    if task.kind != "classification":
+        return []
+    said = np.asarray(answers.classes)[answers.values.argmax(axis=1)]
+    right = float((said == task.labels).mean())
+    if right >= SURE:
+        return []
+    return [
+        f"the head behind the label errors gives {right:.0%} of the samples their label when it has not seen them: "
+        "many of what it doubts are mistakes of its own; begin with the gravest"
     ]
 
 

@@ -76,7 +76,7 @@ def listed(headstart):
 
 
 def test_verify_names_damage_once_and_the_rows_are_extracted_again(headstart, filled):
-    assert headstart.json("cache", "verify") == {"shards": 2, "damaged": []}
+    assert headstart.json("cache", "verify") == {"shards": 2, "damaged": [], "quarantined": 0}
     path = shards(filled)[0]
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -84,7 +84,7 @@ def test_verify_names_damage_once_and_the_rows_are_extracted_again(headstart, fi
     found = headstart.json("cache", "verify", status=1)
     assert [entry["file"].rpartition("/")[2] for entry in found["damaged"]] == [path.name]
     assert "checksum" in found["damaged"][0]["reason"]
-    assert headstart.json("cache", "verify") == {"shards": 1, "damaged": []}
+    assert headstart.json("cache", "verify") == {"shards": 1, "damaged": [], "quarantined": 1}
     recipe = headstart.json("extract", "config.yaml")["recipes"][0]
     assert recipe["extracted"] in (30, 120)
     assert headstart.json("cache", "verify")["shards"] == 2

@@ -23,7 +23,8 @@ def told(scores, **params):
 
 def test_a_penalty_at_the_end_of_its_range_is_told():
     assert (
-        told({0.1: 0.5, 1.0: 0.6, 10.0: 0.7}) == "the best C of linear, 10, lies at the end of its range (0.1 to 10); widen it"
+        told({0.1: 0.5, 1.0: 0.6, 10.0: 0.7})
+        == "the best C of linear, 10, lies at the end of its range (0.1 to 10); widen it in `heads`: `C: {log: [0.1, 1000, 5]}`"
     )
     assert "0.1, lies at the end" in told({0.1: 0.7, 1.0: 0.6, 10.0: 0.5})
 

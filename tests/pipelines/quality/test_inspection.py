@@ -52,6 +52,13 @@ def test_what_was_planted_is_found_with_place_and_reason(inspection):
     assert inspection.counts.keys() == KINDS.keys()
 
 
+def test_a_head_that_is_often_wrong_is_no_judge_of_labels_and_that_is_told(subject, inspection):
+    drawn = np.random.default_rng(1).choice(["minus", "plus"], 200)
+    found = inspect_subject(dataclasses.replace(subject, task=dataclasses.replace(subject.task, labels=drawn)))
+    assert any("many of what it doubts are mistakes of its own" in note for note in found.notes)
+    assert not any("mistakes of its own" in note for note in inspection.notes)
+
+
 def test_without_labels_everything_else_is_found(subject):
     bare = dataclasses.replace(subject, samples=dataclasses.replace(subject.samples, labels=None), task=None)
     found = inspect_subject(bare)
