@@ -154,7 +154,7 @@ loop.SECONDS_PER_SHARD, loop.FIRST_SLICE = 0.1, 20
 from extract import LoopOptions, extract
 from tests.conftest import sentences
 print("begun", flush=True)
-extract(sentences(12_000), sys.argv[1], sys.argv[2], options=LoopOptions(budget=64))
+extract(sentences(12_000), sys.argv[1], sys.argv[2], options=LoopOptions(budget=8))  # a text at a time
 print("done", flush=True)
 """
 

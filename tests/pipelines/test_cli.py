@@ -250,13 +250,15 @@ def test_ctrl_c_says_in_one_line_that_nothing_is_lost(headstart, project):
     import signal
     import subprocess
     import sys
+    import time
 
     with open(project / "reviews.csv", "a") as file:
-        file.writelines(f"{'word ' * 50} {number},good,long,train\n" for number in range(50_000))
-    command = [sys.executable, "-m", "pipelines.cli", "extract", "config.yaml"]
+        file.writelines(f"{'word ' * 50} {number},good,long,train\n" for number in range(20_000))
+    command = [sys.executable, "-m", "pipelines.cli", "extract", "config.yaml", "--set", "loop.budget=64"]  # a text at a time
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
     while not list(project.glob("features/recipes/*/shards/*.h5")):
         assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
