@@ -70,7 +70,7 @@ accumulate, mixup, ema, checkpoint
         is, and all epochs run.
     metric
         Which weights are the best: None for the lowest validation loss, a scikit-learn scorer's name (`accuracy`, `f1_macro`,
-        ...), or a scorer.
+        ...), or a scorer; of equal scores that with the lower validation loss.
     callbacks
         `Callback` objects; copies of them are told what happens, and are at `callbacks_` afterwards.
     block_rows

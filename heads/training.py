@@ -50,8 +50,9 @@ def train(
 ) -> History:
     """Train a model in place and leave it with its best weights.
 
-    With validation data the best weights are those of the best score, or of the lowest validation loss, and training stops
-    early; without, all epochs run and the last weights stay. Repeatable bit for bit on a CPU for the same seed.
+    With validation data the best weights are those of the best score, of equal scores those with the lowest validation loss, or
+    without a score those with the lowest loss; training stops early once the score has not risen for a while. Without such data
+    all epochs run and the last weights stay. Repeatable bit for bit on a CPU for the same seed.
 
     Parameters
     ----------
@@ -129,6 +130,7 @@ class _Training:
         self.state = TrainingState(model, optimizer, History())
         self.best_weights: dict[str, torch.Tensor] | None = None
         self.best = -math.inf
+        self.risen = 0  # patience is counted from the first of equal best scores, wherever among them the loss is lowest
 
     @property
     def kept(self) -> nn.Module:
@@ -249,10 +251,13 @@ class _Training:
             history.score.append(value)
         if self.plan.schedule == "plateau":
             self.schedule.step(-value)
-        if value > self.best:
+        better = value > self.best
+        if better or (value == self.best and history.validation_loss[-1] < history.validation_loss[history.best_epoch]):
             self.best, history.best_epoch = value, epoch
             self.best_weights = copy.deepcopy(self.kept.state_dict())
-        elif epoch - history.best_epoch >= self.plan.patience:
+        if better:
+            self.risen = epoch
+        elif epoch - self.risen >= self.plan.patience:
             self.state.stop = True
 
     def _tell(self, hook: str) -> None:
@@ -269,6 +274,7 @@ class _Training:
             "schedule": self.schedule.state_dict(),
             "best_weights": self.best_weights,
             "best": self.best,
+            "risen": self.risen,
             "history": dataclasses.asdict(self.state.history),
             "step": self.state.step,
             "stop": self.state.stop,
@@ -292,6 +298,7 @@ class _Training:
         self.schedule.load_state_dict(content["schedule"])
         self.best_weights, self.best = content["best_weights"], content["best"]
         self.state.history, self.state.step = History(**content["history"]), content["step"]
+        self.risen = content.get("risen", self.state.history.best_epoch)  # the same in checkpoints that do not have it
         self.generator.set_state(content["order"].cpu())
         torch.set_rng_state(content["random"].cpu())
         if content["cuda"] is not None:

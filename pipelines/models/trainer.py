@@ -49,7 +49,7 @@ class FeatureBasedTrainer:
         Epochs without a better evaluation after which training stops; None for never.
     metric
         Which epoch is the best: `loss`, or one of `pipelines.metric_names.METRICS` for the model's task; None for `accuracy`,
-        of several labels `f1_macro`, of numbers `r2`.
+        of several labels `f1_macro`, of numbers `r2`. Of epochs with equal scores that with the lower evaluation loss.
     class_weight, label_smoothing
         As for heads; of classes and labels alone.
     augment

@@ -98,9 +98,16 @@ def test_the_best_weights_are_those_of_the_metric_asked_for(blobs):
     head = MLPHead(hidden=64, lr=1e-2, metric="f1_macro", patience=3, batch_size=64, callbacks=[Watch()])
     head.fit(X[rows], y[rows], validation=(X[~rows], y[~rows]))
     assert head.callbacks_[0].values == head.history_.score
-    assert head.history_.best_epoch == int(np.argmax(head.history_.score))
+    assert head.history_.score[head.history_.best_epoch] == max(head.history_.score)
     best = f1_score(y[~rows], head.predict(X[~rows]), average="macro")
     assert best == pytest.approx(max(head.history_.score))
+
+
+def test_of_equal_scores_the_lowest_loss_is_kept_and_patience_counts_from_the_first(blobs):
+    head = MLPHead(hidden=16, metric=lambda head, X, y: 1.0, max_epochs=20, patience=3).fit(*blobs)
+    losses = head.history_.validation_loss
+    assert len(losses) == 4
+    assert head.history_.best_epoch == int(np.argmin(losses)) > 0
 
 
 def test_a_group_is_never_trained_on_and_held_out(blobs):

@@ -63,6 +63,13 @@ def test_it_learns_and_predicts(tiny_bert, tmp_path):
     assert trainer.predict_proba(["the good film 7"]).sum() == pytest.approx(1)
 
 
+def test_of_epochs_with_the_same_score_the_one_with_the_lowest_loss_is_kept(tiny_bert, tmp_path):
+    history = trainer_of(make_model(tiny_bert, tmp_path), TRAIN, EVALUATION).train(num_epochs=5)
+    equal = [epoch for epoch, score in enumerate(history.chosen_by) if score == max(history.chosen_by)]
+    assert len(equal) > 1
+    assert history.kept == [min(equal, key=history.validation_loss.__getitem__)] != [equal[0]]
+
+
 def test_both_names_of_the_data_are_taken_but_not_together(tiny_bert, tmp_path):
     model = make_model(tiny_bert, tmp_path)
     assert len(trainer_of(model, train_dataset=TRAIN, eval_dataset=EVALUATION).eval_data) == 30
