@@ -21,7 +21,7 @@ from pipelines.models.phases import Phase, choose_phase
 from pipelines.models.sample_batches import Augment, make_augment
 from pipelines.models.settling import settle
 from pipelines.models.training_history import FollowedLoss, Judge, TrainerHistory, Watcher
-from pipelines.models.training_rates import Rates, plan_training
+from pipelines.models.training_rates import Rates, check_counts, check_positive, plan_training
 from pipelines.trackers import trackers_of
 
 
@@ -113,6 +113,8 @@ class FeatureBasedTrainer:
     ) -> None:
         objective = OBJECTIVES[model.task]
         self.metric = objective.check(metric, class_weight, label_smoothing)
+        check_positive(learning_rate=learning_rate)
+        check_counts(batch_size=batch_size, patience=patience)
         given = _one("train_data", train_data, "train_dataset", train_dataset)
         if given is None:
             raise UsageError("a trainer needs train_data: samples with their labels")
@@ -185,8 +187,11 @@ class FeatureBasedTrainer:
         TrainingError
             If the data do not allow it.
         UsageError
-            If a rate is given for what does not learn.
+            If a number cannot be used, or a rate is given for what does not learn; nothing has been computed then.
         """
+        check_counts(num_epochs=num_epochs, patience=patience)
+        check_positive(learning_rate=learning_rate, head_learning_rate=head_learning_rate, layer_decay=layer_decay)
+        check_positive(**{f"layer_rates[{name!r}]": rate for name, rate in (layer_rates or {}).items()})
         model = self.model
         if freeze_backbone is True:
             model.freeze()

@@ -1,5 +1,6 @@
 """How a trainer trains: the plan, and the learning rates of what learns by depth."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,20 @@ class Rates:
     head: float | None = None
     decay: float = LAYER_DECAY
     own: Mapping[str | int, float] = field(default_factory=dict)
+
+
+def check_positive(**given: float | None) -> None:
+    """Raise `UsageError`, with the argument's name, for a number that is not above 0."""
+    for name, value in given.items():
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"{name} is {value!r}; it must be a number above 0")
+
+
+def check_counts(**given: int | None) -> None:
+    """Raise `UsageError`, with the argument's name, for a number that is not 1 or more."""
+    for name, value in given.items():
+        if value is not None and value < 1:
+            raise UsageError(f"{name} is {value!r}; it must be at least 1")
 
 
 def plan_training(

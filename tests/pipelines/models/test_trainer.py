@@ -80,6 +80,37 @@ def test_both_names_of_the_data_are_taken_but_not_together(tiny_bert, tmp_path):
         trainer_of(model)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": 0}, r"^learning_rate is 0; it must be a number above 0$"),
+        ({"learning_rate": -1e-3}, r"^learning_rate is -0.001; it must be a number above 0$"),
+        ({"batch_size": 0}, r"^batch_size is 0; it must be at least 1$"),
+    ],
+)
+def test_a_trainer_refuses_numbers_that_cannot_be_used_by_their_names(tiny_bert, tmp_path, settings, message):
+    with pytest.raises(UsageError, match=message):
+        trainer_of(make_model(tiny_bert, tmp_path), TRAIN, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_epochs": 0}, r"^num_epochs is 0; it must be at least 1$"),
+        ({"patience": 0}, r"^patience is 0; it must be at least 1$"),
+        ({"learning_rate": 0.0}, r"^learning_rate is 0.0; it must be a number above 0$"),
+        ({"head_learning_rate": float("nan")}, r"^head_learning_rate is nan; it must be a number above 0$"),
+        ({"layer_rates": {"layer.2": -1e-5}}, r"^layer_rates\['layer.2'\] is -1e-05; it must be a number above 0$"),
+    ],
+)
+def test_a_training_refuses_numbers_that_cannot_be_used_before_anything_is_done(tiny_bert, tmp_path, settings, message):
+    trainer = trainer_of(make_model(tiny_bert, tmp_path), TRAIN)
+    with pytest.raises(UsageError, match=message):
+        trainer.train(**settings, freeze_backbone=False)
+    assert trainer.model.is_frozen
+    assert not (tmp_path / "features").exists()
+
+
 def test_unfreezing_by_phases_trains_the_named_layers_and_leaves_the_others(tiny_bert, tmp_path):
     model = make_model(tiny_bert, tmp_path)
     before = {name: value.clone() for name, value in model.backbone.state_dict().items()}
