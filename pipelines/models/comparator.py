@@ -134,7 +134,7 @@ class ModelComparator:
             if metric not in METRICS:
                 raise UsageError(f"metric {metric!r} is not one; {nearest(metric, METRICS)}")
         named = dict(models) if isinstance(models, Mapping) else dict(zip(_names(list(models)), models, strict=True))
-        data = with_labels(read_labelled(test_data), "test_data")
+        data = with_labels(read_labelled(test_data, "test_data"))
         rows = np.arange(len(data))
         for model in named.values():
             rows = np.intersect1d(rows, usable_rows(model, data).rows)

@@ -1,7 +1,7 @@
 """Samples with labels, from whatever a user has: splits, pairs, columns, files, data frames, data sets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,25 @@ import torch
 from extract import Columns, Samples, load_samples
 from pipelines.errors import TrainingError, UsageError
 
+LABEL = "label"
+"""The labels' column, where a source has columns."""
+
 
 @dataclass(frozen=True)
 class Labelled:
-    """Samples, and a label for each (None where it has none); no labels at all where the source has none."""
+    """Samples, and a label for each (None where it has none); no labels at all where the source has none.
+
+    Attributes
+    ----------
+    samples, labels
+        One beside the other.
+    what
+        What they are, for messages: `train_data`, `eval_data`, ...
+    """
 
     samples: Samples
     labels: Sequence[Any] | None
+    what: str = "data"
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -26,10 +38,10 @@ class Labelled:
         """Return some of them, by their positions `[m]`."""
         chosen = rows.tolist()
         labels = None if self.labels is None else [self.labels[row] for row in chosen]
-        return Labelled(self.samples.take(chosen), labels)
+        return replace(self, samples=self.samples.take(chosen), labels=labels)
 
 
-def read_labelled(data: Any, label: str = "label") -> Labelled:
+def read_labelled(data: Any, what: str = "data") -> Labelled:
     """Read samples, with labels where there are any.
 
     Parameters
@@ -39,14 +51,37 @@ def read_labelled(data: Any, label: str = "label") -> Labelled:
         `datasets.Dataset` with the column `label`; `(samples, labels)`; a list of samples, of `(sample, label)` or of mappings;
         or a torch data set of `(sample, label)`. A tuple of two in a list is a sample with its label, never a text with its
         pair.
-    label
-        Name of the labels' column.
+    what
+        What the data are, for messages.
 
     Raises
     ------
     UsageError
-        If it is nothing of these.
+        If it is nothing of these, or there are more or fewer labels than samples.
     """
+    found = _read(data)
+    if found.labels is not None and len(found.labels) != len(found):
+        raise UsageError(f"{what}: {len(found):,} samples and {len(found.labels):,} labels; give one label a sample")
+    return replace(found, what=what)
+
+
+def with_labels(data: Labelled) -> Labelled:
+    """Return the samples that have a label.
+
+    Raises
+    ------
+    TrainingError
+        If there is none.
+    """
+    if not len(data):
+        raise TrainingError(f"{data.what}: there are no samples")
+    rows = np.flatnonzero([label is not None for label in data.labels or ()])
+    if not len(rows):
+        raise TrainingError(f"{data.what}: no sample has a label; give (sample, label) pairs, or a column `label`")
+    return data if len(rows) == len(data) else data.take(rows)
+
+
+def _read(data: Any) -> Labelled:
     if isinstance(data, Labelled):
         return data
     if isinstance(data, Samples):
@@ -55,33 +90,18 @@ def read_labelled(data: Any, label: str = "label") -> Labelled:
         return _of_lists(data[0], data[1])
     if isinstance(data, torch.utils.data.Dataset) and hasattr(data, "__len__"):
         return _of_dataset(data)
-    if isinstance(data, Sequence) and not isinstance(data, str) and len(data):
-        return _of_items(data, label)
+    if isinstance(data, Sequence) and not isinstance(data, str):
+        return _of_items(data)
     if isinstance(data, np.ndarray | torch.Tensor):
         return Labelled(Samples.of(list(data)), None)
-    columns = Columns(label=label) if isinstance(data, str | Path) or label in _columns_of(data) else Columns()
+    columns = Columns(label=LABEL) if isinstance(data, str | Path) or LABEL in _columns_of(data) else Columns()
     samples = load_samples(data, columns)
     return Labelled(samples, samples.labels)
 
 
-def with_labels(data: Labelled, what: str) -> Labelled:
-    """Return the samples that have a label.
-
-    Raises
-    ------
-    TrainingError
-        If there is none.
-    """
-    rows = np.flatnonzero([label is not None for label in data.labels or ()])
-    if not len(rows):
-        raise TrainingError(f"{what}: no sample has a label; give (sample, label) pairs, or a column `label`")
-    return data if len(rows) == len(data) else data.take(rows)
-
-
 def _are_columns(first: Any, second: Any) -> bool:
     """Tell whether two values are samples and their labels, column beside column."""
-    sized = hasattr(first, "__len__") and hasattr(second, "__len__")
-    return sized and not isinstance(first, str | bytes) and not isinstance(second, str | bytes) and len(first) == len(second)
+    return all(hasattr(part, "__len__") and not isinstance(part, str | bytes | Mapping) for part in (first, second))
 
 
 def _of_lists(inputs: Any, labels: Any) -> Labelled:
@@ -89,10 +109,12 @@ def _of_lists(inputs: Any, labels: Any) -> Labelled:
     return Labelled(samples, [_plain(label) for label in labels])
 
 
-def _of_items(items: Sequence[Any], label: str) -> Labelled:
+def _of_items(items: Sequence[Any]) -> Labelled:
+    if not len(items):
+        return Labelled(Samples.of(items), None)
     if all(isinstance(item, Mapping) for item in items):
         names = list(items[0])
-        return read_labelled({name: [item.get(name) for item in items] for name in names}, label)
+        return _read({name: [item.get(name) for item in items] for name in names})
     if all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
         return _of_lists([item[0] for item in items], [item[1] for item in items])
     return Labelled(Samples.of(items), None)
@@ -101,7 +123,7 @@ def _of_items(items: Sequence[Any], label: str) -> Labelled:
 def _of_dataset(data: Any) -> Labelled:
     first = data[0] if len(data) else None
     if isinstance(first, tuple | list) and len(first) == 2 and isinstance(first[0], str | torch.Tensor):
-        return _of_items([data[row] for row in range(len(data))], "label")
+        return _of_items([data[row] for row in range(len(data))])
     samples = load_samples(data)
     return Labelled(samples, samples.labels)
 

@@ -134,8 +134,8 @@ class FeatureBasedTrainer:
         self.progress = progress
         self.seed = seed
         self.say = say or (lambda line: None)
-        self.train_data = with_labels(read_labelled(given), "train_data")
-        self.eval_data = None if evaluated is None else with_labels(read_labelled(evaluated), "eval_data")
+        self.train_data = with_labels(read_labelled(given, "train_data"))
+        self.eval_data = None if evaluated is None else with_labels(read_labelled(evaluated, "eval_data"))
         self.history = TrainerHistory(objective.followed())
         self.cost = Cost()
         self.trackers = trackers_of(use_wandb, tensorboard_writer, use_mlflow)
@@ -247,7 +247,7 @@ class FeatureBasedTrainer:
         UsageError
             If there are neither.
         """
-        given = self.eval_data if data is None else with_labels(read_labelled(data), "data")
+        given = self.eval_data if data is None else with_labels(read_labelled(data))
         if given is None:
             raise UsageError("evaluate needs data: give some, or give the trainer eval_data")
         objective = self.model.objective

@@ -66,10 +66,22 @@ def test_what_is_no_data_is_told():
 
 
 def test_rows_without_a_label_are_left_out():
-    kept = with_labels(Labelled(Samples.of(TEXTS), ["x", None, "y"]), "data")
+    kept = with_labels(Labelled(Samples.of(TEXTS), ["x", None, "y"]))
     assert (list(kept.samples.inputs), kept.labels) == (["a film", "we"], ["x", "y"])
     with pytest.raises(TrainingError, match="data: no sample has a label"):
-        with_labels(Labelled(Samples.of(TEXTS), None), "data")
+        with_labels(Labelled(Samples.of(TEXTS), None))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_more_or_fewer_labels_than_samples_are_told_as_such(count):
+    with pytest.raises(UsageError, match=f"^train_data: 3 samples and {count} labels; give one label a sample$"):
+        read_labelled((TEXTS, ["x"] * count), "train_data")
+
+
+@pytest.mark.parametrize("data", [([], []), [], (np.zeros((0, 3)), [])])
+def test_no_samples_are_told_as_such(data):
+    with pytest.raises(TrainingError, match="^train_data: there are no samples$"):
+        with_labels(read_labelled(data, "train_data"))
 
 
 def test_labels_of_several_values_become_tuples():
