@@ -50,7 +50,7 @@ class FeatureAnalyzer:
         found = features_of(self.model, given)
         if found.skipped:
             row, reason = next(iter(sorted(found.skipped.items())))
-            raise UsageError(f"{given.samples.ids[row]}: {reason} ({len(found.skipped)} such); leave it out of the data")
+            raise UsageError(f"{given.places[row]}: {reason} ({len(found.skipped)} such); leave it out of the data")
         return vectors(found.values)
 
     def plot_feature_distribution(

@@ -198,7 +198,7 @@ def _answer(name: str, model: FeatureBasedModel, data: Labelled) -> _Answer:
         raise UsageError(f"{name} is a model of {model.task}; compare_models knows one class a sample, `evaluate` the rest")
     if model.classes is None:
         raise UsageError(f"{name} has not been trained, so it knows no classes; train it with FeatureBasedTrainer first")
-    codes = model.objective.encode(data.labels or (), data.samples.ids)
+    codes = model.objective.encode(data.labels or (), data.places)
     model.eval()
     began = time.perf_counter()
     with torch.inference_mode():

@@ -34,6 +34,11 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.samples)
 
+    @property
+    def places(self) -> list[str]:
+        """`[n]`, where the samples are, for messages; a bare position says in which data."""
+        return [f"{self.what}, sample {name}" if name.isdecimal() else name for name in self.samples.ids]
+
     def take(self, rows: np.ndarray) -> "Labelled":
         """Return some of them, by their positions `[m]`."""
         chosen = rows.tolist()

@@ -227,7 +227,7 @@ def make_targets(
     """Return the targets (codes `[m]`, or `[m, c]`) and weights `[m]` of some samples, on the model's device."""
     parameter = next(model.classifier.parameters())
     kept, objective = given.take(rows), model.objective
-    targets = objective.encode(kept.labels or (), kept.samples.ids)
+    targets = objective.encode(kept.labels or (), kept.places)
     weight = objective.weights(targets, class_weight)
     y = torch.as_tensor(targets, device=parameter.device)
     return y if y.ndim == 1 else y.to(parameter.dtype), torch.as_tensor(weight, dtype=torch.float32, device=parameter.device)

@@ -37,7 +37,7 @@ def settle(model: FeatureBasedModel, data: Labelled, batch_size: int, say: Calla
     """
     if not model.knows_targets:
         width = count_outputs(model, data)
-        model.learn(OBJECTIVES[model.task].of(data.labels or (), width, data.samples.ids))
+        model.learn(OBJECTIVES[model.task].of(data.labels or (), width, data.places))
         names = model.classes or []
         if model.task == "classification" and len(names) < width:
             named = ", ".join(map(str, names))

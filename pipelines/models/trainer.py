@@ -253,7 +253,7 @@ class FeatureBasedTrainer:
         objective = self.model.objective
         predictions, rows = self._predictions(given)
         found = given.take(rows)
-        return objective.estimates(objective.encode(found.labels or (), found.samples.ids), predictions)
+        return objective.estimates(objective.encode(found.labels or (), found.places), predictions)
 
     def predict(self, data: Any) -> list[Any]:
         """Return what is said of every sample: the most probable class, a list of labels, or a number (a list where there are

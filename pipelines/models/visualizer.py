@@ -100,11 +100,11 @@ class FeatureVisualizer:
         if given.labels is None:
             raise UsageError("color_by 'error': the data have no labels")
         kept = given.take(found.rows)
-        return objective.errors(objective.encode(kept.labels or (), kept.samples.ids), predictions)
+        return objective.errors(objective.encode(kept.labels or (), kept.places), predictions)
 
     def _as_numbers(self, labels: list[Any], given: Labelled, rows: list[int]) -> list[Any]:
         """Return the labels of a regression as numbers, which have a scale; all others as they are."""
         if self.model.task != "regression" or not self.model.knows_targets or None in labels:
             return labels
-        objective = self.model.objective
-        return objective.answers(objective.truth(objective.encode(labels, [given.samples.ids[row] for row in rows])))
+        objective, places = self.model.objective, given.places
+        return objective.answers(objective.truth(objective.encode(labels, [places[row] for row in rows])))

@@ -37,7 +37,7 @@ def test_tokens_are_averaged(tiny_bert, tmp_path):
 
 
 def test_a_sample_that_cannot_be_used_is_told(analyzer):
-    with pytest.raises(UsageError, match="1: empty text"):
+    with pytest.raises(UsageError, match="^data, sample 1: empty text"):
         analyzer.extract_features(["a film", ""])
 
 

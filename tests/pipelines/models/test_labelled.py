@@ -72,6 +72,12 @@ def test_rows_without_a_label_are_left_out():
         with_labels(Labelled(Samples.of(TEXTS), None))
 
 
+def test_a_place_that_is_a_bare_position_says_in_which_data():
+    data = read_labelled((TEXTS, LABELS), "eval_data").take(np.array([2]))
+    assert data.places == ["eval_data, sample 2"]
+    assert read_labelled(Samples("memory", ["a film"], ["films.csv:2"])).places == ["films.csv:2"]
+
+
 @pytest.mark.parametrize("count", [2, 4])
 def test_more_or_fewer_labels_than_samples_are_told_as_such(count):
     with pytest.raises(UsageError, match=f"^train_data: 3 samples and {count} labels; give one label a sample$"):

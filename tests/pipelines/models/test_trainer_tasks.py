@@ -161,9 +161,11 @@ def test_what_does_not_fit_is_one_line_with_the_way_out(tiny_bert, tmp_path):
         trainer_of(numbers, *NUMBERS, metric="accuracy")
     with pytest.raises(UsageError, match="class_weight is of classes"):
         trainer_of(numbers, *NUMBERS, class_weight="balanced")
-    with pytest.raises(TrainingError, match=r"^1: the label 'cheap' is no number"):
+    with pytest.raises(TrainingError, match=r"^train_data, sample 1: the label 'cheap' is no number"):
         trainer_of(numbers, [("a film", 1.0), ("the film", "cheap")]).train(1)
-    with pytest.raises(TrainingError, match="0: holds several labels; make the model with task='multilabel'"):
+    with pytest.raises(
+        TrainingError, match="^train_data, sample 0: holds several labels; make the model with task='multilabel'"
+    ):
         trainer_of(make_model(tiny_bert, tmp_path), [("a film", ["a", "b"]), ("the film", ["a"])]).train(1)
     several = make_model(tiny_bert, tmp_path, task="multilabel", num_classes=2)
     with pytest.raises(TrainingError, match=r"set num_classes=3, or name all 2 as `model.classes`"):
