@@ -13,8 +13,8 @@ from extract.images import ImageFile, ImageText
 from extract.importing import import_features
 from extract.options import LoopOptions
 from extract.outputs import Offer, Output
-from extract.samples import Samples, Skipped
-from extract.sources import LABEL_SEPARATOR, Columns, load_samples, stream_samples
+from extract.samples import LABEL_SEPARATOR, Samples, Skipped
+from extract.sources import Columns, load_samples, stream_samples
 from extract.stream import SampleStream
 from extract.streaming import Request, Streamed, extract_stream
 from extract.views import Views

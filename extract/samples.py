@@ -12,6 +12,9 @@ from cache import Origin, Table, as_key_array, text_key
 from extract.errors import SourceError
 from extract.images import ImageFile, ImageText, image_keys, is_image
 
+LABEL_SEPARATOR = "\x1f"
+"""Stands between the names of a sample's labels where they are kept as one text, as sources and tables do."""
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -36,8 +39,8 @@ class Samples:
     ids
         One per sample; says where it is, such as `reviews.csv:17`.
     labels, splits, groups
-        One per sample, None where it has none; or None where the source has no such column. Splits are `train`,
-        `validation` or `test`.
+        One per sample, None where it has none; or None where the source has no such column. A label may be a list of
+        several names. Splits are `train`, `validation` or `test`.
     faults
         Row -> why the source could not read it.
     """
@@ -45,7 +48,7 @@ class Samples:
     name: str
     inputs: Sequence[Any]
     ids: Sequence[str]
-    labels: Sequence[str | None] | None = None
+    labels: Sequence[Any] | None = None
     splits: Sequence[str | None] | None = None
     groups: Sequence[str | None] | None = None
     faults: Mapping[int, str] = field(default_factory=dict)
@@ -127,7 +130,8 @@ class Samples:
             return None if column is None else [column[row] for row in admitted.rows.tolist()]
 
         ids = usable(self.ids) or []
-        columns = usable(self.labels), usable(self.splits), usable(self.groups)
+        labels = None if self.labels is None else list(map(_as_text, self.labels))
+        columns = usable(labels), usable(self.splits), usable(self.groups)
         return Table(self.name, admitted.keys, ids, *columns, origin=Origin.of(Path(self.name)))
 
 
@@ -147,6 +151,10 @@ def kind_of(sample: Any) -> str | None:
     if isinstance(sample, ImageText):
         return "image and text"
     return "image" if is_image(sample) else None
+
+
+def _as_text(label: Any) -> Any:
+    return LABEL_SEPARATOR.join(map(str, label)) if isinstance(label, list | tuple) else label
 
 
 def _is_pair(sample: Any) -> bool:

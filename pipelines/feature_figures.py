@@ -60,8 +60,8 @@ def scatter_figure(points: np.ndarray, values: Sequence[Any] | None, title: str,
         drawn = axes.scatter(points[:, 0], points[:, 1], c=np.asarray(values), s=10, alpha=0.7, linewidths=0, cmap="viridis")
         figure.colorbar(drawn, ax=axes, label=legend)
     else:
-        names = sorted({str(value) for value in values})
-        told = np.array([str(value) for value in values])
+        names = sorted(set(map(named, values)))
+        told = np.array(list(map(named, values)))
         colours = _colours(len(names))
         for name, colour in zip(names, colours, strict=True):
             part = points[told == name]
@@ -74,14 +74,21 @@ def scatter_figure(points: np.ndarray, values: Sequence[Any] | None, title: str,
     return figure
 
 
+def named(value: Any) -> str:
+    """Return what a picture calls a value; of several labels a sample, their names."""
+    if not isinstance(value, list | tuple | set | frozenset):
+        return str(value)
+    return ", ".join(map(str, sorted(value) if all(isinstance(name, str) for name in value) else value)) or "none"
+
+
 def distribution_figure(features: np.ndarray, labels: Sequence[Any] | None, most: int = 5) -> Figure:
     """Draw how features `[n, d]` are distributed: those that differ most between classes, class by class.
 
     Features are ordered by the F statistic of a one-way analysis of variance, or by their variance where there are no labels.
     The last panel is of the samples' norms.
     """
-    names = [] if labels is None else sorted({str(label) for label in labels})
-    told = None if labels is None else np.array([str(label) for label in labels])
+    names = [] if labels is None else sorted(set(map(named, labels)))
+    told = None if labels is None else np.array(list(map(named, labels)))
     order = np.argsort(-_importance(features, told if len(names) > 1 else None), kind="stable")[: min(most, features.shape[1])]
     columns = [(f"feature {number}", features[:, number]) for number in order.tolist()]
     columns.append(("norm", np.linalg.norm(features, axis=1)))

@@ -9,10 +9,7 @@ import numpy as np
 
 from extract.errors import NoSuchSourceError, SourceError
 from extract.images import ImageCell, ImageFile, ImageText, place_of
-from extract.samples import Samples, is_nothing
-
-LABEL_SEPARATOR = "\x1f"
-"""Stands between the names of a sample's labels where they come from several columns."""
+from extract.samples import LABEL_SEPARATOR, Samples, is_nothing
 
 _ANSWERS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
 SPLITS = {

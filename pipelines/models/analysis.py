@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from heads import confusion_matrix
 from heads.inputs import Tokens
 from pipelines.errors import UsageError
-from pipelines.feature_figures import distribution_figure, project, save_figure, scatter_figure, thin
+from pipelines.feature_figures import distribution_figure, named, project, save_figure, scatter_figure, thin
 from pipelines.models.labelled import read_labelled
 from pipelines.models.model import FeatureBasedModel
 from pipelines.models.model_features import features_of
@@ -76,9 +76,9 @@ class FeatureAnalyzer:
     ) -> Figure:
         """Draw which classes were taken for which: `n` predictions and true labels."""
         checked(predictions, true_labels)
-        names = sorted({str(name) for name in (*predictions, *true_labels)})
+        names = sorted(set(map(named, (*predictions, *true_labels))))
         places = {name: code for code, name in enumerate(names)}
-        true, predicted = (np.array([places[str(name)] for name in part]) for part in (true_labels, predictions))
+        true, predicted = (np.array([places[named(name)] for name in part]) for part in (true_labels, predictions))
         return save_figure(confusion_figure(confusion_matrix(true, predicted, len(names)), names), save_path)
 
 

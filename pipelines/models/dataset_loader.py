@@ -11,7 +11,6 @@ from extract import LABEL_SEPARATOR, Columns, Samples, load_samples
 from extract.sources.columns import split_labels
 from heads import hold_out
 from pipelines.errors import TrainingError, UsageError
-from pipelines.models.labelled import Labelled
 from pipelines.models.objectives import read_task
 
 SPLITS = ("train", "validation", "test")
@@ -64,7 +63,8 @@ class DatasetLoader:
         Returns
         -------
         dict of str to Samples
-            `train`, `validation` and `test`. Rows without a label are left out.
+            `train`, `validation` and `test`. Rows without a label are left out. A label is a name, or a list of names where a
+            sample may have several.
 
         Raises
         ------
@@ -73,7 +73,7 @@ class DatasetLoader:
         TrainingError
             If it has too few samples with a label.
         """
-        kind = read_task(task).samples
+        kind, targets = read_task(task)
         local = not isinstance(name_or_path, str) or Path(name_or_path).exists() or Path(name_or_path).suffix != ""
         source = name_or_path if local or name_or_path.startswith("hub:") else f"hub:{name_or_path}"
         columns = Columns(text, label if isinstance(label, str) else tuple(label), split, image=image, pair=pair)
@@ -88,8 +88,10 @@ class DatasetLoader:
         rng = np.random.default_rng(seed)
         if limit is not None:
             parts = {part: np.sort(rng.permutation(rows)[:limit]) for part, rows in parts.items()}
-        whole = Labelled(samples, samples.labels)
-        return {part: whole.take(rows).samples for part, rows in parts.items()}
+        lists = multilabel is not None or targets == "multilabel" or not isinstance(label, str)
+        if samples.labels is not None and (lists or any(LABEL_SEPARATOR in (name or "") for name in samples.labels)):
+            samples = replace(samples, labels=[None if name is None else split_labels(name) for name in samples.labels])
+        return {part: samples.take(rows.tolist()) for part, rows in parts.items()}
 
 
 def _several(label: str | None, separator: str) -> str | None:

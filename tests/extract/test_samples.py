@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from cache import text_key
-from extract import Samples, SourceError
+from extract import LABEL_SEPARATOR, Samples, SourceError
 
 
 def test_every_usable_sample_gets_its_key_and_every_other_its_reason():
@@ -34,6 +34,11 @@ def test_the_table_holds_the_usable_samples_in_order():
     assert (table.ids, table.labels, table.splits, table.groups) == (["1", "3"], ["x", None], None, ["g", "h"])
     assert table.keys.shape == (2, 16)
     assert table.keys.dtype == np.uint8
+
+
+def test_the_table_holds_several_labels_of_a_sample_as_one_text():
+    samples = Samples("d", ["a", "b"], ["1", "2"], labels=[["x", "y"], []])
+    assert samples.table(samples.admit()).labels == [f"x{LABEL_SEPARATOR}y", ""]
 
 
 def test_one_text_or_a_data_frame_is_no_list_of_samples():

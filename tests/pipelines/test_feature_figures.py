@@ -50,6 +50,11 @@ def test_names_have_a_legend_and_numbers_a_scale():
     assert scatter_figure(points, None, "t").axes[0].get_legend() is None
 
 
+def test_several_labels_a_sample_are_named_together():
+    figure = scatter_figure(TWO[:, :2], [["b", "a"], ["a", "b"], []] * 20, "t")
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["a, b", "none"]
+
+
 def test_the_features_that_tell_classes_apart_come_first():
     features = RNG.normal(size=(60, 5))
     features[30:, 3] += 9

@@ -32,6 +32,21 @@ def test_a_limit_draws_some(tmp_path):
     assert [len(part) for part in parts.values()] == [20, 11, 12]
 
 
+@pytest.mark.parametrize("way", ["a text with separators", "a list", "columns of 0 and 1"])
+def test_several_labels_are_lists_of_names(tmp_path, way):
+    kinds = [["movie", "negative"], ["news"], ["movie", "news"]] * 10
+    texts = [f"text {number}" for number in range(30)]
+    columns = {name: [int(name in row) for row in kinds] for name in ("movie", "negative", "news")}
+    data, settings = {
+        "a text with separators": ({"text": texts, "label": ["; ".join(row) for row in kinds]}, {"multilabel": ";"}),
+        "a list": ({"text": texts, "label": kinds}, {}),
+        "columns of 0 and 1": ({"text": texts, **columns}, {"label": list(columns)}),
+    }[way]
+    found = DatasetLoader.load_dataset(data, **settings)
+    told = {text: row for part in found.values() for text, row in zip(part.inputs, part.labels, strict=True)}
+    assert told == dict(zip(texts, kinds, strict=True))
+
+
 def test_what_is_wrong_is_told(tmp_path):
     path = write_reviews(tmp_path / "reviews.csv", 20)
     with pytest.raises(UsageError, match="task 'image_classification' takes samples of kind image, and these are of kind text"):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from heads import GradientMonitor
-from pipelines import DatasetLoader, FeatureBasedModel, FeatureBasedTrainer
+from pipelines import DatasetLoader, FeatureBasedModel, FeatureBasedTrainer, FeatureVisualizer
 from pipelines.errors import TrainingError, UsageError
 from tests.pipelines.tiny_models import make_model
 
@@ -178,6 +178,10 @@ def test_a_file_of_numbers_or_lists_is_a_data_set(tiny_bert, tmp_path):
     data = DatasetLoader.load_dataset(tmp_path / "films.csv", task="text_regression", label="stars")
     assert trainer_of(make_model(tiny_bert, tmp_path, task="regression"), data["train"]).train(2).train_loss
     data = DatasetLoader.load_dataset(tmp_path / "films.csv", task="multilabel", label="kinds", multilabel=";")
+    assert all(isinstance(labels, list) for labels in data["train"].labels)
     model = make_model(tiny_bert, tmp_path, task="multilabel", num_classes=4)
     trainer_of(model, data["train"], data["test"]).train(1)
     assert model.classes == ["awful", "bad", "good", "great"]
+    figure = FeatureVisualizer(model).plot_feature_space(data["test"], "pca", "label")
+    told = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert told == sorted({", ".join(labels) for labels in data["test"].labels})
