@@ -1,6 +1,7 @@
 """Samples in memory: what a source gives, and which of them can be extracted."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from extract.images import ImageFile, ImageText, image_keys, is_image
 
 LABEL_SEPARATOR = "\x1f"
 """Stands between the names of a sample's labels where they are kept as one text, as sources and tables do."""
+
+MOST_NAMED = 10
+"""Labels that are named where samples are shown."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def __repr__(self) -> str:
+        """Return a line: `<reviews.csv: 86 samples, 2 labels: bad 43, good 43>`."""
+        count = "1 sample" if len(self) == 1 else f"{len(self):,} samples"
+        return f"<{self.name}: {count}{'' if self.labels is None else _count_labels(self.labels)}>"
 
     @classmethod
     def of(cls, inputs: Sequence[Any], name: str = "samples") -> "Samples":
@@ -151,6 +160,15 @@ def kind_of(sample: Any) -> str | None:
     if isinstance(sample, ImageText):
         return "image and text"
     return "image" if is_image(sample) else None
+
+
+def _count_labels(labels: Sequence[Any]) -> str:
+    """Count every label, those that samples share included; of many, name the most frequent."""
+    texts = [str(_as_text(label)) for label in labels if label is not None]
+    counts = Counter(name for text in texts for name in text.split(LABEL_SEPARATOR) if name)
+    told = [f"{name} {count:,}" for name, count in sorted(counts.most_common(MOST_NAMED))]
+    more = [] if len(counts) <= MOST_NAMED else ["..."]
+    return (", 1 label" if len(counts) == 1 else f", {len(counts):,} labels") + (": " if told else "") + ", ".join(told + more)
 
 
 def _as_text(label: Any) -> Any:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,6 +41,15 @@ def test_the_table_holds_the_usable_samples_in_order():
 def test_the_table_holds_several_labels_of_a_sample_as_one_text():
     samples = Samples("d", ["a", "b"], ["1", "2"], labels=[["x", "y"], []])
     assert samples.table(samples.admit()).labels == [f"x{LABEL_SEPARATOR}y", ""]
+
+
+def test_samples_are_shown_in_a_line_without_their_texts():
+    several = Samples("tags.csv", ["a", "b", "c"], ["1", "2", "3"], labels=[["x", "y"], "x", None])
+    assert repr(several) == "<tags.csv: 3 samples, 2 labels: x 2, y 1>"
+    assert repr(Samples.of(["a"])) == "<samples: 1 sample>"
+    many = Samples.of(["a"] * 2000)
+    assert repr(replace(many, labels=list(range(2000)))).startswith("<samples: 2,000 samples, 2,000 labels: 0 1, 1 1, ")
+    assert len(repr(replace(many, labels=list(range(2000))))) < 120
 
 
 def test_one_text_or_a_data_frame_is_no_list_of_samples():
