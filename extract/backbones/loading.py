@@ -35,14 +35,15 @@ def loading(checkpoint: Checkpoint) -> Iterator[None]:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Hide transformers' progress bars, of work that takes no time worth a bar."""
+    """Hide transformers' progress bars, of work that takes no time worth a bar; those hidden already stay hidden afterwards."""
     transformers: Any = sys.modules.get("transformers")
-    if transformers is not None:
+    shown = transformers is not None and transformers.utils.logging.is_progress_bar_enabled()
+    if shown:
         transformers.utils.logging.disable_progress_bar()
     try:
         yield
     finally:
-        if transformers is not None:
+        if shown:
             transformers.utils.logging.enable_progress_bar()
 
 

@@ -145,6 +145,18 @@ def test_a_trained_backbone_is_an_ordinary_one_after_saving(tiny_bert, tmp_path)
     np.testing.assert_allclose(found, features(model.backbone, TEXTS).numpy(), rtol=1e-5, atol=1e-5)
 
 
+def test_saving_shows_no_bar_and_leaves_bars_as_they_were(tiny_bert, tmp_path, capfd):
+    from transformers.utils import logging
+
+    model = make_model(tiny_bert, tmp_path)
+    logging.enable_progress_bar()
+    capfd.readouterr()
+    model.backbone.save(tmp_path / "tuned")
+    told = capfd.readouterr()
+    assert (told.out, told.err) == ("", "")
+    assert logging.is_progress_bar_enabled()
+
+
 def test_what_cannot_be_saved_says_so(tiny_bert, tmp_path):
     own = BackboneModule.load(custom_backbone(torch.nn.Linear(26, 4), torch.tensor, version=1), device="cpu")
     with pytest.raises(BackboneError, match="cannot be saved; keep its `state_dict\\(\\)`"):
