@@ -77,8 +77,8 @@ class TrainerHistory:
 
     def line(self) -> str:
         """Say in a line how the last phase ended."""
-        epoch = self.kept[-1]
-        parts = [f"epoch {epoch + 1} of {len(self)} kept: loss {self.train_loss[epoch]:.4f}"]
+        epoch, first = self.kept[-1], self.phases[-1]
+        parts = [f"epoch {epoch - first + 1} of {len(self) - first} kept: loss {self.train_loss[epoch]:.4f}"]
         parts.append(f"{self.metric} {self.train_score[epoch]:.3f}")
         if self.validation_loss:
             told = f"{self.metric} {self.validation_score[epoch]:.3f}"

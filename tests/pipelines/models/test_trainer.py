@@ -37,11 +37,13 @@ def test_it_says_which_way_it_goes(tiny_bert, tmp_path):
     trainer.train(1)
     assert lines[0].startswith("the backbone is frozen: training on features that are computed once")
     assert "60 extracted" in lines[0]
+    assert lines[1].startswith("epoch 1 of 1 kept: loss ")
     assert "evaluation loss" in lines[1]
     trainer.unfreeze_layers([-1])
     trainer.train(1)
     assert any("the backbone stays frozen: training what is above" in line for line in lines)
     trainer.train(1, freeze_backbone=False)
+    assert lines[-1].startswith("epoch 1 of 1 kept: loss ")  # of its phase, not of all
     assert any(line.startswith("parts of the backbone learn: training with the whole model in the loop") for line in lines)
 
 
