@@ -25,18 +25,15 @@ Say = Callable[[str], None]
 
 
 class Phase(Protocol):
-    """What is trained, and on what.
+    """What is trained, and on what; made, it has said in a line what is done.
 
     Attributes
     ----------
     module
         What the training loop is given.
-    line
-        What is done, for people.
     """
 
     module: nn.Module
-    line: str
 
     def data(self, given: Labelled, class_weight: Any) -> Data:
         """Return samples and targets as the loop takes them, without those that cannot be used."""
@@ -55,7 +52,7 @@ class ThroughCache:
     batch_size
         Samples at a time where features are computed here.
     say
-        Told which samples cannot be used.
+        Told what is done, and which samples cannot be used.
     """
 
     def __init__(self, model: FeatureBasedModel, train_data: Labelled, batch_size: int, say: Say) -> None:
@@ -63,7 +60,7 @@ class ThroughCache:
         self.module = model.classifier
         self._train_data = train_data
         self._found = features_of(model, train_data, batch_size, keep=True)
-        self.line = f"the backbone is frozen: training on features that are computed once ({self._found.note})"
+        say(f"the backbone is frozen: training on features that are computed once ({self._found.note})")
 
     def data(self, given: Labelled, class_weight: Any) -> Data:
         """Return features, standardised, and targets."""
@@ -89,7 +86,7 @@ class FromBoundary:
     batch_size
         Samples at a time where nothing is learnt.
     say
-        Told which samples cannot be used.
+        Told what is done, and which samples cannot be used.
     progress
         Told how the computation goes.
     pieces
@@ -121,10 +118,9 @@ class FromBoundary:
         shelf.check_room(need)
         blocks = self.boundary.split.blocks
         below = f"up to `{blocks[-1].removeprefix('model.')}` the backbone stays frozen"
-        if need.samples:
-            say(f"{below}: what it gives there is computed once, {shelf.place} ({need})")
+        source = f"computed once, {shelf.place} ({need})" if need.samples else f"kept for all {need.of:,} samples already"
+        say(f"{below}: training what is above, on what it gives there, {source}")
         self._kept = [(part, shelf.keep(part)) for part in data]
-        self.line = f"{below}: training what is above, on what it gives there ({need.of - need.samples:,} samples were there)"
 
     def data(self, given: Labelled, class_weight: Any) -> Data:
         """Return the states at the boundary and targets."""
@@ -151,7 +147,7 @@ class InTheLoop:
     augment
         Changes a sample when it is drawn, or None.
     say
-        Told which samples cannot be used.
+        Told what is done, and which samples cannot be used.
     why
         Said too: why the backbone's frozen part runs as well.
     pieces
@@ -173,7 +169,7 @@ class InTheLoop:
         self.module = model
         self._train_data = train_data
         reason = "samples are augmented" if augment else "parts of the backbone learn"
-        self.line = f"{reason}: training with the whole model in the loop{why and f' ({why})'}"
+        say(f"{reason}: training with the whole model in the loop{why and f' ({why})'}")
 
     def data(self, given: Labelled, class_weight: Any) -> Data:
         """Return raw samples and targets."""

@@ -205,7 +205,6 @@ class FeatureBasedTrainer:
                 model, self.train_data, self.eval_data, self.batch_size, self.augment, self.cache_boundary, self.say,
                 self.progress, pieces=self.pieces,
             )  # fmt: skip
-            self.say(phase.line)
             settle(model, self.train_data, self.batch_size, self.say)
             self._run(phase, plan, groups, callbacks)
         self.cost.add(cost)

@@ -243,6 +243,17 @@ def test_states_are_computed_once_and_anew_only_when_what_is_below_has_changed(t
     assert "`encoder.layer.0`" in told(make_model(tiny_bert, tmp_path), [-2])[0]
 
 
+def test_where_the_boundary_is_and_what_is_kept_is_said_once_a_phase(tiny_bert, tmp_path):
+    begin = "up to `encoder.layer.1` the backbone stays frozen: training what is above, on what it gives there, "
+    trainer, first = train(make_model(tiny_bert, tmp_path), [-1], TRAIN, EVALUATION)
+    (line,) = (line for line in first if "stays frozen" in line)
+    assert line.startswith(f"{begin}computed once, into the store `{tmp_path / 'features'}` (48 of 48 samples, ")
+    trainer.say = (again := []).append
+    trainer.train(1)
+    assert again[0] == f"{begin}kept for all 48 samples already"
+    assert not any("stays frozen" in line for line in again[1:])
+
+
 def test_a_boundary_that_was_broken_off_goes_on(tiny_bert, tmp_path, monkeypatch):
     monkeypatch.setattr("extract.loop.FIRST_SLICE", 8)
     model = make_model(tiny_bert, tmp_path)
