@@ -24,7 +24,7 @@ from extract import Columns, load_samples
 from heads import Callback
 from pipelines import FeatureBasedModel, FeatureBasedTrainer
 from pipelines.models.labelled import read_labelled
-from pipelines.models.settling import settle
+from pipelines.models.settling import settle_scaling, settle_targets
 
 WAYS = {
     "from the boundary on": {},
@@ -100,7 +100,8 @@ def measure(args: argparse.Namespace, folder: str) -> dict[str, tuple[list[float
                     module.dropout_prob = 0.0
         trainer = FeatureBasedTrainer(model, train, test, callbacks=[watch], say=None, **WAYS[name])
         # the features' scaling is all ways' own, and is no part of what is compared
-        settle(model, trainer.train_data, trainer.batch_size, trainer.say)
+        settle_targets(model, trainer.train_data, trainer.eval_data, trainer.say)
+        settle_scaling(model, trainer.train_data, trainer.batch_size)
         trainer.unfreeze_layers([-1 - number for number in range(args.top)])
         turns.give(name)
         watch.begin()

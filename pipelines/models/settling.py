@@ -18,8 +18,42 @@ LEAST_SCALE = 0.01
 """A feature's deviation counts as this share of the median one at least: one that hardly moves now may, once unfrozen."""
 
 
-def settle(model: FeatureBasedModel, data: Labelled, batch_size: int, say: Callable[[str], None]) -> None:
-    """Find out, the first time, what a model's outputs are of, and the mean and deviation of its features.
+def settle_targets(
+    model: FeatureBasedModel, train_data: Labelled, eval_data: Labelled | None, say: Callable[[str], None]
+) -> None:
+    """Find out, the first time, what a model's outputs are of, and see that all labels are of that.
+
+    Parameters
+    ----------
+    model
+        Learns what its outputs are of.
+    train_data, eval_data
+        What it is trained on, and evaluated.
+    say
+        Told of outputs that stay unused.
+
+    Raises
+    ------
+    TrainingError
+        If the labels do not fit the model, which is as it was then.
+    """
+    width = None if model.knows_targets else count_outputs(model, train_data)
+    known = OBJECTIVES[model.task]
+    objective = model.objective if width is None else known.of(train_data.labels or (), width, train_data.places)
+    for data in (train_data, eval_data):
+        if data is not None:
+            objective.encode(data.labels or (), data.places)
+    if width is None:
+        return
+    model.learn(objective)
+    names = model.classes or []
+    if model.task == "classification" and len(names) < width:
+        named = ", ".join(map(str, names))
+        say(f"the model has {width} outputs and the data {len(names)} classes ({named}); the rest stay unused")
+
+
+def settle_scaling(model: FeatureBasedModel, data: Labelled, batch_size: int) -> None:
+    """Find out, the first time, the mean and deviation of a model's features of what it is trained on.
 
     Parameters
     ----------
@@ -27,21 +61,7 @@ def settle(model: FeatureBasedModel, data: Labelled, batch_size: int, say: Calla
         The model, and what it is trained on.
     batch_size
         Samples at a time where features are computed here.
-    say
-        Told of outputs that stay unused.
-
-    Raises
-    ------
-    TrainingError
-        If the labels do not fit the model.
     """
-    if not model.knows_targets:
-        width = count_outputs(model, data)
-        model.learn(OBJECTIVES[model.task].of(data.labels or (), width, data.places))
-        names = model.classes or []
-        if model.task == "classification" and len(names) < width:
-            named = ", ".join(map(str, names))
-            say(f"the model has {width} outputs and the data {len(names)} classes ({named}); the rest stay unused")
     if model.needs_scaling:
         features = features_of(model, data, batch_size, keep=True)
         scaling = fit_scaling(features.values, np.ones(len(features.rows)))

@@ -19,7 +19,7 @@ from pipelines.models.model_features import ModelFeatures, features_of, logits_o
 from pipelines.models.objectives.catalog import OBJECTIVES
 from pipelines.models.phases import Phase, choose_phase
 from pipelines.models.sample_batches import Augment, make_augment
-from pipelines.models.settling import settle
+from pipelines.models.settling import settle_scaling, settle_targets
 from pipelines.models.training_history import FollowedLoss, Judge, TrainerHistory, Watcher
 from pipelines.models.training_rates import Rates, check_counts, check_positive, plan_training
 from pipelines.trackers import trackers_of
@@ -201,11 +201,12 @@ class FeatureBasedTrainer:
         rates = Rates(learning_rate, head_learning_rate, layer_decay, layer_rates or {})
         plan, groups = self._plan(num_epochs, rates, schedule or self.schedule, patience)
         with measured(device) as cost:
+            settle_targets(model, self.train_data, self.eval_data, self.say)
             phase = choose_phase(
                 model, self.train_data, self.eval_data, self.batch_size, self.augment, self.cache_boundary, self.say,
                 self.progress, pieces=self.pieces,
             )  # fmt: skip
-            settle(model, self.train_data, self.batch_size, self.say)
+            settle_scaling(model, self.train_data, self.batch_size)
             self._run(phase, plan, groups, callbacks)
         self.cost.add(cost)
         model.trained = self.cost
@@ -250,9 +251,9 @@ class FeatureBasedTrainer:
         if given is None:
             raise UsageError("evaluate needs data: give some, or give the trainer eval_data")
         objective = self.model.objective
+        targets = objective.encode(given.labels or (), given.places)
         predictions, rows = self._predictions(given)
-        found = given.take(rows)
-        return objective.estimates(objective.encode(found.labels or (), found.places), predictions)
+        return objective.estimates(targets[rows], predictions)
 
     def predict(self, data: Any) -> list[Any]:
         """Return what is said of every sample: the most probable class, a list of labels, or a number (a list where there are

@@ -14,7 +14,7 @@ from cache.rows import StoredRows
 from pipelines import FeatureBasedModel, FeatureBasedTrainer
 from pipelines.models.boundary_cache import boundary_of, shelf_of
 from pipelines.models.labelled import read_labelled
-from pipelines.models.settling import settle
+from pipelines.models.settling import settle_scaling
 from tests.conftest import save_encoder, sentences
 from tests.extract.backbones.checkpoints import save_clip, save_hf_images, save_open_clip, save_timm
 from tests.extract.backbones.test_sentence import save_sentence_model
@@ -127,7 +127,7 @@ def test_images_train_as_with_the_whole_model_and_are_decoded_once(family, tmp_p
     model = make()
     adapter = model.backbone.adapter
     trainer = FeatureBasedTrainer(model, data, data, say=None, batch_size=8)
-    settle(model, trainer.train_data, 8, print)
+    settle_scaling(model, trainer.train_data, 8)
     trainer.unfreeze_layers([-1])
     boundary = boundary_of(model, trainer.train_data)
     assert not boundary.needs_inputs

@@ -172,6 +172,36 @@ def test_what_does_not_fit_is_one_line_with_the_way_out(tiny_bert, tmp_path):
         trainer_of(several, [("a film", ["a", "b"]), ("the film", ["c"])]).train(1)
 
 
+UNKNOWN = r"^eval_data, sample 1: 'odd' is no class of this model, which knows bad, good$"
+
+
+@pytest.mark.parametrize("layers", [[], [-1]])
+@pytest.mark.parametrize(
+    ("task", "data", "message"),
+    [
+        ("regression", [("a film", 1.0), ("we", "cheap")], r"^train_data, sample 1: the label 'cheap' is no number"),
+        ("classification", [("a film", "good"), ("we", "bad")], UNKNOWN),
+    ],
+)
+def test_labels_are_checked_before_anything_is_computed(tiny_bert, tmp_path, task, data, message, layers):
+    lines, model = [], make_model(tiny_bert, tmp_path, task=task)
+    trainer = trainer_of(model, data, [("a film", "good"), ("we", "odd")], say=lines.append)
+    model.unfreeze(layers)
+    with pytest.raises(TrainingError, match=message):
+        trainer.train(1)
+    assert not lines
+    assert not model.knows_targets
+    assert not (tmp_path / "features").exists()
+
+
+def test_labels_are_checked_before_the_features_that_are_evaluated(tiny_bert, tmp_path, monkeypatch):
+    trainer = trainer_of(make_model(tiny_bert, tmp_path), [("a film", "good"), ("we", "bad")])
+    trainer.train(1)
+    monkeypatch.setattr(trainer, "features", None)
+    with pytest.raises(TrainingError, match="^data, sample 0: 'odd' is no class"):
+        trainer.evaluate([("a plot", "odd")])
+
+
 def test_a_file_of_numbers_or_lists_is_a_data_set(tiny_bert, tmp_path):
     rows = ["text,stars,kinds", *(f"the film {' '.join(w)} {n},{price(w)},{';'.join(w)}" for n, w in enumerate(LABELS))]
     (tmp_path / "films.csv").write_text("\n".join(rows) + "\n")
