@@ -18,7 +18,7 @@ def read_names():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/pytorch.md", "docs/tracking.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/pytorch.md", "docs/unfreezing.md", "docs/tracking.md"])
 def test_python_on_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_reviews(tmp_path / "reviews.csv")
