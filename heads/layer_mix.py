@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from heads.blocks import read_blocks
-from heads.limits import BELOW_ONE, LISTED, Limits
+from heads.limits import BELOW_ONE, LISTED, WIDTHS, Limits
 from heads.mlp import MLPClassifier
 from heads.trained import TrainedClassifier, TrainedHead, TrainedRegressor
 
@@ -58,7 +58,7 @@ class _Mix(TrainedHead):
     dropout: float = 0.0
     lr: float = 1e-2
 
-    _parameter_constraints: ClassVar[Limits] = {"blocks": LISTED, "hidden": ["array-like"], "dropout": [BELOW_ONE]}
+    _parameter_constraints: ClassVar[Limits] = {"blocks": LISTED, "hidden": [WIDTHS], "dropout": [BELOW_ONE]}
 
     @property
     def layer_weights_(self) -> np.ndarray:

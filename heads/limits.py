@@ -7,10 +7,23 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions, validate_parameter_constraints
 
 Limits = dict[str, list[Any]]
+
+
+class EachWithin(Interval):
+    """A list of numbers, each of them in an interval."""
+
+    def is_satisfied_by(self, value: Any) -> bool:
+        """Tell whether a value is such a list."""
+        return isinstance(value, list | tuple | np.ndarray) and all(map(super().is_satisfied_by, value))
+
+    def __str__(self) -> str:
+        return f"a list, each element of it {super().__str__()}"
+
 
 ABOVE_ZERO = Interval(Real, 0, None, closed="neither")
 FROM_ZERO = Interval(Real, 0, None, closed="left")
@@ -20,6 +33,7 @@ BELOW_ONE = Interval(Real, 0, 1, closed="left")
 PENALTY = [Interval(Real, 0, None, closed="right")]
 CLASS_WEIGHT = [Mapping, StrOptions({"balanced"}), None]
 LISTED = ["array-like", None]
+WIDTHS = EachWithin(Integral, 1, None, closed="left")
 
 
 def one_of(*names: str) -> StrOptions:

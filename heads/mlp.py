@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from heads.limits import BELOW_ONE, FROM_ONE, Limits, one_of
+from heads.limits import BELOW_ONE, FROM_ONE, WIDTHS, Limits, one_of
 from heads.trained import TrainedClassifier, TrainedHead, TrainedRegressor
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
@@ -97,7 +97,7 @@ class _Layers(TrainedHead):
     residual: bool = False
 
     _parameter_constraints: ClassVar[Limits] = {
-        "hidden": [FROM_ONE, "array-like"],
+        "hidden": [FROM_ONE, WIDTHS],
         "dropout": [BELOW_ONE],
         "activation": [one_of(*ACTIVATIONS)],
         "norm": [None, one_of(*NORMS)],

@@ -23,6 +23,8 @@ def test_kinds_and_import_paths_lead_to_classes():
         ("mlp", {"label_smoothing": 1.5}, "`label_smoothing` of mlp must be a float in the range"),
         ("mlp", {"dropout": 1}, "`dropout` of mlp must be"),
         ("mlp", {"optimizer": "adam"}, "`optimizer` of mlp must be a str among"),
+        ("mlp", {"hidden": [64, -5]}, r"`hidden` of mlp must be .* each element of it an int in the range \[1, inf\)"),
+        ("layer_mix", {"hidden": [1.5]}, "`hidden` of layer_mix must be a list"),
         ("knn", {"k": 0}, "`k` of knn must be an int in the range"),
         ("sklearn.svm.LinearSVC", {"C": 0.0}, "`C` of sklearn.svm.LinearSVC must be a float"),
     ],
