@@ -15,6 +15,14 @@ from pipelines.spaces import Range, read_space
 from pipelines.unfreeze_config import UnfreezeChoice
 
 
+class MisplacedError(ValueError):
+    """Something in a config does not go with the rest of it; `place` leads there from the part that finds it."""
+
+    def __init__(self, message: str, *place: str | int) -> None:
+        super().__init__(message)
+        self.place = place
+
+
 class Data(Part):
     """Where the samples are, and which column is what."""
 
@@ -196,9 +204,10 @@ class Config(Part):
     @model_validator(mode="after")
     def _one_kind(self) -> "Config":
         if self.task == "regression" and self.kind != "regression":
-            raise ValueError("`task: regression` takes one label column of numbers, without `multilabel`")
+            raise MisplacedError("`regression` takes one label column of numbers, without `multilabel`", "task")
         if self.selection.metric is not None and self.selection.metric not in METRICS[self.kind]:
-            raise ValueError(f"`{self.metric}` is no metric of {self.kind}; metrics are {', '.join(METRICS[self.kind])}")
+            known = ", ".join(METRICS[self.kind])
+            raise MisplacedError(f"`{self.metric}` is no metric of {self.kind}; metrics are {known}", "selection", "metric")
         return self
 
     @field_validator("max_size", "memory", mode="before")

@@ -13,7 +13,7 @@ from cache.place import absolute
 from extract.remote import is_url
 from pipelines.backbone_config import Backbone, EngineChoice, Loop, OutputChoice, ViewChoice
 from pipelines.compare_config import CompareChoice
-from pipelines.config import Config, Data, Head, Search, Selection
+from pipelines.config import Config, Data, Head, MisplacedError, Search, Selection
 from pipelines.errors import UsageError
 from pipelines.unfreeze_config import UnfreezeChoice, UnfreezePhase
 
@@ -116,7 +116,9 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
     """Put the first fault of a config in one line."""
     fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")  # a misspelt key is also missing
     unknown = fault["loc"][-1] if fault["type"] == "extra_forbidden" else None
-    place = tuple(part for part in fault["loc"] if isinstance(part, int) or part in _KEYS or part == unknown)
+    raised = fault.get("ctx", {}).get("error")
+    full = (*fault["loc"], *(raised.place if isinstance(raised, MisplacedError) else ()))
+    place = tuple(part for part in full if isinstance(part, int) or part in _KEYS or part == unknown)
     known = [place[:length] for length in range(len(place), 0, -1) if place[:length] in lines]
     where = f"{path}:{lines[known[0]]}" if known else str(path)
     key = ".".join(map(str, place))

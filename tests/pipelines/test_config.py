@@ -65,6 +65,8 @@ def test_paths_are_relative_to_the_file(tmp_path):
             "c.yaml:4: `search`: `factor` is nothing that `method: random`",
         ),
         ("heads:", "search: {method: halving, resource: max_epochs}\nheads:", "c.yaml:4: `search`: .* as `max_resources`"),
+        ("heads:", "selection:\n  metric: r2\nheads:", "c.yaml:5: `selection.metric`: `r2` is no metric of classification"),
+        ("label}", "label, multilabel: ';'}\ntask: regression", "c.yaml:3: `task`: `regression` takes one label column"),
         ("name: reviews", "name: ../reviews", "c.yaml:1: `name`: string should match"),
         ("}", "", "c.yaml:3: not YAML"),
     ],
