@@ -71,8 +71,21 @@ class Head(BaseModel):
     templates: list[str] | None = Field(None, description="zero_shot: texts with {} in the place of a class's name")
 
     def space(self) -> dict[str, list[Any] | Range]:
-        """Return parameter -> the values to try, or the range to draw from; see `read_space`."""
-        return {name: read_space(value) for name, value in (self.model_extra or {}).items()}
+        """Return parameter -> the values to try, or the range to draw from; see `read_space`.
+
+        Raises
+        ------
+        MisplacedError
+            If what is said of a parameter cannot be read.
+        """
+        return {name: self._values(name, value) for name, value in (self.model_extra or {}).items()}
+
+    @staticmethod
+    def _values(name: str, value: Any) -> list[Any] | Range:
+        try:
+            return read_space(value)
+        except (TypeError, ValueError) as error:
+            raise MisplacedError(f"`{name}` cannot be spread: {error}", name) from error
 
 
 class Selection(Part):

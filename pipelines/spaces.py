@@ -1,5 +1,6 @@
 """What a config says of a head's parameter: one value, several, an even spread of them, or a range to draw from."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,8 @@ class Range:
     high: float
 
     def __post_init__(self) -> None:
-        if not self.low < self.high or (self.kind == "log" and self.low <= 0):
+        _check_ends(self.kind, self.low, self.high)
+        if not self.low < self.high:
             raise ValueError(f"{self.low:g} to {self.high:g} is no {self.kind} range")
 
     def distribution(self) -> Any:
@@ -44,7 +46,7 @@ def read_space(value: Any) -> list[Any] | Range:
     Raises
     ------
     ValueError
-        If a range or a spread has no numbers, or its ends are the wrong way round.
+        If a range or a spread has no numbers, its ends are the wrong way round, or are not above 0 where it is `log`.
     """
     if isinstance(value, list):
         return value
@@ -54,6 +56,14 @@ def read_space(value: Any) -> list[Any] | Range:
             return Range(kind, float(bounds[0]), float(bounds[1]))
         if kind in SPREADS and isinstance(bounds, list) and len(bounds) == 3:
             low, high, count = (float(bounds[0]), float(bounds[1]), int(bounds[2]))
+            _check_ends(kind, low, high)
             spread = np.geomspace(low, high, count) if kind == "log" else np.linspace(low, high, count)
             return [float(f"{number:.6g}") for number in spread]
     return [value]
+
+
+def _check_ends(kind: str, low: float, high: float) -> None:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"both ends of `{kind}` must be finite")
+    if kind == "log" and min(low, high) <= 0:
+        raise ValueError("both ends of `log` must be above 0")

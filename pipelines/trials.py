@@ -14,7 +14,7 @@ from pipelines.backbone_config import Backbone
 from pipelines.class_texts import OUTPUT, check_templates, class_embeddings, has_texts
 from pipelines.columns import Columns, read_columns
 from pipelines.combinations import Combination, combine
-from pipelines.config import Config, Head
+from pipelines.config import Config, Head, MisplacedError
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction
 from pipelines.lessons import count_sweep_rows, sweep_groups, sweep_lesson
@@ -102,8 +102,8 @@ def check_heads(config: Config) -> None:
     for number, head in enumerate(config.heads):
         try:
             spaces[number] = head.space()
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"{config.where('heads', number)}: the values of {head.kind} cannot be spread: {error}") from error
+        except MisplacedError as error:
+            raise UsageError(f"{config.where('heads', number, *error.place)}: {error}") from error
         try:
             kind = head_class(head.kind, family(config.kind))
         except ValueError as error:

@@ -166,7 +166,7 @@ def test_any_scikit_learn_classifier_and_several_outputs_are_tried(headstart, pr
         (
             ["train", "config.yaml", "--set", "heads.0.C={log: [0, 1, 3]}"],
             2,
-            "config.yaml:5: the values of linear cannot be spread",
+            "config.yaml:5: `C` cannot be spread",
         ),
         (["train", "config.yaml", "--set", "data.label=null"], 2, "config.yaml:2: training needs a label column"),
         (["train", "config.yaml", "--set", "data.label=lable"], 2, "no column `lable` (for label); did you mean `label`"),

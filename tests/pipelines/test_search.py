@@ -113,7 +113,11 @@ def test_a_trial_that_fails_shows_its_reason_among_the_notes(train):
     ("changes", "message"),
     [
         ({"heads": [{"kind": "linear", "C": {"log": [1, 2]}}]}, r"changed.yaml:\d+: `C` is a range, which only a search that"),
-        ({"heads": [{"kind": "linear", "C": {"log": [2, 1]}}]}, r"changed.yaml:\d+: the values of linear cannot be spread"),
+        ({"heads": [{"kind": "linear", "C": {"log": [2, 1]}}]}, r"changed.yaml:\d+: `C` cannot be spread: 2 to 1 is no log"),
+        (
+            {"heads": [{"kind": "linear", "C": {"log": [1, -1, 3]}}]},
+            r"changed.yaml:\d+: `C` cannot be spread: both ends of `log` must be above 0",
+        ),
         (
             {"search": {"method": "halving", "resource": "max_epochs", "max_resources": 9}},
             r"changed.yaml:\d+: the head `linear` has no parameter `max_epochs`",

@@ -30,7 +30,21 @@ def test_a_range_draws_within_its_ends(kind):
     assert space.ends()[0] == 1
 
 
-@pytest.mark.parametrize("bounds", [{"log": [0, 1]}, {"linear": [2, 1]}, {"whole": [3, 3]}])
+@pytest.mark.parametrize(
+    ("bounds", "told"),
+    [
+        ({"log": [0, 1]}, "both ends of `log` must be above 0"),
+        ({"log": [0, 1, 3]}, "both ends of `log` must be above 0"),
+        ({"log": [1, -1, 3]}, "both ends of `log` must be above 0"),
+        ({"linear": [0, float("inf"), 3]}, "both ends of `linear` must be finite"),
+    ],
+)
+def test_ends_that_nothing_can_be_spread_between_are_told(bounds, told):
+    with pytest.raises(ValueError, match=told):
+        read_space(bounds)
+
+
+@pytest.mark.parametrize("bounds", [{"linear": [2, 1]}, {"whole": [3, 3]}])
 def test_a_range_without_numbers_in_it_is_refused(bounds):
     with pytest.raises(ValueError, match="is no .* range"):
         read_space(bounds)
