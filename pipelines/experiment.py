@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +81,12 @@ def run_experiment(
     from pipelines.run import choose_run_folder, write_run
     from pipelines.task import make_task
     from pipelines.train import train
-    from pipelines.trials import check_heads, count_all_trials
+    from pipelines.trials import check_heads, check_outputs, count_all_trials
 
     check_heads(config)
     launch_if_asked(config)
     folder = choose_run_folder(config, run)
-    extraction = extract_config(config, store, strict, bars)
+    extraction = extract_config(config, store, strict, bars, check=partial(check_outputs, config))
     if Rank.of_process().number:
         return None
     task = make_task(extraction, config)

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +32,7 @@ from extract import (
 from extract.devices import check_device
 from extract.errors import NoSuchNameError
 from extract.extractor import match_samples
+from extract.outputs import Offer, parse_outputs
 from pipelines.backbone_config import Backbone, ViewChoice
 from pipelines.class_texts import OUTPUT, has_texts
 from pipelines.config import Config, Data
@@ -108,10 +109,12 @@ def extract_config(
     strict: bool = False,
     progress: Any = None,
     loaded: dict[str, Any] | None = None,
+    check: Callable[[Sequence[Sequence[str]]], None] | None = None,
 ) -> Extraction:
     """Make sure that the store holds the features of a config's samples, of a stream slice by slice.
 
-    Parameters are those of `extract`; backbones that are `loaded` already do not serve a stream.
+    Parameters are those of `extract`; backbones that are `loaded` already do not serve a stream. `check` is given the names of
+    what is kept of each backbone before the first is run; not of a stream whose samples say which part of a backbone it is.
     """
     began = time.monotonic()
     if config.engine.kind != "ray":  # whose workers may have what this machine has not
@@ -119,11 +122,15 @@ def extract_config(
             check_device(config.device)
     budget = None if config.max_size is None else Budget(parse_size(config.max_size), config.evict)
     place = FeatureStore(store or config.store, budget)
-    table = None
+    table, kept = None, []
     if config.data.streams:
         for number, backbone in enumerate(config.backbones):
             with _told_at(config, "backbones", number):
-                find_backbone(spec_of(backbone).backbone)
+                offer = find_backbone(spec_of(backbone).backbone).offer
+            if not offer.others:
+                kept.append(_names_of_outputs(config, backbone, offer, _outputs_of_stream(config, backbone)))
+        if check is not None and len(kept) == len(config.backbones):
+            check(kept)
         streamed = _extract_stream(config, place, strict, progress)
         features, table = streamed.features, streamed.table
         samples = (
@@ -136,7 +143,11 @@ def extract_config(
             samples = load_data(config.data)
         for number, backbone in enumerate(config.backbones):  # all of them, before the first costs time
             with _told_at(config, "backbones", number):
-                match_samples(samples, spec_of(backbone))
+                _, checkpoint = match_samples(samples, spec_of(backbone))
+            asked = _outputs(config, backbone.name, samples)
+            kept.append(_names_of_outputs(config, backbone, checkpoint.offer, asked))
+        if check is not None:
+            check(kept)
         features = _extract_all(config, samples, place, strict, progress, loaded)
     _refuse_twins(config, features)
     views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}
@@ -183,9 +194,7 @@ def _extract_all(
 
 def _extract_stream(config: Config, place: FeatureStore, strict: bool, progress: Any) -> Streamed:
     requests = [
-        Request(
-            spec_of(backbone), _with_space_of_texts(config, backbone.name, _named_outputs(config)), partial(_viewed, backbone)
-        )
+        Request(spec_of(backbone), _outputs_of_stream(config, backbone), partial(_viewed, backbone))
         for backbone in config.backbones
     ]
     options = LoopOptions(**config.loop.model_dump())
@@ -275,6 +284,21 @@ def _outputs(config: Config, backbone: str, samples: Samples) -> list[dict[str, 
         if offer.layers > 1 and "mean" in offer.poolings and offer.takes in ("text", "image"):
             named = [{"pooling": offer.default}, {"layer": "all", "pooling": "mean"}]
     return _with_space_of_texts(config, backbone, named)
+
+
+def _outputs_of_stream(config: Config, backbone: Backbone) -> list[dict[str, Any]] | None:
+    """Return what to keep of a backbone where nobody knows how many samples there are."""
+    return _with_space_of_texts(config, backbone.name, _named_outputs(config))
+
+
+def _names_of_outputs(config: Config, backbone: Backbone, offer: Offer, asked: list[dict[str, Any]] | None) -> list[str]:
+    """Return the names of what is kept of a backbone; what a config names and it cannot give is told with its line."""
+    where = f"outputs of {backbone.name}"
+    for number, choice in enumerate(_named_outputs(config) or ()):
+        with _told_at(config, "outputs", number):
+            parse_outputs(choice, offer, backbone.dtype, where)
+    with _told_at(config, "outputs"):
+        return [output.name for output in parse_outputs(asked, offer, backbone.dtype, where)]
 
 
 def keeps_usual_output_alone(extraction: Extraction) -> bool:

@@ -1,7 +1,8 @@
 """Trials: every head with every choice of its parameters, on every combination of outputs, validated."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -121,6 +122,25 @@ def check_heads(config: Config) -> None:
     check_search(config, parameters, spaces)
 
 
+def check_outputs(config: Config, kept: Sequence[Sequence[str]]) -> None:
+    """See that every head finds the outputs that it names with one backbone at least, given what is kept of each.
+
+    Raises
+    ------
+    UsageError
+        With the line of the one that does not.
+    """
+    for number, head in enumerate(config.heads):
+        faults = []
+        for available in kept:
+            try:
+                combine(head.outputs or "each", available)
+            except ValueError as error:
+                faults.append(str(error))
+        if len(faults) == len(kept):
+            raise UsageError(f"{config.where('heads', number, 'outputs')}: {faults[-1]}")
+
+
 def count_all_trials(config: Config, extraction: Extraction, task: Task) -> int:
     """Count the trials that `run_trials` will run.
 
@@ -226,22 +246,19 @@ def _count_folds(config: Config, task: Task) -> int:
 
 def plan(config: Config, extraction: Extraction) -> Iterator[tuple[Backbone, Features, Combination, list[Head]]]:
     """Go through every combination of every backbone, with the heads that are tried on it."""
-    fitting: set[int] = set()
-    faults: dict[int, str] = {}
+    check_outputs(config, [features.outputs for features in extraction.features])
     for backbone, features in zip(config.backbones, extraction.features, strict=True):
         heads: dict[Combination, list[Head]] = {}
-        for number, head in enumerate(config.heads):
-            try:
-                for outputs in combine(head.outputs or _usual_outputs(head, backbone, features, config.kind), features.outputs):
-                    chosen = heads.setdefault(outputs, [])
-                    if not any(_is_same(head, other) for other in chosen):
-                        chosen.append(head)
-                fitting.add(number)
-            except ValueError as error:
-                faults[number] = str(error)
+        for head in config.heads:
+            asked = head.outputs or _usual_outputs(head, backbone, features, config.kind)
+            combinations: list[Combination] = []
+            with suppress(ValueError):  # where it names outputs of another backbone
+                combinations = combine(asked, features.outputs)
+            for outputs in combinations:
+                chosen = heads.setdefault(outputs, [])
+                if not any(_is_same(head, other) for other in chosen):
+                    chosen.append(head)
         yield from ((backbone, features, outputs, chosen) for outputs, chosen in heads.items())
-    for number in faults.keys() - fitting:
-        raise UsageError(f"{config.where('heads', number, 'outputs')}: {faults[number]}")
 
 
 def _usual_outputs(head: Head, backbone: Backbone, features: Features, task: str) -> str:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from extract.errors import NoSuchNameError
 from pipelines.console import Bars
 from pipelines.errors import TrainingError, UsageError
 from pipelines.experiment import run_experiment
@@ -73,9 +74,21 @@ def test_heads_that_choose_among_outputs_are_told_how_wide_each_is(train, projec
     assert labels() == ["good", "bad"]
 
 
-def test_an_output_that_does_not_exist_is_one_line_with_its_place(train):
-    with pytest.raises(UsageError, match=r"changed.yaml:\d+: no output is called `layer9.mean`; did you mean"):
-        train(heads=[{"kind": "linear", "outputs": ["layer9.mean"]}], outputs=[{"layer": "all"}])
+@pytest.mark.parametrize(
+    ("outputs", "of_head", "message"),
+    [
+        ([{"layer": "all"}], ["layer9.mean"], "no output is called `layer9.mean`; did you mean"),
+        (None, "last", "no output is called `last`; outputs are layer3.mean"),
+        ([{"layer": 99}], None, "outputs of hf:.*: there is no layer 99; layers are 0 .* to 3"),
+        ([{"pooling": "mean"}, {"pooling": "men"}], None, "outputs of hf:.*: 'men' is not a pooling; poolings are cls"),
+    ],
+)
+def test_an_output_that_does_not_exist_is_one_line_with_its_place_before_extraction(
+    train, monkeypatch, outputs, of_head, message
+):
+    monkeypatch.setattr("pipelines.extract.extract", None)
+    with pytest.raises((UsageError, NoSuchNameError), match=rf"changed.yaml:\d+: {message}"):
+        train(heads=[{"kind": "linear"} | ({} if of_head is None else {"outputs": of_head})], outputs=outputs)
 
 
 def test_an_ensemble_with_everything_asked_of_it_predicts_as_it_tested(train, project):
