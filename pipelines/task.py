@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -64,9 +65,14 @@ class Task:
         """Return (train, validation) positions within `development`: the validation split, or so many folds."""
         chosen = self.development
         groups = None if self.groups is None else self.groups[chosen]
+        return list(self.splitter(folds, seed).split(chosen, self.labels[chosen], groups))
+
+    def splitter(self, folds: int, seed: int) -> Any:
+        """Return what splits `development`; raises ValueError where there are too few samples or groups for so many folds."""
+        chosen = self.development
+        groups = None if self.groups is None else self.groups[chosen]
         validation = None if self.validation is None else self.validation[chosen]
-        splitter = choose_splitter(self.labels[chosen], groups, validation, folds, seed)
-        return list(splitter.split(chosen, self.labels[chosen], groups))
+        return choose_splitter(self.labels[chosen], groups, validation, folds, seed)
 
     def within(self, rows: np.ndarray, test: np.ndarray) -> "Task":
         """Return the task of some samples alone, cross-validated: positions `rows [m]` and their test mask `[m]`."""

@@ -141,14 +141,32 @@ def check_outputs(config: Config, kept: Sequence[Sequence[str]]) -> None:
             raise UsageError(f"{config.where('heads', number, 'outputs')}: {faults[-1]}")
 
 
+def check_folds(config: Config, task: Task) -> None:
+    """See that there are samples, or groups, enough to validate trials on.
+
+    Raises
+    ------
+    TrainingError
+        With the line of the number of folds.
+    """
+    try:
+        task.splitter(config.selection.folds, config.selection.seed)
+    except ValueError as error:
+        where = config.where("selection", "folds")
+        raise TrainingError(f"{where}: trials cannot be validated: {error}; set `selection.folds` lower") from error
+
+
 def count_all_trials(config: Config, extraction: Extraction, task: Task) -> int:
     """Count the trials that `run_trials` will run.
 
     Raises
     ------
+    TrainingError
+        If trials cannot be validated.
     UsageError
         With the line of a head whose outputs no backbone has, or of a search that these samples are too few for.
     """
+    check_folds(config, task)
     folds = _count_folds(config, task)
     classes = 1 if task.kind == "regression" else len(np.unique(task.labels[task.development]))
     try:
@@ -179,10 +197,8 @@ def run_trials(
         If trials cannot be validated.
     """
     metric = config.metric
-    try:
-        folds = task.folds(config.selection.folds, config.selection.seed)
-    except ValueError as error:
-        raise TrainingError(f"trials cannot be validated: {error}; set `selection.folds` lower") from error
+    check_folds(config, task)
+    folds = task.folds(config.selection.folds, config.selection.seed)
     trials: list[Trial] = []
     settings = tell_apart([features.recipe for features in extraction.features])
 

@@ -1,4 +1,5 @@
 import json
+import re
 from importlib import metadata
 
 import pytest
@@ -186,6 +187,14 @@ def test_a_mistake_is_one_line_on_standard_error_and_the_right_status(headstart,
     assert message in line
     assert "Traceback" not in failed.err
     assert failed.out == ""
+
+
+def test_more_folds_than_samples_are_told_with_the_config_s_line_and_no_bar_is_begun(headstart, project):
+    change_config(project, selection={"folds": 1000})
+    failed = headstart("train", "config.yaml", status=1)
+    told = failed.err.strip().splitlines()[-1]
+    assert re.match(r"error: config.yaml:\d+: trials cannot be validated: 96 samples cannot be split into 1000 folds", told)
+    assert "trying heads" not in failed.err
 
 
 def test_debug_shows_the_traceback(headstart):
