@@ -35,6 +35,7 @@ LEFT_TO_THE_REPORT = {f"{name}_{mean}" for name in ("precision", "recall") for m
 
 _ANY_WIDTH = 10_000
 _SHORTEST_NAME = 16
+_LABELS_SHOWN = 3
 
 
 class Bars:
@@ -296,7 +297,9 @@ def _show_choice(metrics: dict[str, Any]) -> None:
         out.print(Text(f"{what} on test, against {against}: {span}"))
     if "prediction_sets" in metrics:
         held, size = metrics["prediction_sets"]["coverage"], metrics["prediction_sets"]["size"]
-        out.print(Text(f"prediction sets hold the truth for {held['value']:.4f} of the test samples; mean size {size:.2f}"))
+        sets, extent = ("intervals", "width") if metrics["task"] == "regression" else ("sets", "size")
+        told = f"prediction {sets} hold the truth for {held['value']:.4f} of the test samples; mean {extent} {size:.2f}"
+        out.print(Text(told))
 
 
 def show_inspection(found: dict[str, Any], most: int = 5) -> None:
@@ -340,22 +343,40 @@ def size(count: int) -> str:
 
 
 def show_predictions(predictions: Sequence[dict[str, Any]]) -> None:
-    """Show predictions, a line each."""
+    """Show predictions, a line each: with how sure a class or labels are, or with the interval around a number."""
+    answer, beside = "label", "probability"
     rows = []
     for prediction in predictions:
         given = prediction["input"]
         text = " ".join((" / ".join(given) if isinstance(given, tuple) else str(given)).split())
-        label, probabilities = prediction["label"], prediction["probabilities"]
-        sure = f"{probabilities[label]:.3f}" if probabilities and isinstance(label, str) else ""
+        label = prediction["label"]
+        if isinstance(label, list):
+            answer, beside = "labels", "probabilities"
+        elif isinstance(label, float):
+            answer, beside = "value", "interval"
         shown = Text(_answer(label), "bold") if label is not None else Text(f"none: {prediction.get('reason', '')}", "red")
-        rows.append((shown, sure, text[:100] + ("…" if len(text) > 100 else "")))
-    out.print(table(("label", "probability", "input"), rows, right=(1,)))
+        rows.append((shown, _certainty(prediction), text[:100] + ("…" if len(text) > 100 else "")))
+    if any(certainty for _, certainty, _ in rows):
+        out.print(table((answer, beside, "input"), rows, right=(1,) if beside == "probability" else ()))
+    else:
+        out.print(table((answer, "input"), [(shown, text) for shown, _, text in rows]))
 
 
 def _answer(label: Any) -> str:
     if isinstance(label, list):
         return ", ".join(label) or "none"
     return f"{label:g}" if isinstance(label, float) else str(label)
+
+
+def _certainty(prediction: Mapping[str, Any]) -> str:
+    """Write how sure a prediction is: of several labels, of those given and of the likeliest others."""
+    label, probabilities = prediction["label"], prediction["probabilities"]
+    if isinstance(label, list) and probabilities:
+        likeliest = sorted(probabilities, key=lambda name: -probabilities[name])
+        return ", ".join(f"{name} {probabilities[name]:.2f}" for name in likeliest[: max(_LABELS_SHOWN, len(label))])
+    if isinstance(label, str) and probabilities:
+        return f"{probabilities[label]:.3f}"
+    return "{:g} to {:g}".format(*prediction["interval"]) if "interval" in prediction else ""
 
 
 def show_backbones(found: Sequence[Any], search: str | None) -> None:

@@ -1,5 +1,6 @@
 import io
 import math
+import re
 
 import pytest
 from rich.console import Console
@@ -25,6 +26,29 @@ def test_the_bar_of_a_sweep_shows_the_best_so_far_and_how_many_failed(screen):
     last = [line for line in screen.getvalue().splitlines() if "trying heads" in line][-1]
     assert "4/4" in last
     assert "1 failed best 0.7500" in last
+
+
+@pytest.mark.parametrize(
+    ("prediction", "headings", "told"),
+    [
+        ({"label": "good", "probabilities": {"bad": 0.1, "good": 0.9}}, ["label", "probability"], ["good", "0.900"]),
+        ({"label": 2.5, "probabilities": None}, ["value"], ["2.5"]),
+        ({"label": 2.5, "probabilities": None, "interval": [2.0, 3.25]}, ["value", "interval"], ["2.5", "2 to 3.25"]),
+        (
+            {"label": ["movie"], "probabilities": {"pos": 0.25, "movie": 0.91, "short": 0.1, "old": 0.0}},
+            ["labels", "probabilities"],
+            ["movie", "movie 0.91, pos 0.25, short 0.10"],
+        ),
+        ({"label": ["movie"], "probabilities": None}, ["labels"], ["movie"]),
+    ],
+)
+def test_predictions_have_the_columns_of_their_kind(monkeypatch, prediction, headings, told):
+    seen = io.StringIO()
+    monkeypatch.setattr(console, "out", Console(file=seen, width=160, color_system=None))
+    console.show_predictions([{"input": "a film", **prediction}, {"input": "", "label": None, "probabilities": None}])
+    lines = [re.split(" {2,}", line.strip()) for line in seen.getvalue().splitlines()]
+    assert [*headings, "input"] in lines
+    assert [*told, "a film"] in lines
 
 
 def test_without_failures_none_are_told(screen):
