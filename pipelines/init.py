@@ -55,11 +55,15 @@ MOST_CLASSES = 1_000
 
 @dataclass(frozen=True)
 class Guess:
-    """What a table's columns are taken for; `why` has a line for every one of them."""
+    """What a table's columns are taken for; `why` has a line for every one of them.
+
+    `flags` are the columns of 0 and 1, the label among them, where there are several: each might be a label of its own.
+    """
 
     columns: Columns
     regression: bool = False
     separator: str | None = None
+    flags: tuple[str, ...] = ()
     why: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -181,7 +185,8 @@ def guess_columns(
         else f"several names a row, with `{separator}` between them" if separator
         else f"{different:,} different values"
     )  # fmt: skip
-    return Guess(columns, regression, separator, why)
+    flags = tuple(column for column in table if (column == label or column in left) and _is_flag(table[column]))
+    return Guess(columns, regression, separator, flags if label in flags and len(flags) > 1 else (), why)
 
 
 def _read_head(data: Path) -> dict[str, list[Any]]:
@@ -282,6 +287,11 @@ def _is_number(values: Sequence[Any]) -> bool:
     return len(numbers) == len(values) and len(set(numbers)) > (50 if whole else 10)
 
 
+def _is_flag(values: Sequence[Any]) -> bool:
+    """Tell whether values are 0 and 1, both of them and in every row."""
+    return {str(value) for value in values} == {"0", "1"}
+
+
 def _is_several(values: Sequence[Any], separator: str) -> bool:
     texts = [value for value in values if isinstance(value, str)]
     parts = [[part.strip() for part in text.split(separator)] for text in texts]
@@ -313,6 +323,8 @@ def _compose(
             lines.append(f"  {role}: {_quote(value)}" + (f"  # {why[role]}" if role in why else ""))
     if guess.separator is not None:
         lines.append(f"  multilabel: {_quote(guess.separator)}  # stands between a sample's labels")
+    if guess.flags:
+        lines.append(f"  # or several labels: label: [{', '.join(map(_quote, guess.flags))}]")
     if columns.label is None and not data.is_dir():
         lines.append("  # label: ...  # no column looks like one; `headstart train` needs it, `headstart extract` does not")
     if data.is_dir() and classes:

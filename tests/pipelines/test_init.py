@@ -37,6 +37,17 @@ def test_pairs_pictures_numbers_and_several_labels_are_known():
     assert not columns(text=TEXTS, stars=[str(n % 5) for n in range(120)]).regression
 
 
+def test_columns_of_0_and_1_are_offered_as_several_labels(tmp_path):
+    rows = (f"{text},{n % 2},{n // 2 % 2},{'abc'[n % 3]}\n" for n, text in enumerate(TEXTS))
+    (tmp_path / "t.csv").write_text("text,movie,is: good,kind\n" + "".join(rows))
+    write_config(tmp_path / "t.csv", tmp_path / "c.yaml", None, None, None)
+    assert load_config(tmp_path / "c.yaml").data.label == "movie"
+    offered = "# or several labels: label:"
+    assert f'{offered} [movie, "is: good"]' in (tmp_path / "c.yaml").read_text()
+    write_config(tmp_path / "t.csv", tmp_path / "c.yaml", None, "kind", None, overwrite=True)
+    assert offered not in (tmp_path / "c.yaml").read_text()
+
+
 def test_the_one_column_of_measured_numbers_is_a_label(tmp_path):
     measured = [f"{n / 7:.3f}" for n in range(120)]
     guess = columns(words=TEXTS, price=measured, page=[str(n) for n in range(120)])
