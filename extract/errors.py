@@ -16,7 +16,7 @@ class NoSuchNameError(HeadstartError):
 
 
 class NoSuchSourceError(SourceError, NoSuchNameError):
-    """There is no such file, kind of file, column or encoding."""
+    """There is no such file, nothing in it, or no such kind of file, column or encoding."""
 
 
 class NoSuchBackboneError(BackboneError, NoSuchNameError):

@@ -39,7 +39,7 @@ def load_csv(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
         try:
             header = next(reader, None)
             if not header or header == [_END]:
-                raise SourceError(f"{path}: the file is empty; a header with the columns' names is expected")
+                raise NoSuchSourceError(f"{path}: the file is empty; a header with the columns' names is expected")
             if twice := [name for name in dict.fromkeys(header) if header.count(name) > 1]:
                 raise SourceError(f"{path}: the header has the column `{twice[0]}` twice; rename one of them")
             rows, places, faults = _read_rows(path.name, reader, len(header))

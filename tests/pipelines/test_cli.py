@@ -172,6 +172,7 @@ def test_any_scikit_learn_classifier_and_several_outputs_are_tried(headstart, pr
         (["train", "config.yaml", "--set", "data.label=null"], 2, "config.yaml:2: training needs a label column"),
         (["train", "config.yaml", "--set", "data.label=lable"], 2, "no column `lable` (for label); did you mean `label`"),
         (["train", "config.yaml", "--set", "data.path=none.csv"], 2, "none.csv: there is no such file"),
+        (["train", "config.yaml", "--set", "data.path=empty.csv"], 2, "config.yaml:2: "),
         (["train", "config.yaml", "--set", "data.label=text"], 1, "different values in 96 training samples"),
         (["train", "config.yaml", "--set", "backbones.0=no-such-model"], 2, "backbone `no-such-model` is not known"),
         (["train", "config.yaml", "--run", "."], 2, "exists and is not a run"),
@@ -180,7 +181,8 @@ def test_any_scikit_learn_classifier_and_several_outputs_are_tried(headstart, pr
         (["cache", "show", "zz", "--store", "nowhere"], 2, "nowhere: there is no such store"),
     ],
 )
-def test_a_mistake_is_one_line_on_standard_error_and_the_right_status(headstart, arguments, status, message):
+def test_a_mistake_is_one_line_on_standard_error_and_the_right_status(headstart, project, arguments, status, message):
+    (project / "empty.csv").touch()
     failed = headstart(*arguments, status=status)
     (line,) = failed.err.strip().splitlines()[-1:]
     assert line.startswith("error: ")
