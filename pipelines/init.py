@@ -98,11 +98,11 @@ def write_config(
         )
     data = Path(data)
     to = to or Path(f"{_title(data)}.yaml")
-    if to.exists() and not overwrite:
-        raise UsageError(f"{to}: exists already; --force replaces it, and --output names another file")
     head = {} if data.is_dir() else _read_head(Path(expand(name)[0]) if streams else data)
     if not data.is_dir() and not any(head.values()):
         raise UsageError(f"{data}: has no rows; there is nothing to look at")
+    if to.exists() and not overwrite:
+        raise UsageError(f"{to}: exists already; --force replaces it, and --output names another file")
     guess = Guess(Columns()) if data.is_dir() else guess_columns(head, name, text, label, image)
     samples = next(iter(stream_samples(name, guess.columns))) if streams else load_samples(data, guess.columns)
     kind = samples.kind or "text"

@@ -154,9 +154,12 @@ def test_several_labels_are_counted_one_by_one(tmp_path):
 @pytest.mark.parametrize(("content", "said"), [("", "the file is empty"), ("text,label\n", "has no rows")])
 def test_of_a_file_without_samples_it_says_so(tmp_path, content, said):
     (tmp_path / "t.csv").write_text(content)
-    with pytest.raises(UsageError, match=said):
-        write_config(tmp_path / "t.csv", tmp_path / "c.yaml", None, None, None)
+    (tmp_path / "mine.yaml").write_text("mine")
+    for config in (tmp_path / "c.yaml", tmp_path / "mine.yaml"):
+        with pytest.raises(UsageError, match=said):
+            write_config(tmp_path / "t.csv", config, None, None, None)
     assert not (tmp_path / "c.yaml").exists()
+    assert (tmp_path / "mine.yaml").read_text() == "mine"
 
 
 def test_lists_and_semicolons_are_understood(headstart, project):
