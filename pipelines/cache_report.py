@@ -22,10 +22,12 @@ __all__ = ["print_json"]
 
 T = TypeVar("T")
 
+DEFAULT_STORE = "features"
+
 
 def list_store(folder: str) -> dict[str, Any]:
-    """Return what `headstart cache ls --json` prints."""
-    store = FeatureStore(folder)
+    """Return what `headstart cache ls --json` prints; the default store holds nothing where it is not there yet."""
+    store = FeatureStore(folder) if folder == DEFAULT_STORE else _existing(folder)
     known = store.recipes()
     recipes = []
     for holding in map(store.holding, known):

@@ -165,6 +165,10 @@ def _backbone(project):
     return yaml.safe_load((project / "config.yaml").read_text())["backbones"][0]
 
 
-@pytest.mark.parametrize("command", ["verify", "gc", "compact"])
+@pytest.mark.parametrize("command", ["ls", "verify", "gc", "compact"])
 def test_a_store_that_is_not_there_is_a_mistake(headstart, command):
     assert "there is no such store" in headstart("cache", command, "--store", "nowhere", status=2).err
+
+
+def test_the_default_store_holds_nothing_before_anything_is_extracted(headstart):
+    assert headstart.json("cache", "ls") == {"recipes": [], "tables": []}
