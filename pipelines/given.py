@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ STANDARD_INPUT = Path("-")
 _LINES = (".txt", ".jsonl", ".ndjson")
 _BYTES = 1 << 16
 _KEYS_TOLD = 10
+_NO_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def read_given(arguments: Sequence[str], file: Path | str | None, columns: Columns, most: int) -> Iterator[Samples]:
@@ -138,12 +140,19 @@ def _absent(column: str, record: dict[str, Any]) -> str:
 
 
 def show(sample: Any, place: str) -> Any:
-    """Return a sample as it is told in an answer: a text, a pair, an image's path, or else its place."""
+    """Return a sample as it is told in an answer: a text, a pair, an image's path, or else its place.
+
+    What is not Unicode in a text is U+FFFD there.
+    """
+    if isinstance(sample, str):
+        return _NO_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", sample)
+    if isinstance(sample, tuple | list):
+        return type(sample)(show(part, place) for part in sample)
     if isinstance(sample, ImageText):
-        return (show(sample.image, place), sample.text)
+        return (show(sample.image, place), show(sample.text, place))
     if isinstance(sample, ImageFile):
         return sample.path
-    return sample if sample is None or isinstance(sample, str | tuple | list | int | float) else place
+    return sample if sample is None or isinstance(sample, int | float) else place
 
 
 def _read_arguments(arguments: Sequence[str]) -> Samples:

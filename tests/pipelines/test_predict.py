@@ -80,6 +80,14 @@ def test_a_line_that_cannot_be_used_says_why_and_the_stream_goes_on(trained, pro
     ]
 
 
+@pytest.mark.parametrize("form", ["--json", "--jsonl", None])
+def test_bytes_that_are_not_utf_8_are_echoed_as_replacement_characters(trained, headstart, project, form):
+    (project / "new.jsonl").write_bytes(b'{"text": "caf\xe9"}\n{"text": "good great"}\n')
+    told = headstart("predict", "run", "--file", "new.jsonl", *([] if form is None else [form])).out
+    assert "caf\ufffd" in told
+    assert "udce9" not in told
+
+
 def test_lines_on_standard_input_are_answered_as_they_come(trained, project):
     command = [sys.executable, "-m", "pipelines.cli", "predict", "run", "--file", "-", "--jsonl"]
     environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(os.path.dirname(__file__)))}
