@@ -169,7 +169,7 @@ def show_recipe(content: dict[str, Any]) -> None:
     for name, value in content["recipe"].items():
         fields += [(f"{name}.{key}", part) for key, part in value.items()] if isinstance(value, dict) else [(name, value)]
     fields += [("rows", f"{content['rows']:,}"), ("shards", f"{content['shards']:,}"), ("size", size(content["bytes"]))]
-    out.print(table(("field", "value"), fields))
+    out.print(table(("field", "value"), fields, prose=(1,)))
     outputs = [(o["name"], f"{o['rows']:,}", o["width"]) for o in content["outputs"]]
     out.print(table(("output", "rows", "width"), outputs, right=(1, 2)))
     counts = ((t["file"], "damaged" if t["rows"] is None else f"{t['rows']:,}") for t in content["tables"])

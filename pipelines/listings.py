@@ -43,7 +43,7 @@ def show_ranking(ranking: Mapping[str, Any]) -> None:
 def show_runs(found: Sequence[RunEntry], folder: Path) -> None:
     """List runs, newest first."""
     if found:
-        out.print(table(_HEADINGS, [_line(entry) for entry in found], f"Runs in {folder}, newest first", (3,), whole=(0,)))
+        out.print(table(_HEADINGS, [_line(entry) for entry in found], f"Runs in {folder}, newest first", (3,)))
     else:
         out.print(f"no runs in {folder}; `headstart train` makes one")
 

@@ -51,6 +51,26 @@ def test_predictions_have_the_columns_of_their_kind(monkeypatch, prediction, hea
     assert [*told, "a film"] in lines
 
 
+@pytest.mark.parametrize("width", [120, 100, 80])
+def test_names_and_numbers_in_tables_are_not_broken(monkeypatch, width):
+    seen = io.StringIO()
+    monkeypatch.setattr(console, "out", Console(file=seen, width=width, color_system=None))
+    row = ("distilbert-base-uncased-finetuned", "r2-20261126-165056", "layer0.mean and 12 more", "22,566,146", "0.8 [0.7, 0.9]")
+    console.out.print(console.table(("backbone", "run", "output", "learns", "extraction interval"), [row], right=(3,)))
+    words = {word for line in seen.getvalue().splitlines() for word in line.split()}
+    assert {"r2-20261126-165056", "layer0.mean", "22,566,146", "extraction", "[0.7,"} <= words
+    assert width < 100 or row[0] in words
+    assert any(word.startswith("distil") and word.endswith("tuned") for word in words)
+    assert max(map(len, seen.getvalue().splitlines())) <= width
+
+
+def test_words_of_prose_go_on_on_the_next_line(monkeypatch):
+    seen = io.StringIO()
+    monkeypatch.setattr(console, "out", Console(file=seen, width=40, color_system=None))
+    console.out.print(console.table(("field", "value"), [("weights", "a" * 80)], prose=(1,)))
+    assert seen.getvalue().count("a") == 80 + 1  # and the heading's
+
+
 def test_without_failures_none_are_told(screen):
     bars = Bars()
     bars.start_trials(1)
