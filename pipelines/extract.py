@@ -57,6 +57,8 @@ class Extraction:
         Then `samples` are the rows of the table, with their ids in the place of texts and images.
     memory
         Bytes of features above which heads are trained on them from disk; None for no limit.
+    tuned
+        Recipe's id -> `RUN/FOLDER` of a backbone that was tuned in a run; all of those have the same name.
     """
 
     samples: Samples
@@ -65,6 +67,13 @@ class Extraction:
     views: Mapping[str, ViewChoice] = field(default_factory=dict)
     table: str | None = None
     memory: int | None = None
+    tuned: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Recipe's id -> what tells it from others of the same backbone or name, in a line."""
+        apart = tell_apart([features.recipe for features in self.features])
+        return {id_: ", ".join(filter(None, (self.tuned.get(id_), told))) for id_, told in apart.items()}
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -74,7 +83,7 @@ class Extraction:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `headstart extract --json` prints."""
-        settings = tell_apart([features.recipe for features in self.features])
+        settings = self.settings
         recipes = [
             {
                 "id": features.recipe.id,
@@ -152,7 +161,18 @@ def extract_config(
     _refuse_twins(config, features)
     views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}
     name = None if table is None else table.path.name
-    return Extraction(samples, features, time.monotonic() - began, views, name, memory_of(config))
+    tuned = {
+        found.recipe.id: run
+        for used, found in zip(config.backbones, features, strict=True)
+        if (run := _place_in_run(used.name)) is not None
+    }
+    return Extraction(samples, features, time.monotonic() - began, views, name, memory_of(config), tuned)
+
+
+def _place_in_run(backbone: str) -> str | None:
+    """Return `RUN/FOLDER` of a backbone's folder that is in a run; None of any other."""
+    folder = Path(backbone.rpartition(":")[2])
+    return f"{folder.parent.name}/{folder.name}" if (folder.parent / "metrics.json").is_file() and folder.is_dir() else None
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def _line(entry: RunEntry) -> tuple[str, ...]:
     return (
         Path(entry.run).name,
         entry.head.rpartition(".")[2],
-        f"{entry.backbone.rpartition(':')[2]} {shorten(tuple(entry.output.split('+')))}",
+        f"{with_settings(entry.backbone.rpartition(':')[2], entry.settings)} {shorten(tuple(entry.output.split('+')))}",
         "" if entry.validation is None else f"{entry.validation:.3f}",
         "" if tested is None else f"{tested['value']:.3f} [{tested['low']:.3f}, {tested['high']:.3f}]",
     )

@@ -16,7 +16,6 @@ from pipelines.combinations import is_tokens
 from pipelines.config import Config, Head, Search
 from pipelines.errors import RunError, UsageError
 from pipelines.extract import extract_config
-from pipelines.recipe_differences import tell_apart
 from pipelines.task import Task, make_task
 from pipelines.trials import run_trials
 
@@ -129,7 +128,7 @@ def rank_outputs(config: Config, store: str | None, run: Path | None, check: boo
         )
     elif run is not None:
         trained = _read_trials(run, config.metric)
-    settings = tell_apart([features.recipe for features in extraction.features])
+    settings = extraction.settings
     found = [dataclasses.replace(c, trained=trained.get((c.recipe, c.output)), settings=settings[c.recipe]) for c in found]
     found.sort(key=lambda candidate: -candidate.logme)
     agreement, notes = _agreement(found) if check or run is not None else ({}, [])

@@ -23,6 +23,8 @@ class RunEntry:
         The folder, and when it was made (ISO 8601; None if the run does not say).
     head, backbone, output
         What was chosen.
+    settings
+        What tells its backbone from others of the same name.
     metric, validation
         The metric that decided, and the chosen trial's score (None if the run does not say).
     test
@@ -41,6 +43,7 @@ class RunEntry:
     validation: float | None
     test: dict[str, dict[str, float]]
     samples: int
+    settings: str = ""
 
 
 def list_runs(folder: Path) -> tuple[list[RunEntry], list[str]]:
@@ -119,6 +122,7 @@ def read_entry(run: Path) -> RunEntry:
             validation=chosen["validation"].get(metric),
             test={name: dict(estimate) for name, estimate in metrics["test"].items()},
             samples=int(metrics["samples"]["test"]),
+            settings=str(chosen.get("settings", "")),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{run}: its outcome cannot be read: {type(error).__name__}: {error}") from error

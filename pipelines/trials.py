@@ -19,7 +19,6 @@ from pipelines.config import Config, Head, MisplacedError
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction
 from pipelines.lessons import count_sweep_rows, sweep_groups, sweep_lesson
-from pipelines.recipe_differences import tell_apart
 from pipelines.search import Space, check_search, count_trials, make_sweep
 from pipelines.spaces import Range
 from pipelines.task import Task
@@ -200,7 +199,7 @@ def run_trials(
     check_folds(config, task)
     folds = task.folds(config.selection.folds, config.selection.seed)
     trials: list[Trial] = []
-    settings = tell_apart([features.recipe for features in extraction.features])
+    settings = extraction.settings
 
     def tell(report: TrialReport) -> None:
         if on_trial is not None:

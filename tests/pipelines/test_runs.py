@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -80,6 +81,15 @@ def test_what_cannot_be_compared_is_one_line(tmp_path):
     (first / "test_predictions.parquet").write_bytes(b"x")
     with pytest.raises(RunError, match="predictions cannot be read"):
         compare_runs([first, write_run(tmp_path / "third", ["a"] * 40)])
+
+
+def test_a_backbone_that_a_run_has_tuned_is_named_with_the_run(headstart, project, tiny_bert):
+    shutil.copytree(tiny_bert, project / "words" / "backbone")
+    (project / "words" / "metrics.json").touch()
+    change = f"backbones=['hf:{project}/words/backbone']"
+    assert "(words/backbone)" in headstart("train", "config.yaml", "--run", "runs/one", "--set", change).out
+    assert "(words/backbone)" in headstart("runs", "ls").out
+    assert headstart.json("rank", "config.yaml", "--set", change)["candidates"][0]["settings"] == "words/backbone"
 
 
 def test_runs_of_real_experiments_are_listed_and_compared(headstart):
