@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import sys
 import time
@@ -10,7 +11,7 @@ from typing import Any, Literal
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
@@ -27,7 +28,22 @@ from rich.text import Text
 from extract.outcome import Truncation
 from pipelines.combinations import shorten
 
-out = Console(soft_wrap=False, highlight=False)
+_ANY_WIDTH = 10_000
+
+
+class _Output(Console):
+    """As wide as the terminal is; a pipe or file gets every name whole, unless COLUMNS says how wide it is."""
+
+    @property  # type: ignore[misc]  # nobody sets it
+    def size(self) -> ConsoleDimensions:
+        """Columns and lines."""
+        found = super().size
+        if self._width is not None or self.is_terminal or "COLUMNS" in os.environ:
+            return found
+        return ConsoleDimensions(_ANY_WIDTH, found.height)
+
+
+out: Console = _Output(soft_wrap=False, highlight=False)
 err = Console(stderr=True, highlight=False)
 
 LEFT_TO_THE_REPORT = {f"{name}_{mean}" for name in ("precision", "recall") for mean in ("micro", "macro", "weighted")} | {
@@ -35,7 +51,6 @@ LEFT_TO_THE_REPORT = {f"{name}_{mean}" for name in ("precision", "recall") for m
 }
 """Metrics of classes that follow from the others well enough; the report and `metrics.json` have them all."""
 
-_ANY_WIDTH = 10_000
 _SHORTEST_NAME = 16
 _LABELS_SHOWN = 3
 

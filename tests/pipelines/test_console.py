@@ -51,6 +51,17 @@ def test_predictions_have_the_columns_of_their_kind(monkeypatch, prediction, hea
     assert [*told, "a film"] in lines
 
 
+def test_a_pipe_gets_every_name_whole_unless_it_says_how_wide_it_is(monkeypatch, capsys):
+    name = "runs/" + "long-" * 40
+    monkeypatch.setattr(console, "out", console._Output(highlight=False))
+    monkeypatch.delenv("COLUMNS", raising=False)
+    console.out.print(console.table(("run", "accuracy"), [(name, "0.9")]))
+    assert name in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "60")
+    console.out.print(console.table(("run", "accuracy"), [(name, "0.9")]))
+    assert all(len(line) <= 60 for line in capsys.readouterr().out.splitlines())
+
+
 @pytest.mark.parametrize("width", [120, 100, 80])
 def test_names_and_numbers_in_tables_are_not_broken(monkeypatch, width):
     seen = io.StringIO()
