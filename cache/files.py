@@ -109,13 +109,27 @@ def iter_blocks(descriptor: int, most: int) -> Iterator[bytes]:
         at += len(block)
 
 
+class _Map:
+    """A file's memory map, and how many scattered rows were taken from it since its pages were last given back."""
+
+    def __init__(self, content: mmap.mmap) -> None:
+        self.content = content
+        self._taken = 0
+
+    def note_taken(self, rows: int) -> None:
+        """Give back the pages once enough rows were taken; they stay in the page cache, and come back when touched."""
+        self._taken += rows
+        if self._taken >= ROWS_HELD and hasattr(mmap, "MADV_DONTNEED"):
+            self.content.madvise(mmap.MADV_DONTNEED)
+            self._taken = 0
+
+
 class Maps:
     """Memory maps of the files used last. An array over one keeps it alive after it has been dropped from here."""
 
     def __init__(self, most: int = MOST_MAPS) -> None:
         self.most = most
-        self._maps: OrderedDict[tuple[Path, str], mmap.mmap] = OrderedDict()
-        self._taken: dict[tuple[Path, str], int] = {}
+        self._maps: OrderedDict[tuple[Path, str], _Map] = OrderedDict()
         self._lock = threading.Lock()
 
     def view(self, path: Path, stamp: str, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -133,13 +147,12 @@ class Maps:
             known = self._maps.pop(place, None)
             if known is None:
                 known = self._map(path, stamp)
-            elif known.size() != len(known):  # truncated under us: touching what is gone would end the process
+            elif known.content.size() != len(known.content):  # truncated under us: touching what is gone would end the process
                 raise ChangedFileError(f"{path}: changed while it was in use")
             self._maps[place] = known
             while len(self._maps) > self.most:
-                dropped, _ = self._maps.popitem(last=False)
-                self._taken.pop(dropped, None)
-        return np.frombuffer(known, dtype, count=int(np.prod(shape)), offset=offset).reshape(shape)
+                self._maps.popitem(last=False)
+        return np.frombuffer(known.content, dtype, count=int(np.prod(shape)), offset=offset).reshape(shape)
 
     def take(
         self, path: Path, stamp: str, offset: int, shape: tuple[int, ...], dtype: np.dtype, rows: np.ndarray
@@ -155,24 +168,15 @@ class Maps:
         for start in range(0, len(rows), ROWS_HELD):
             part = rows[start : start + ROWS_HELD]
             found[start : start + len(part)] = view[part]
-            self._let_go((path, stamp), len(part))
+            with self._lock:
+                if (known := self._maps.get((path, stamp))) is not None:
+                    known.note_taken(len(part))
         return found
 
-    def _let_go(self, place: tuple[Path, str], taken: int) -> None:
-        """Give back a map's pages once enough rows were taken; they stay in the page cache, and come back when touched."""
-        with self._lock:
-            known, taken = self._maps.get(place), self._taken.get(place, 0) + taken
-            if known is None or not hasattr(mmap, "MADV_DONTNEED"):
-                return
-            if taken >= ROWS_HELD:
-                known.madvise(mmap.MADV_DONTNEED)
-                taken = 0
-            self._taken[place] = taken
-
-    def _map(self, path: Path, stamp: str) -> mmap.mmap:
+    def _map(self, path: Path, stamp: str) -> _Map:
         try:
             with opened(path, stamp) as descriptor:
-                return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+                return _Map(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
         except ChangedFileError:
             raise
         except StoreError as error:

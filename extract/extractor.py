@@ -176,7 +176,8 @@ def extract(
         job = place.job(store, recipe, lease, checkpoint, spec, device, options or LoopOptions(), asked, progress, loaded)
         unkept = _keep_tables(store, samples, admitted, wanted) if keep_table and len(keys) else None
         todo = _first_occurrences(keys, store.missing(recipe, keys, names))
-        store.mend(recipe)
+        if not len(todo):  # else the first commit looks after it
+            store.mend(recipe)
         if unkept is not None and len(todo):
             raise unkept
         progress.start(checkpoint.uri, len(keys) - len(todo), int(place.rank.owns(keys[todo]).sum()))
