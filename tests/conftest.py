@@ -1,6 +1,7 @@
 """Shared by all tests: a private memo, tiny checkpoints made by the libraries themselves, and small data."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,14 @@ WORDS = [
 def private_memo(tmp_path_factory, monkeypatch):
     """Keep what tests remember about files out of the user's cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("memo")))
+
+
+@pytest.fixture
+def ctrl_c_reaches_children():
+    """Let processes that a test starts be stopped by SIGINT, also where the tests themselves run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

@@ -167,7 +167,7 @@ def undisturbed(tiny_bert, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_extraction_goes_on_where_it_was(tiny_bert, tmp_path, undisturbed, how):
+def test_a_stopped_extraction_goes_on_where_it_was(ctrl_c_reaches_children, tiny_bert, tmp_path, undisturbed, how):
     place = tmp_path / "killed"
     arguments = [sys.executable, "-c", EXTRACTION, f"hf:{tiny_bert}", str(place)]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=os.getcwd())

@@ -256,7 +256,7 @@ def test_an_edited_csv_extracts_only_its_new_rows(headstart, project):
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_in_one_line_that_nothing_is_lost(headstart, project):
+def test_ctrl_c_says_in_one_line_that_nothing_is_lost(ctrl_c_reaches_children, headstart, project):
     import os
     import signal
     import subprocess
