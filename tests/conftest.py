@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+for _about_terminals in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(_about_terminals, None)  # what commands print here does not depend on who runs the tests, and where
+
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 WORDS = [
     "the",

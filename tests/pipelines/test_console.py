@@ -53,8 +53,8 @@ def test_predictions_have_the_columns_of_their_kind(monkeypatch, prediction, hea
 
 def test_a_pipe_gets_every_name_whole_unless_it_says_how_wide_it_is(monkeypatch, capsys):
     name = "runs/" + "long-" * 40
-    monkeypatch.setattr(console, "out", console._Output(highlight=False))
     monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(console, "out", console._Output(highlight=False))
     console.out.print(console.table(("run", "accuracy"), [(name, "0.9")]))
     assert name in capsys.readouterr().out
     monkeypatch.setenv("COLUMNS", "60")
