@@ -1,7 +1,9 @@
 """Two Ray nodes of local processes, of which a worker and then a node are killed in mid-extraction.
 
-    python -m benchmarks.ray_failures [--rows 40000]
+    python -m benchmarks.ray_failures [--rows 40000] [--streamed]
 
+With `--streamed` the rows are in Parquet files, which the cluster reads itself; without, they are in a CSV file, which
+the command reads.
 Prints what was killed when, and whether every row is in the store once and equal to a local run's.
 """
 
@@ -38,7 +40,7 @@ def make():
 """
 CONFIG = """
 name: many
-data: {{path: many.csv}}
+data: {{path: {data}}}
 backbones: ['python:{folder}/backbone.py:make']
 heads: [{{kind: linear}}]
 store: store
@@ -136,23 +138,31 @@ def _command(pid: int) -> str:
         return ""
 
 
-def write_project(folder: Path, rows: int, port: int) -> list[str]:
+def write_project(folder: Path, rows: int, port: int, streamed: bool) -> list[str]:
     """Write a data set, a backbone and a config; return the texts."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     texts = [" ".join(["text", str(number), *["word"] * (number % 37)]) for number in range(rows)]
     (folder / "backbone.py").write_text(BACKBONE)
-    (folder / "config.yaml").write_text(CONFIG.format(folder=folder, port=port))
-    (folder / "many.csv").write_text("text\n" + "".join(f"{text}\n" for text in texts))
+    data = "many-{00..09}.parquet" if streamed else "many.csv"
+    (folder / "config.yaml").write_text(CONFIG.format(folder=folder, port=port, data=json.dumps(data)))
+    if streamed:
+        for number, part in enumerate(np.array_split(np.array(texts), 10)):
+            pq.write_table(pa.table({"text": part.tolist()}), folder / f"many-{number:02d}.parquet", row_group_size=2000)
+    else:
+        (folder / data).write_text("text\n" + "".join(f"{text}\n" for text in texts))
     return texts
 
 
-def run_with_failures(folder: Path, rows: int, say) -> dict:
+def run_with_failures(folder: Path, rows: int, say, streamed: bool = False) -> dict:
     """Extract while a worker and then a node are killed; return what the command told, and what the store holds."""
     from cache import FeatureStore
     from cache.maintenance import verify
     from extract import extract
 
     with short_folder() as short, Nodes(Path(short)) as nodes:
-        texts = write_project(folder, rows, nodes.port)
+        texts = write_project(folder, rows, nodes.port, streamed)
         say("two nodes")
         command = [sys.executable, "-m", "pipelines.cli", "extract", "config.yaml", "--json"]
         run = subprocess.Popen(
@@ -195,11 +205,15 @@ def run_with_failures(folder: Path, rows: int, say) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=40_000)
-    rows = parser.parse_args().rows
+    parser.add_argument("--streamed", action="store_true")
+    asked = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         found = run_with_failures(
-            Path(folder), rows, lambda text: print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True)
+            Path(folder),
+            asked.rows,
+            lambda text: print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True),
+            asked.streamed,
         )
     print(json.dumps(found, indent=1))
 

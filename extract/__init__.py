@@ -16,7 +16,8 @@ from extract.outputs import Offer, Output
 from extract.samples import LABEL_SEPARATOR, Samples, Skipped
 from extract.sources import Columns, load_samples, stream_samples
 from extract.stream import SampleStream
-from extract.streaming import Request, Streamed, extract_stream
+from extract.stream_slice import Request
+from extract.streaming import Streamed, extract_stream
 from extract.views import Views
 from extract.zero_shot import zero_shot_weights
 

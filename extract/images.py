@@ -56,15 +56,22 @@ class ImageCell:
     row: int
     folder: str = ""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process without the rest of the column."""
+        return ImageCell, ([self._value()], 0, self.folder)
+
     def resolve(self) -> Any:
         """Return what the cell holds: bytes, an `ImageFile`, or an image in memory."""
-        value = self.column[self.row]
-        value = value.as_py() if hasattr(value, "as_py") else value
+        value = self._value()
         if isinstance(value, dict) and value.keys() >= {"bytes", "path"}:
             value = value["path"] if value["bytes"] is None else value["bytes"]
         if isinstance(value, str) and value:
             return ImageFile(place_of(value, self.folder))
         return value
+
+    def _value(self) -> Any:
+        value = self.column[self.row]
+        return value.as_py() if hasattr(value, "as_py") else value
 
 
 @dataclass(frozen=True, slots=True)

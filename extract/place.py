@@ -1,7 +1,7 @@
 """The place where an extraction's backbone runs: this process, perhaps as one of several ranks, or a Ray cluster."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,7 +14,12 @@ from extract.job import Job
 from extract.options import LoopOptions
 from extract.outcome import Outcome
 from extract.outputs import Output
+from extract.prefetch import Prefetch
 from extract.ranks import Rank
+from extract.stream import SampleStream
+
+if TYPE_CHECKING:  # these know of `extract`, which finds its place here
+    from extract.stream_slice import ExtractedSlices, SliceExtractor
 
 
 class Worker(Protocol):
@@ -56,6 +61,19 @@ class Place(Protocol):
     ) -> Worker:
         """Return what extracts there; the parameters are those of `Job`."""
 
+    def slices(self, stream: SampleStream, extracting: "SliceExtractor", renew: Callable[[], None]) -> "ExtractedSlices":
+        """Read a stream there and take it through backbones; yield its slices in order.
+
+        Parameters
+        ----------
+        stream
+            What a source gives.
+        extracting
+            Takes a slice through the backbones.
+        renew
+            To be called now and then while nothing comes: there is somebody at work.
+        """
+
 
 class Here:
     """The process that extracts itself, perhaps as one of several ranks."""
@@ -75,11 +93,24 @@ class Here:
         """Return a `Job`, whose parameters these are."""
         return Job(*how)
 
+    def slices(self, stream: SampleStream, extracting: "SliceExtractor", _renew: Any) -> "ExtractedSlices":
+        """Read a stream, up to two slices ahead of the backbones."""
+        return one_by_one(stream, extracting)
+
+
+def one_by_one(stream: SampleStream, extracting: "SliceExtractor") -> "ExtractedSlices":
+    """Read a stream in this process, up to two slices ahead, and give each slice to the backbones, wherever they are."""
+    slices = Prefetch(iter(stream), 1)
+    try:
+        yield from map(extracting, slices)
+    finally:
+        slices.close()
+
 
 def find_place(engine: Engine) -> Place:
     """Return the place that an engine means; raises as `Cluster` does."""
     if engine.kind == "ray":
-        from extract.ray_engine import Cluster
+        from extract.clusters.cluster import Cluster
 
         return Cluster(engine)
     return Here()

@@ -1,6 +1,6 @@
 """Streams: data sets that are read a slice of samples at a time, since they need not fit into memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,10 @@ from extract.samples import Samples
 SLICE_SAMPLES = 2**16
 SLICE_BYTES = 2**27
 """What is read of a slice before the next one begins: the sooner of both ends it."""
+
+
+Part = Callable[[], Iterator[Samples]]
+"""Begins to read a part of a stream."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +28,23 @@ class SampleStream:
     read
         Begins to read from the start. A sample that cannot be used comes with its fault, and so does a place that cannot be
         read, as a sample that stands for all that is lost there.
+    cut
+        Returns the parts that it can be read in, also by other processes and at the same time; None where it has none.
     """
 
     name: str
     read: Callable[[], Iterator[Samples]]
+    cut: Callable[[], Sequence[Part]] | None = None
+
+    @classmethod
+    def of_parts(cls, name: str, cut: Callable[[], Sequence[Part]]) -> "SampleStream":
+        """Put a stream together of parts that come one after another, and can be read each on its own."""
+
+        def read() -> Iterator[Samples]:
+            for part in cut():
+                yield from part()
+
+        return cls(name, read, cut)
 
     def gather(self, wanted: Callable[[Samples, int], bool]) -> Samples:
         """Read all, and return those of a slice's rows that are wanted, in memory.

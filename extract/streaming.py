@@ -5,8 +5,8 @@ table on disk.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,35 +14,16 @@ import numpy as np
 
 from cache import FeatureStore, Lease, StoredTable, Table, TableWriter
 from cache.keys import KEY_BYTES
-from extract.backbones.custom import CustomBackbone
-from extract.backbones.spec import BackboneSpec
 from extract.engine import Engine
 from extract.errors import SourceError
-from extract.extractor import Features, extract, refuse
+from extract.extractor import Features
 from extract.options import LoopOptions
 from extract.outcome import Truncation
-from extract.prefetch import Prefetch
+from extract.place import find_place
 from extract.quiet import Quiet
-from extract.ranks import Rank
 from extract.samples import Samples, Skipped
 from extract.stream import SampleStream
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is wanted of every sample of a stream.
-
-    Attributes
-    ----------
-    backbone, outputs
-        As for `extract`.
-    viewed
-        Tells which samples of a slice are to have views; None for all.
-    """
-
-    backbone: "str | CustomBackbone | BackboneSpec"
-    outputs: Any = None
-    viewed: Callable[[Samples], Sequence[bool] | None] | None = None
+from extract.stream_slice import Extracted, Request, SliceExtractor
 
 
 @dataclass(frozen=True)
@@ -78,8 +59,8 @@ def extract_stream(
 ) -> Streamed:
     """Make sure that the store holds the features of every sample of a stream.
 
-    The stream is read once, up to two slices ahead of the backbones, which all stay loaded. Stopped at any time and started
-    again it reads from the start, and extracts what is missing.
+    The stream is read once, up to two slices ahead of the backbones, which all stay loaded; a Ray cluster reads several of its
+    parts at a time itself. Stopped at any time and started again it reads from the start, and extracts what is missing.
 
     Parameters
     ----------
@@ -98,21 +79,23 @@ def extract_stream(
         As `extract` does.
     """
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    leads = Rank.of_process().number == 0
+    place = find_place(Engine.of(engine))
+    leads = place.rank.number == 0
     progress = progress if progress is not None and leads else Quiet()
-    progress.start_stream(", ".join(map(_title, requests)))
-    slices = Prefetch(iter(stream), 1)
+    progress.start_stream(", ".join(request.title for request in requests))
+    extracting = SliceExtractor(requests, store, device, options, engine, strict, _Part(progress))
     try:
         with ExitStack() as stack:
-            how = {"device": device, "options": options, "engine": engine, "strict": strict, "progress": _Part(progress)}
-            tallies = [_Tally(request, store, stream.name, how, stack) for request in requests]
+            tallies = [_Tally(extracting, number, stream.name, leads, stack) for number in range(len(requests))]
             writer = stack.enter_context(TableWriter(store, stream.name)) if leads else None
             start = rows = 0
-            for samples in slices:
-                found = [tally.extract(samples) for tally in tallies]
+            slices = stack.enter_context(closing(place.slices(stream, extracting, lambda: _renew(tallies))))
+            for extracted in slices:
+                samples = extracted.samples
+                found = [tally.take(extracted) for tally in tallies]
                 usable, keys = _together(found, samples)
-                for tally, features in zip(tallies, found, strict=True):
-                    tally.count(features, len(samples), start, rows + np.searchsorted(usable, _lacking(usable, features)))
+                for tally, part in zip(tallies, found, strict=True):
+                    tally.count(part, len(samples), start, rows + np.searchsorted(usable, _lacking(usable, part)))
                 if writer is not None:
                     writer.add(_piece(samples, usable, keys))
                 start, rows = start + len(samples), rows + len(usable)
@@ -120,7 +103,6 @@ def extract_stream(
             for tally in tallies:
                 tally.finish()
     finally:
-        slices.close()
         progress.finish()
     table = None if path is None else StoredTable(path)
     keys = np.empty((0, KEY_BYTES), np.uint8) if table is None else table.keys()
@@ -139,14 +121,12 @@ class _Found:
 class _Tally:
     """One backbone's way through a stream: what it has been given, and what became of it."""
 
-    def __init__(self, request: Request, store: FeatureStore, name: str, how: dict[str, Any], stack: ExitStack) -> None:
-        self.request = request
-        self.store = store
+    def __init__(self, extracting: SliceExtractor, number: int, name: str, leads: bool, stack: ExitStack) -> None:
+        self.extracting = extracting
+        self.number = number
         self.name = name
-        self.how = how
+        self.leads = leads
         self.stack = stack
-        self.loaded: dict[str, Any] = {}
-        self.kind: str | None = None
         self.last: Features | None = None
         self.lease: Lease | None = None
         self.samples = self.cached = self.extracted = 0
@@ -158,21 +138,13 @@ class _Tally:
         self.viewed: list[np.ndarray] = []
         self.views: TableWriter | None = None
 
-    def extract(self, samples: Samples) -> _Found:
-        """Extract what is missing of a slice."""
-        self.kind = samples.kind or self.kind
-        if samples.kind is None and len(samples):  # no backbone takes anything of this
-            skipped = samples.admit(self.kind or "text").skipped
-            if self.how["strict"] and skipped:
-                refuse(skipped)
+    def take(self, extracted: Extracted) -> _Found:
+        """Take what became of a slice."""
+        found, skipped = extracted.features[self.number], extracted.skipped[self.number]
+        if found is None:
             return _Found(np.zeros(0, np.int64), np.empty((0, KEY_BYTES), np.uint8), skipped)
-        request = self.request
-        found = extract(
-            samples, request.backbone, self.store, request.outputs, **self.how, keep_table=False, loaded=self.loaded,
-            viewed=None if request.viewed is None else request.viewed(samples),
-        )  # fmt: skip
         self._guard(found)
-        self._keep_views(found, samples)
+        self._keep_views(found, extracted.samples)
         self.last = found
         self.cached += found.cached
         self.extracted += found.extracted
@@ -181,7 +153,7 @@ class _Tally:
         self.ever_loaded |= found.backbone_loaded
         if found.viewed is not None:
             self.viewed.append(found.viewed)
-        return _Found(found.rows, found.keys, found.skipped)
+        return _Found(found.rows, found.keys, skipped)
 
     def count(self, found: _Found, samples: int, start: int, refused: np.ndarray) -> None:
         """Count a slice in.
@@ -203,7 +175,7 @@ class _Tally:
     def finish(self) -> None:
         """Put the table of views in its place."""
         if self.last is None:
-            self.extract(Samples(self.name, [], []))
+            self.last = self.extracting.extract(Samples(self.name, [], []), self.number)
         if self.views is not None:
             self.views.finish()
 
@@ -230,14 +202,14 @@ class _Tally:
     def _guard(self, found: Features) -> None:
         """Have whoever removes what no table names leave this recipe alone until the table is written."""
         if self.lease is None:
-            self.lease = self.stack.enter_context(self.store.lease(found.recipe))
+            self.lease = self.stack.enter_context(self.extracting.store.lease(found.recipe))
         self.lease.renew()
 
     def _keep_views(self, found: Features, samples: Samples) -> None:
-        if found.views is None or not found.views.count or Rank.of_process().number:
+        if found.views is None or not found.views.count or not self.leads:
             return
         if self.views is None:
-            self.views = self.stack.enter_context(TableWriter(self.store, f"{self.name} views"))
+            self.views = self.stack.enter_context(TableWriter(self.extracting.store, f"{self.name} views"))
         rows = found.rows if found.viewed is None else found.rows[found.viewed]
         keys = found.view_keys
         ids = [f"{samples.ids[row]} view {number}" for row in rows.tolist() for number in range(keys.shape[1])]
@@ -261,6 +233,12 @@ class _Part(Quiet):
     def wait(self, samples: int) -> None:
         """Tell that another process is at work on the rest."""
         self._progress.wait(samples)
+
+
+def _renew(tallies: Sequence[_Tally]) -> None:
+    for tally in tallies:
+        if tally.lease is not None:
+            tally.lease.renew()
 
 
 def _together(found: Sequence[_Found], samples: Samples) -> tuple[np.ndarray, np.ndarray]:
@@ -289,8 +267,3 @@ def _piece(samples: Samples, rows: np.ndarray, keys: np.ndarray) -> Table:
         return None if column is None else [column[row] for row in rows.tolist()]
 
     return Table(samples.name, keys, of(samples.ids) or [], of(samples.labels), of(samples.splits), of(samples.groups))
-
-
-def _title(request: Request) -> str:
-    backbone = request.backbone.backbone if isinstance(request.backbone, BackboneSpec) else request.backbone
-    return backbone if isinstance(backbone, str) else backbone.checkpoint.uri

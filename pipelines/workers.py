@@ -37,8 +37,8 @@ def fitting_workers(config: Config) -> Iterator[None]:
 
 
 def _join_ray(address: str | None, stack: ExitStack) -> None:
+    from extract.clusters.cluster import Cluster
     from extract.engine import Engine
-    from extract.ray_engine import Cluster
 
     stack.enter_context(Cluster(Engine("ray", address=address)).connection())
     from ray.util.joblib import register_ray

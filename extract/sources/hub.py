@@ -1,6 +1,7 @@
 """Data sets of the Hugging Face hub, through `datasets`."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from cache import HeadstartError
@@ -10,7 +11,7 @@ from extract.remote import first_line
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
 from extract.sources.urls import with_contents
-from extract.stream import SLICE_BYTES, SLICE_SAMPLES, SampleStream
+from extract.stream import SLICE_BYTES, SLICE_SAMPLES, Part, SampleStream
 
 ROWS_AT_ONCE = 256
 SPLITS = ("train", "validation", "test")
@@ -61,18 +62,21 @@ def stream_parts(name: str, parts: Mapping[str, Any], columns: Columns) -> Sampl
     SourceError
         While reading, if there is no such column, or what the data set reads from fails.
     """
+    told = len(parts) > 1 and set(parts) <= set(SPLITS) and columns.split is None
 
-    def read() -> Iterator[Samples]:
-        told = len(parts) > 1 and set(parts) <= set(SPLITS) and columns.split is None
-        for split, rows in parts.items():
-            try:
-                yield from _read_part(name, split, rows, columns, split if told else None)
-            except HeadstartError:
-                raise
-            except Exception as error:  # whatever a builder and its file system raise
-                raise SourceError(f"{name}: cannot be read: {first_line(error)}; start again to go on") from error
+    def cut() -> list[Part]:
+        return [partial(_read, name, split, rows, columns, split if told else None) for split, rows in parts.items()]
 
-    return SampleStream(name, lambda: with_contents(read()))
+    return SampleStream.of_parts(name, cut)
+
+
+def _read(name: str, split: str, rows: Any, columns: Columns, told: str | None) -> Iterator[Samples]:
+    try:
+        yield from with_contents(_read_part(name, split, rows, columns, told))
+    except HeadstartError:
+        raise
+    except Exception as error:  # whatever a builder and its file system raise
+        raise SourceError(f"{name}: cannot be read: {first_line(error)}; start again to go on") from error
 
 
 def _read_part(name: str, split: str, rows: Any, columns: Columns, told: str | None) -> Iterator[Samples]:

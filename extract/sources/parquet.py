@@ -4,6 +4,7 @@ A row group that is damaged costs itself and not its file; a file that is no Par
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,7 +13,7 @@ from extract.remote import expand, first_line, is_url, opened, telling_of
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
 from extract.sources.urls import with_contents
-from extract.stream import SLICE_BYTES, SLICE_SAMPLES, SampleStream, lost
+from extract.stream import SLICE_BYTES, SLICE_SAMPLES, Part, SampleStream, lost
 
 
 def stream_parquet(source: str, columns: Columns) -> SampleStream:
@@ -28,10 +29,16 @@ def stream_parquet(source: str, columns: Columns) -> SampleStream:
     Raises
     ------
     SourceError
-        If there is no such file; while reading, if no file is Parquet, one lacks a column, or a disk or network fails.
+        If there is no such file; when it is begun, if no file is Parquet; while reading, if one lacks a column, or a disk or
+        network fails.
     """
     files = expand(source, (".parquet",))
-    return SampleStream(source, lambda: with_contents(_read(source, files, columns)))
+
+    def cut() -> list[Part]:
+        _check(source, files)
+        return [partial(_read, source, path, name, columns) for path, name in zip(files, short_names(files), strict=True)]
+
+    return SampleStream.of_parts(source, cut)
 
 
 def short_names(files: Sequence[str]) -> list[str]:
@@ -59,25 +66,38 @@ def columns_in_memory(table: Any, names: Sequence[str], columns: Columns) -> dic
     return held
 
 
-def _read(source: str, files: Sequence[str], columns: Columns) -> Iterator[Samples]:
+def _check(source: str, files: Sequence[str]) -> None:
+    """Raise `SourceError` where no file is Parquet; one that is not costs itself alone."""
+    reason = ""
+    for path in files:
+        with telling_of(path), opened(path) as handle:
+            found = _open(path, handle)
+        if not isinstance(found, str):
+            return
+        reason = found
+    raise SourceError(f"{source}: not readable as Parquet: {reason}")
+
+
+def _open(path: str, handle: Any) -> Any:
+    """Return the Parquet file, or why it is none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    readable, reason = False, ""
-    for path, name in zip(files, short_names(files), strict=True):
-        with telling_of(path), opened(path) as handle:
-            try:
-                file = pq.ParquetFile(handle, pre_buffer=is_url(path), buffer_size=2**20, page_checksum_verification=True)
-            except (pa.ArrowException, OSError) as error:
-                if not _is_damage(error):
-                    raise
-                reason = first_line(error)
-                yield lost(source, name, f"not readable as Parquet: {reason}")
-                continue
-            readable = True
-            yield from _read_file(source, path, name, file, columns)
-    if not readable:
-        raise SourceError(f"{source}: not readable as Parquet: {reason}")
+    try:
+        return pq.ParquetFile(handle, pre_buffer=is_url(path), buffer_size=2**20, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        if not _is_damage(error):
+            raise
+        return first_line(error)
+
+
+def _read(source: str, path: str, name: str, columns: Columns) -> Iterator[Samples]:
+    with telling_of(path), opened(path) as handle:
+        file = _open(path, handle)
+        if isinstance(file, str):
+            yield lost(source, name, f"not readable as Parquet: {file}")
+        else:
+            yield from with_contents(_read_file(source, path, name, file, columns))
 
 
 def _read_file(source: str, path: str, name: str, file: Any, columns: Columns) -> Iterator[Samples]:

@@ -1,13 +1,15 @@
 """Images by URL in streams: a list of them in a text file, or a column of a table; several are read at a time."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from extract.errors import SourceError
 from extract.images import LARGEST_FILE, ImageFile, ImageText, place_of, reason_of
-from extract.remote import UnreachableError, expand, first_line, is_url, opened, read_files
+from extract.remote import UnreachableError, expand, first_line, is_url, opened, read_files, telling_of
 from extract.samples import Samples
 from extract.stream import SLICE_BYTES, SLICE_SAMPLES, SampleStream
 
@@ -30,14 +32,9 @@ def stream_urls(path: str) -> SampleStream:
         If there is no such file; while reading, if it or the network fails.
     """
     expand(path)
-
-    def read() -> Iterator[Samples]:
-        try:
-            yield from with_contents(_lines(path))
-        except OSError as error:
-            raise SourceError(f"{path}: cannot be read: {first_line(error)}") from error
-
-    return SampleStream(path, read)
+    return SampleStream(
+        path, partial(_read_list, path), lambda: [partial(_read_list, path, *place, SLICE_SAMPLES) for place in _places(path)]
+    )
 
 
 def with_contents(slices: Iterable[Samples]) -> Iterator[Samples]:
@@ -111,12 +108,32 @@ def _with(sample: Any, content: bytes | None) -> Any:
     return ImageText(content, sample.text) if isinstance(sample, ImageText) else content
 
 
-def _lines(path: str) -> Iterator[Samples]:
+def _places(path: str) -> list[tuple[int, int]]:
+    """Return where a list's parts begin: byte and number of the first line."""
+    places = [(0, 1)]
+    offset = 0
+    with telling_of(path), opened(path) as file:
+        for number, line in enumerate(file, 1):
+            if number > 1 and number % SLICE_SAMPLES == 1:
+                places.append((offset, number))
+            offset += len(line)
+    return places
+
+
+def _read_list(path: str, offset: int = 0, first: int = 1, lines: int | None = None) -> Iterator[Samples]:
+    """Read a list, or so many of its lines from one on, which begins at byte `offset` and is the `first`."""
+    with telling_of(path):
+        yield from with_contents(_slices(path, offset, first, lines))
+
+
+def _slices(path: str, offset: int, first: int, lines: int | None) -> Iterator[Samples]:
     name, folder = os.path.basename(path), path.rpartition("/")[0]
     inputs: list[Any] = []
     ids: list[str] = []
     with opened(path) as file:
-        for number, line in enumerate(file, 1):
+        if offset:
+            file.seek(offset)
+        for number, line in enumerate(itertools.islice(file, lines), first):
             place = line.decode("utf-8", "surrogateescape").strip()
             if place:
                 inputs.append(ImageFile(place_of(place, folder)))

@@ -9,6 +9,7 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -21,7 +22,7 @@ from extract.sources.parquet import short_names
 from extract.sources.tar import ENDINGS as TAR_ENDINGS
 from extract.sources.tar import DamagedArchiveError, Member, printable, read_members
 from extract.sources.urls import with_contents
-from extract.stream import SLICE_BYTES, SLICE_SAMPLES, SampleStream, lost
+from extract.stream import SLICE_BYTES, SLICE_SAMPLES, Part, SampleStream, lost
 
 _IMAGES = tuple(ending.lstrip(".") for ending in ENDINGS)
 LARGEST_RECORD = 2**24
@@ -45,7 +46,13 @@ def stream_webdataset(source: str, columns: Columns) -> SampleStream:
         network fails.
     """
     shards = expand(source, TAR_ENDINGS)
-    return SampleStream(source, lambda: with_contents(_read(source, shards, columns)))
+    named = list(zip(shards, short_names(shards), strict=True))
+
+    def cut() -> list[Part]:
+        settled = _settle(shards, columns)
+        return [partial(_read, source, [shard], settled, True) for shard in named]
+
+    return SampleStream(source, partial(_read, source, named, columns), cut)
 
 
 @dataclass
@@ -66,16 +73,21 @@ class _Sample:
             self.files[ending] = member.content or b""
 
 
-def _read(source: str, shards: Sequence[str], columns: Columns) -> Iterator[Samples]:
-    settled: Columns | None = None
-    for path, name in zip(shards, short_names(shards), strict=True):
-        for part in _slices(path, name, columns):
-            if isinstance(part, str):
-                yield lost(source, name, f"the archive cannot be read {part}")
-                continue
-            if settled is None:
-                settled = _settle(path, part, columns)
-            yield _as_samples(source, name, part, settled)
+def _read(source: str, shards: Sequence[tuple[str, str]], columns: Columns, settled: bool = False) -> Iterator[Samples]:
+    """Read shards, each given with its name for people; what the samples are is settled by the first slice, unless it is."""
+
+    def read() -> Iterator[Samples]:
+        known = columns if settled else None
+        for path, name in shards:
+            for part in _slices(path, name, columns):
+                if isinstance(part, str):
+                    yield lost(source, name, f"the archive cannot be read {part}")
+                    continue
+                if known is None:
+                    known = _settle_by(path, part, columns)
+                yield _as_samples(source, name, part, known)
+
+    return with_contents(read())
 
 
 def _slices(path: str, name: str, columns: Columns) -> Iterator[list[_Sample] | str]:
@@ -159,8 +171,16 @@ def _wanted(columns: Columns) -> Any:
     return lambda name: _parted(name)[1] in wanted
 
 
-def _settle(path: str, part: Sequence[_Sample], columns: Columns) -> Columns:
-    """Say what the samples are, by those of the first slice, and see that every column is in one of them."""
+def _settle(shards: Sequence[str], columns: Columns) -> Columns:
+    """Say what the samples are, by those of the first slice that can be read, and see that every column is in one of them."""
+    for path in shards:
+        for part in _slices(path, path, columns):
+            if not isinstance(part, str):
+                return _settle_by(path, part, columns)
+    return columns
+
+
+def _settle_by(path: str, part: Sequence[_Sample], columns: Columns) -> Columns:
     found = dict.fromkeys(ending for sample in part for ending in sample.files)
     told = ", ".join(f"`{ending}`" for ending in found) or "none"
     if columns.text is None and columns.image is None:

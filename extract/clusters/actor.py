@@ -27,15 +27,47 @@ from extract.quiet import Quiet
 
 
 @dataclass(frozen=True)
+class Whereabouts:
+    """Where whoever asked for an extraction is, and its features go.
+
+    Attributes
+    ----------
+    folder
+        The working directory, which relative paths start from and modules are found in; taken where it exists.
+    store, storage_options, budget
+        The feature store's folder or URL, what its bucket is opened with, and how large it may become.
+    """
+
+    folder: str
+    store: str
+    storage_options: Mapping[str, Any]
+    budget: Budget | None
+
+    @classmethod
+    def of(cls, store: FeatureStore) -> "Whereabouts":
+        """Return where this process is, and a store."""
+        return cls(os.getcwd(), store.address, store.storage_options, store.budget)
+
+    def go(self) -> None:
+        """Be there, as far as there is such a place on this node."""
+        if Path(self.folder).is_dir():
+            os.chdir(self.folder)
+        if self.folder not in sys.path:
+            sys.path.append(self.folder)
+
+    def open(self) -> FeatureStore:
+        """Open the store."""
+        return FeatureStore(self.store, self.budget, self.storage_options)
+
+
+@dataclass(frozen=True)
 class Work:
     """What all actors of an extraction are told.
 
     Attributes
     ----------
-    folder
-        The working directory of whoever asked, which relative paths start from; taken where it exists.
-    store, storage_options, budget
-        The feature store's folder or URL, what its bucket is opened with, and how large it may become.
+    at
+        Where it belongs.
     recipe
         What the features are to be.
     spec, kind
@@ -44,10 +76,7 @@ class Work:
         How it runs, and what is to be kept.
     """
 
-    folder: str
-    store: str
-    storage_options: Mapping[str, Any]
-    budget: Budget | None
+    at: Whereabouts
     recipe: Recipe
     spec: BackboneSpec
     kind: str
@@ -83,10 +112,7 @@ class Extracting:
     """
 
     def __init__(self, work: Work) -> None:
-        if Path(work.folder).is_dir():
-            os.chdir(work.folder)
-        if work.folder not in sys.path:
-            sys.path.append(work.folder)
+        work.at.go()
         self.work = work
         self.store: FeatureStore | None = None
         self.loaded: dict[str, Any] = {}
@@ -99,7 +125,7 @@ class Extracting:
         keys = np.frombuffer(block.keys, np.uint8).reshape(-1, KEY_BYTES)
         try:
             if self.store is None:
-                self.store = FeatureStore(self.work.store, self.work.budget, self.work.storage_options)
+                self.store = self.work.at.open()
             return Done(len(keys), self._run(self.store, block.samples, keys))
         except HeadstartError as error:
             return Done(len(keys), Outcome(), error)

@@ -9,8 +9,8 @@ import pytest
 from benchmarks.ray_failures import ENVIRONMENT, run_with_failures, short_folder
 from cache import FeatureStore
 from extract import Engine, NoSuchNameError, extract
+from extract.clusters.blocks import LEAST_SAMPLES, MOST_SAMPLES, cut_blocks
 from extract.errors import BackboneError, EngineError
-from extract.ray_engine import LEAST_SAMPLES, MOST_SAMPLES, cut_blocks
 from tests.conftest import sentences
 
 CHANGING = """
@@ -73,14 +73,14 @@ def stub_ray(monkeypatch):
     ],
 )
 def test_there_is_an_actor_for_every_gpu_or_node_that_lives(stub_ray, monkeypatch, processes, device, expected):
-    from extract.ray_engine import Cluster
+    from extract.clusters.cluster import Cluster
 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
     assert Cluster(Engine("ray", processes)).pool(device) == expected
 
 
 def test_a_cluster_without_the_device_is_an_error(stub_ray, monkeypatch):
-    from extract.ray_engine import Cluster
+    from extract.clusters.cluster import Cluster
 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
     stub_ray[0]["Resources"].pop("GPU")
