@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from benchmarks.ray_failures import ENVIRONMENT
+
 for _about_terminals in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
     os.environ.pop(_about_terminals, None)  # what commands print here does not depend on who runs the tests, and where
+
+# Ray looks at these once, when it is first imported
+os.environ.update({name: value for name, value in ENVIRONMENT.items() if name.startswith("RAY_")})
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 WORDS = [

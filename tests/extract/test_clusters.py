@@ -4,12 +4,15 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.ray_failures import ENVIRONMENT, run_with_failures, short_folder
+from benchmarks.ray_failures import run_with_failures, short_folder
 from cache import FeatureStore
-from extract import Engine, NoSuchNameError, extract
+from extract import Columns, Engine, NoSuchNameError, Request, custom_backbone, extract, extract_stream, stream_samples
 from extract.clusters.blocks import LEAST_SAMPLES, MOST_SAMPLES, cut_blocks
+from extract.clusters.pool import Pool
 from extract.errors import BackboneError, EngineError
 from tests.conftest import sentences
 
@@ -23,6 +26,10 @@ def make():
     return custom_backbone(lambda texts: [[1.0]] * len(texts), name="x", version=os.getpid())
 """
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+
+
+def lengths(texts):
+    return np.array([[len(text), text.count("a")] for text in texts], np.float32)
 
 
 @pytest.mark.parametrize(("actors", "count"), [(1, 100), (4, 30_000), (2, 200_000), (3, 0)])
@@ -76,7 +83,7 @@ def test_there_is_an_actor_for_every_gpu_or_node_that_lives(stub_ray, monkeypatc
     from extract.clusters.cluster import Cluster
 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
-    assert Cluster(Engine("ray", processes)).pool(device) == expected
+    assert Cluster(Engine("ray", processes)).pool(device) == Pool(*expected)
 
 
 def test_a_cluster_without_the_device_is_an_error(stub_ray, monkeypatch):
@@ -88,24 +95,29 @@ def test_a_cluster_without_the_device_is_an_error(stub_ray, monkeypatch):
         Cluster(Engine("ray")).pool("cuda")
 
 
+@pytest.fixture(scope="module")
+def one_node():
+    """A Ray cluster of one node with two processors, which this process is connected to."""
+    import ray
+
+    with short_folder() as short, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", short)
+        patch.setenv("PYTHONPATH", os.getcwd())
+        ray.init(num_cpus=2, object_store_memory=10**8, include_dashboard=False, log_to_driver=False)
+        yield
+        ray.shutdown()
+
+
 @needs_ray
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_actors_give_the_rows_of_a_local_run_and_say_what_is_wrong(tiny_bert, tmp_path, monkeypatch):
-    for name, value in (ENVIRONMENT | {"PYTHONPATH": os.getcwd()}).items():
-        monkeypatch.setenv(name, value)
-    import ray
-
+def test_actors_give_the_rows_of_a_local_run_and_say_what_is_wrong(tiny_bert, tmp_path, one_node):
     texts = [*sentences(500), "", "good", "good"]
-    with short_folder() as short:
-        monkeypatch.setenv("RAY_TMPDIR", short)
-        ray.init(num_cpus=2, object_store_memory=10**8, include_dashboard=False, log_to_driver=False)
-        there = extract(texts, f"hf:{tiny_bert}", str(tmp_path / "there"), engine=Engine("ray", 1))
-        again = extract(texts, f"hf:{tiny_bert}", str(tmp_path / "there"), engine="ray")
-        (tmp_path / "changing.py").write_text(CHANGING)
-        with pytest.raises(BackboneError, match="python:changing:make: is not the same"):
-            extract(texts, f"python:{tmp_path}/changing.py:make", str(tmp_path / "other"), engine="ray")
-        ray.shutdown()
+    there = extract(texts, f"hf:{tiny_bert}", str(tmp_path / "there"), engine=Engine("ray", 1))
+    again = extract(texts, f"hf:{tiny_bert}", str(tmp_path / "there"), engine="ray")
+    (tmp_path / "changing.py").write_text(CHANGING)
+    with pytest.raises(BackboneError, match="python:changing:make: is not the same"):
+        extract(texts, f"python:{tmp_path}/changing.py:make", str(tmp_path / "other"), engine="ray")
     here = extract(texts, f"hf:{tiny_bert}", str(tmp_path / "here"))
     assert (there.samples, there.cached, there.extracted, len(there.skipped)) == (503, 1, 501, 1)
     assert (again.cached, again.extracted, again.backbone_loaded) == (502, 0, False)
@@ -119,8 +131,34 @@ def test_actors_give_the_rows_of_a_local_run_and_say_what_is_wrong(tiny_bert, tm
 @needs_ray
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_a_killed_worker_and_a_killed_node_lose_no_row_and_double_none(tmp_path):
-    found = run_with_failures(tmp_path, 20_000, lambda _: None)
+def test_a_cluster_reads_parquet_as_this_process_does(tiny_bert, tmp_path, one_node):
+    texts = [*sentences(3000), "", "good"]
+    for number, part in enumerate(np.array_split(np.array(texts), 3)):
+        table = pa.table({"text": part.tolist(), "label": [f"c{len(text) % 3}" for text in part]})
+        pq.write_table(table, tmp_path / f"{number}.parquet")
+    requests = [Request(f"hf:{tiny_bert}"), Request(custom_backbone(lengths, version=1, name="lengths"))]
+
+    def streamed(name, engine):
+        source = stream_samples(str(tmp_path / "*.parquet"), Columns(text="text", label="label"))
+        return extract_stream(source, requests, str(tmp_path / name), engine=engine)
+
+    there, again, here = streamed("there", Engine("ray", 2)), streamed("there", Engine("ray")), streamed("here", "local")
+    assert list(there.table.ids) == list(here.table.ids)
+    assert list(there.table.labels) == list(here.table.labels)
+    for mine, its in zip(here.features, there.features, strict=True):
+        assert (mine.samples, mine.skipped, mine.recipe) == (its.samples, its.skipped, its.recipe)
+        assert mine.truncation == its.truncation
+        np.testing.assert_allclose(its.array(), mine.array(), atol=1e-5, rtol=0)
+    assert [features.extracted for features in again.features] == [0, 0]
+
+
+@needs_ray
+@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_killed_worker_and_a_killed_node_lose_no_row_and_double_none(tmp_path, streamed):
+    found = run_with_failures(tmp_path, 20_000, lambda _: None, streamed)
     assert found["workers_lost_with_the_node"] > 0
     assert (found["rows"], found["distinct"], found["damaged"], found["largest_difference"]) == (20_000, 20_000, 0, 0.0)
-    assert (found["told"]["cached"], found["told"]["extracted"]) == (0, 20_000)
+    assert found["told"]["cached"] + found["told"]["extracted"] == 20_000
+    assert streamed or not found["told"]["cached"]  # slices of a stream are counted by whoever ends them

@@ -1,16 +1,14 @@
 """Streams that a Ray cluster reads itself, with a stand-in for Ray that runs tasks and actors in this process."""
 
 import importlib.util
-import os
 import pickle
 import threading
 
 import numpy as np
 import pytest
 
-from benchmarks.ray_failures import ENVIRONMENT, run_with_failures, short_folder
 from cache import FeatureStore
-from extract import Engine, Request, Samples, SampleStream, custom_backbone, extract_stream, stream_samples
+from extract import Request, Samples, SampleStream, custom_backbone
 from extract.clusters import stream as streams
 from extract.clusters.actor import Whereabouts
 from extract.clusters.stream import RayStream, StreamWork, packed
@@ -165,53 +163,6 @@ def test_a_cell_goes_to_another_process_without_its_column():
     cell = ImageCell([b"x" * 10_000, b"short", {"bytes": None, "path": "a.png"}], 1, "folder")
     assert len(pickle.dumps(cell)) < 500
     assert pickle.loads(pickle.dumps(cell)).resolve() == b"short"
-
-
-@pytest.mark.cluster
-@pytest.mark.slow
-def test_a_cluster_reads_parquet_as_this_process_does(tmp_path, monkeypatch, tiny_bert):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    import ray
-
-    for name, value in (ENVIRONMENT | {"PYTHONPATH": os.getcwd()}).items():
-        monkeypatch.setenv(name, value)
-    texts = [*sentences(3000), "", "good"]
-    for number in range(3):
-        rows = range(number * 1000, min((number + 1) * 1000, len(texts)) if number < 2 else len(texts))
-        table = pa.table({"text": [texts[row] for row in rows], "label": [f"c{row % 3}" for row in rows]})
-        pq.write_table(table, tmp_path / f"{number}.parquet")
-    requests = [Request(f"hf:{tiny_bert}"), Request(STUB)]
-
-    def streamed(name, engine):
-        from extract import Columns
-
-        source = stream_samples(str(tmp_path / "*.parquet"), Columns(text="text", label="label"))
-        return extract_stream(source, requests, str(tmp_path / name), engine=engine)
-
-    with short_folder() as short:
-        monkeypatch.setenv("RAY_TMPDIR", short)
-        ray.init(num_cpus=2, object_store_memory=10**8, include_dashboard=False, log_to_driver=False)
-        there = streamed("there", Engine("ray", 2))
-        again = streamed("there", Engine("ray"))
-        ray.shutdown()
-    here = streamed("here", "local")
-    assert list(there.table.ids) == list(here.table.ids)
-    assert list(there.table.labels) == list(here.table.labels)
-    for mine, its in zip(here.features, there.features, strict=True):
-        assert (mine.samples, mine.skipped, mine.recipe) == (its.samples, its.skipped, its.recipe)
-        assert mine.truncation == its.truncation
-        np.testing.assert_allclose(its.array(), mine.array(), atol=1e-5, rtol=0)
-    assert [features.extracted for features in again.features] == [0, 0]
-
-
-@pytest.mark.cluster
-@pytest.mark.slow
-def test_a_killed_worker_and_a_killed_node_lose_no_row_of_a_stream(tmp_path):
-    found = run_with_failures(tmp_path, 20_000, lambda _: None, streamed=True)
-    assert found["workers_lost_with_the_node"] > 0
-    assert (found["rows"], found["distinct"], found["damaged"], found["largest_difference"]) == (20_000, 20_000, 0, 0.0)
-    assert found["told"]["cached"] + found["told"]["extracted"] == 20_000
 
 
 def test_a_stream_without_parts_goes_a_slice_at_a_time():
