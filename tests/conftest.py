@@ -1,5 +1,6 @@
 """Shared by all tests: a private memo, tiny checkpoints made by the libraries themselves, and small data."""
 
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -14,6 +15,9 @@ for _about_terminals in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COM
 
 # Ray looks at these once, when it is first imported
 os.environ.update({name: value for name, value in ENVIRONMENT.items() if name.startswith("RAY_")})
+
+MANY = 500
+"""A module of so many tests is not long because of any of them."""
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 WORDS = [
@@ -40,6 +44,34 @@ WORDS = [
     "dull",
     "bright",
 ]
+
+
+def pytest_collection_modifyitems(items):
+    """Have each of pytest-xdist's processes begin its share with long modules, so that in the end short tests are left.
+
+    The first one gets those with clusters, of which one at a time may run; the others share those with slow tests.
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes == 1:
+        return
+    modules = {}
+    for item in items:
+        modules.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    shares = [[] for _ in range(processes)]
+    turns = itertools.cycle(shares[1:])
+    short = []
+    for tests in modules.values():
+        if any(test.get_closest_marker("cluster") for test in tests):
+            shares[0] += tests
+        elif any(test.get_closest_marker("slow") for test in tests) and len(tests) < MANY:
+            next(turns).extend(tests)
+        else:
+            short += tests
+    for share in shares:
+        room = max(0, -(-len(items) // processes) - len(share))
+        share.extend(short[:room])
+        del short[:room]
+    items[:] = [*itertools.chain(*shares), *short]
 
 
 @pytest.fixture(autouse=True)
