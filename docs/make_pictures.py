@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines import console
+from pipelines import bars, console, summaries
 from pipelines.experiment import run_experiment
 
 ROOT = Path(__file__).parents[1]
@@ -23,11 +23,11 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "demo"
-        experiment = run_experiment(ROOT / "configs/demo.yaml", None, str(run), (), False, console.Bars(), console.note)
+        experiment = run_experiment(ROOT / "configs/demo.yaml", None, str(run), (), False, bars.Bars(), console.note)
         console.out = Console(record=True, width=96, highlight=False)
         experiment.metrics["run"] = "runs/demo"
-        console.show_extraction(experiment.metrics["extract"])
-        console.show_run(experiment.metrics, experiment.result.trials, experiment.config.metric)
+        summaries.show_extraction(experiment.metrics["extract"])
+        summaries.show_run(experiment.metrics, experiment.result.trials, experiment.config.metric)
         console.out.save_svg(str(IMAGES / "terminal.svg"), title="make train")
         shutil.copy(run / "figures" / "confusion_matrix.png", IMAGES)
         if browser := shutil.which("chromium"):

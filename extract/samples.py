@@ -112,7 +112,7 @@ class Samples:
 
     def admit(self, kind: str = "text") -> "Admitted":
         """Give every usable sample of a kind its key and every other one its reason."""
-        found: list[bytes | str] = [self.faults.get(row) or self._fault(row, kind) or b"" for row in range(len(self))]
+        found: list[bytes | str] = [reason or b"" for reason in self._reasons(kind)]
         usable = [row for row, reason in enumerate(found) if not isinstance(reason, str)]
         make = _text_keys if kind == "text" else image_keys
         for row, key in zip(usable, make([self.inputs[row] for row in usable]), strict=True):
@@ -120,6 +120,13 @@ class Samples:
         rows = [row for row in usable if isinstance(found[row], bytes)]
         skipped = [Skipped(row, self.ids[row], reason) for row, reason in enumerate(found) if isinstance(reason, str)]
         return Admitted(as_key_array(found[row] for row in rows), np.asarray(rows, dtype=np.int64), skipped)  # type: ignore[misc]
+
+    def promising(self, kind: str = "text") -> np.ndarray:
+        """Return the rows `[m]` of the samples of a kind that look usable, without opening any file."""
+        return np.flatnonzero([reason is None for reason in self._reasons(kind)])
+
+    def _reasons(self, kind: str) -> list[str | None]:
+        return [self.faults.get(row) or self._fault(row, kind) for row in range(len(self))]
 
     def _fault(self, row: int, kind: str) -> str | None:
         sample = self.inputs[row]

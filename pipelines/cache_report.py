@@ -14,9 +14,10 @@ from cache.maintenance import collect, compact, shard_files, verify
 from cache.place import is_url
 from cache.table import count_references, describe_table
 from cache.transfer import Transfer, export_store, import_store
-from pipelines.console import err, note, out, print_json, size, table
+from pipelines.console import err, note, out, print_json, size
 from pipelines.errors import UsageError
 from pipelines.recipe_differences import brief, differences
+from pipelines.tables import table
 
 __all__ = ["print_json"]
 

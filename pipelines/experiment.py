@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from extract import Samples
 from extract.ranks import Rank
 from pipelines.config import Config
 from pipelines.config_file import load_config
@@ -79,14 +81,19 @@ def run_experiment(
     from pipelines.report import write_report
     from pipelines.report.figures import write_figures
     from pipelines.run import choose_run_folder, write_run
-    from pipelines.task import make_task
+    from pipelines.task import check_samples, make_task
     from pipelines.train import train
     from pipelines.trials import check_heads, check_outputs, count_all_trials
 
     check_heads(config)
     launch_if_asked(config)
     folder = choose_run_folder(config, run)
-    extraction = extract_config(config, store, strict, bars, check=partial(check_outputs, config))
+
+    def check(kept: Sequence[Sequence[str]], samples: Samples | None, rows: np.ndarray | None) -> None:
+        check_outputs(config, kept)
+        check_samples(config, samples, rows)
+
+    extraction = extract_config(config, store, strict, bars, check=check)
     if Rank.of_process().number:
         return None
     task = make_task(extraction, config)

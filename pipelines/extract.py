@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cache import FeatureStore, StoredTable
 from cache.budget import Budget, parse_size
 from extract import (
@@ -39,6 +41,10 @@ from pipelines.config import Config, Data
 from pipelines.errors import RunError, UsageError
 from pipelines.machine import total_memory
 from pipelines.recipe_differences import tell_apart
+
+Check = Callable[[Sequence[Sequence[str]], Samples | None, np.ndarray | None], None]
+"""Raises what would go wrong after an extraction: told the names of what is kept of each backbone, and where they are not
+streamed the samples, and the rows of those that look usable."""
 
 MOST_SAMPLES_WITH_LAYERS = 100_000
 """Up to so many samples every layer is kept unasked: with 13 layers of width 768 that is 4 GB at most."""
@@ -118,12 +124,12 @@ def extract_config(
     strict: bool = False,
     progress: Any = None,
     loaded: dict[str, Any] | None = None,
-    check: Callable[[Sequence[Sequence[str]]], None] | None = None,
+    check: Check | None = None,
 ) -> Extraction:
     """Make sure that the store holds the features of a config's samples, of a stream slice by slice.
 
-    Parameters are those of `extract`; backbones that are `loaded` already do not serve a stream. `check` is given the names of
-    what is kept of each backbone before the first is run; not of a stream whose samples say which part of a backbone it is.
+    Parameters are those of `extract`; backbones that are `loaded` already do not serve a stream. `check` is called before the
+    first backbone is run; not of a stream whose samples say which part of a backbone it is.
     """
     began = time.monotonic()
     if config.engine.kind != "ray":  # whose workers may have what this machine has not
@@ -139,7 +145,7 @@ def extract_config(
             if not offer.others:
                 kept.append(_names_of_outputs(config, backbone, offer, _outputs_of_stream(config, backbone)))
         if check is not None and len(kept) == len(config.backbones):
-            check(kept)
+            check(kept, None, None)
         streamed = _extract_stream(config, place, strict, progress)
         features, table = streamed.features, streamed.table
         samples = (
@@ -150,13 +156,15 @@ def extract_config(
     else:
         with _told_at(config, "data"):
             samples = load_data(config.data)
+        rows = np.arange(len(samples))
         for number, backbone in enumerate(config.backbones):  # all of them, before the first costs time
             with _told_at(config, "backbones", number):
-                _, checkpoint = match_samples(samples, spec_of(backbone))
+                matched, checkpoint = match_samples(samples, spec_of(backbone))
+            rows = np.intersect1d(rows, matched.promising(checkpoint.offer.takes), assume_unique=True)
             asked = _outputs(config, backbone.name, samples)
             kept.append(_names_of_outputs(config, backbone, checkpoint.offer, asked))
         if check is not None:
-            check(kept)
+            check(kept, samples, rows)
         features = _extract_all(config, samples, place, strict, progress, loaded)
     _refuse_twins(config, features)
     views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}

@@ -7,8 +7,10 @@ from typing import Any
 from rich.text import Text
 
 from pipelines.combinations import shorten
-from pipelines.console import note, out, seconds, show_skipped, table, table_of_names, with_settings
+from pipelines.console import note, out, seconds
 from pipelines.runs import RunEntry
+from pipelines.summaries import show_skipped, with_settings
+from pipelines.tables import table, table_of_names
 
 _HEADINGS = ("run", "head", "features", "validation", "test")
 ESTIMATES = {"logme": "LogME", "h_score": "H-score", "knn": "k-NN"}

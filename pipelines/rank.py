@@ -16,7 +16,7 @@ from pipelines.combinations import is_tokens
 from pipelines.config import Config, Head, Search
 from pipelines.errors import RunError, UsageError
 from pipelines.extract import extract_config
-from pipelines.task import Task, make_task
+from pipelines.task import Task, check_samples, make_task
 from pipelines.trials import run_trials
 
 MOST_SAMPLES = 10_000
@@ -106,7 +106,9 @@ def rank_outputs(config: Config, store: str | None, run: Path | None, check: boo
     """
     if run is not None and check:
         raise UsageError("give --run or --check, and not both")
-    extraction = extract_config(config, store, progress=progress)
+    extraction = extract_config(
+        config, store, progress=progress, check=lambda _, samples, rows: check_samples(config, samples, rows)
+    )
     task = make_task(extraction, config)
     began = time.monotonic()
     rows = _some(task, config.selection.seed)

@@ -19,7 +19,7 @@ from pipelines.config_file import load_config
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction, extract_config, spec_of
 from pipelines.recommend_rule import Advice, Evidence, advise
-from pipelines.task import Task, make_task
+from pipelines.task import Task, check_samples, make_task
 
 REPEATS, HELD_OUT = 3, 0.2
 MOST_SAMPLES = 5_000
@@ -90,7 +90,9 @@ def recommend(
         raise UsageError(f"{config.where('data', 'label')}: the rule is for one label a sample, not for {config.kind}")
     if config.data.streams:
         raise UsageError(f"{config.where('data')}: these data are read a slice at a time; take a part of them")
-    extraction = extract_config(config, store, progress=progress)
+    extraction = extract_config(
+        config, store, progress=progress, check=lambda _, samples, rows: check_samples(config, samples, rows)
+    )
     task = make_task(extraction, config)
     rate, measured = (speed, "as given") if speed is not None else measure_speed(config, extraction)
     evidence = gather(extraction, task, config.selection.seed, rate, measured)

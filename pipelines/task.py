@@ -94,12 +94,36 @@ def make_task(extraction: Extraction, config: Config) -> Task:
     TrainingError
         If there is nothing to train on: no labels, no training samples, a single class.
     """
-    samples, notes = extraction.samples, []
-    if samples.labels is None:
-        raise TrainingError(f"{config.where('data')}: training needs a label column; name it as `data.label`")
     rows = extraction.features[0].rows
     for features in extraction.features[1:]:
         rows = np.intersect1d(rows, features.rows)
+    task = task_of_samples(extraction.samples, rows, extraction.features[0].samples, config)
+    if twins := _count_twins(extraction, task):
+        found = f"{twins:,} of {int(task.test.sum()):,} test samples {'is' if twins == 1 else 'are'}"
+        task.notes.append(f"{found} also among those to train on; `headstart inspect` lists them")
+    return task
+
+
+def task_of_samples(samples: Samples, rows: np.ndarray, read: int, config: Config) -> Task:
+    """Split samples as the data say, or by a held-out part.
+
+    Parameters
+    ----------
+    samples
+        What the source gave.
+    rows
+        `[m]`, those of them that can be used.
+    read
+        How many the source has.
+
+    Raises
+    ------
+    TrainingError
+        As `make_task` does.
+    """
+    notes: list[str] = []
+    if samples.labels is None:
+        raise TrainingError(f"{config.where('data')}: training needs a label column; name it as `data.label`")
     labelled = rows[Names.of(samples.labels).known[rows]]
     if unlabelled := len(rows) - len(labelled):
         notes.append(_left_out(unlabelled, "label"))
@@ -108,7 +132,7 @@ def make_task(extraction: Extraction, config: Config) -> Task:
     if unplaced := len(labelled) - len(placed):
         notes.append(_left_out(unplaced, "split"))
     if not len(placed):
-        if not extraction.features[0].samples:
+        if not read:
             raise TrainingError(f"{samples.name}: holds no samples")
         raise TrainingError(f"{samples.name}: no usable sample has a label in column `{config.data.label}`")
     labels, names = read_targets(samples, placed, config)
@@ -120,13 +144,17 @@ def make_task(extraction: Extraction, config: Config) -> Task:
     task = Task(
         config.kind, placed, labels, names, groups, validation if validation.any() else None, test, notes
     )  # fmt: skip
-    if twins := _count_twins(extraction, task):
-        are = "is" if twins == 1 else "are"
-        notes.append(
-            f"{twins:,} of {int(test.sum()):,} test samples {are} also among those to train on; `headstart inspect` lists them"
-        )
     {"classification": _check_classes, "multilabel": _check_labels, "regression": _check_numbers}[task.kind](task, samples.name)
     return task
+
+
+def check_samples(config: Config, samples: Samples | None, rows: np.ndarray | None) -> None:
+    """See that samples can be trained on before anything is extracted, given the rows of those that look usable.
+
+    Of a stream neither is known yet. Raises as `make_task` does.
+    """
+    if samples is not None and rows is not None:
+        task_of_samples(samples, rows, len(samples), config)
 
 
 def read_targets(

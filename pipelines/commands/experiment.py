@@ -38,14 +38,14 @@ def extract(
 ) -> None:
     """Run the backbones over the samples whose features are not in the store yet."""
     from extract.ranks import Rank
-    from pipelines import console
+    from pipelines import bars, console, summaries
     from pipelines.config_file import load_config
     from pipelines.extract import extract_config
     from pipelines.launch import launch_if_asked
 
     loaded = load_config(config, changes(set_, max_size, evict, engine, processes))
     launch_if_asked(loaded)
-    extraction = extract_config(loaded, store, strict, console.Bars())
+    extraction = extract_config(loaded, store, strict, bars.Bars())
     if Rank.of_process().number:
         return  # of several ranks, the first one speaks
     if skipped is not None:
@@ -53,7 +53,7 @@ def extract(
     if not extraction.features[0].samples:
         console.note(f"{extraction.samples.name}: holds no samples")
     summary = extraction.to_json()
-    console.print_json(summary) if json else console.show_extraction(summary)
+    console.print_json(summary) if json else summaries.show_extraction(summary)
 
 
 def train(
@@ -69,18 +69,18 @@ def train(
     json: Json = False,
 ) -> None:
     """Extract what is missing, try every head, choose one by validation and test it once."""
-    from pipelines import console
+    from pipelines import bars, console, summaries
     from pipelines.experiment import run_experiment
 
     asked = changes(set_, max_size, evict, engine, processes)
-    experiment = run_experiment(config, store, run, asked, strict, console.Bars(), console.note)
+    experiment = run_experiment(config, store, run, asked, strict, bars.Bars(), console.note)
     if experiment is None:
         return  # of several ranks, the first one trains and speaks
     if json:
         console.print_json(experiment.metrics)
     else:
-        console.show_extraction(experiment.metrics["extract"])
-        console.show_run(experiment.metrics, experiment.result.trials, experiment.config.metric)
+        summaries.show_extraction(experiment.metrics["extract"])
+        summaries.show_run(experiment.metrics, experiment.result.trials, experiment.config.metric)
 
 
 def rank(
@@ -97,11 +97,11 @@ def rank(
     json: Json = False,
 ) -> None:
     """Estimate which backbone, layer and pooling will do best, before any head is trained."""
-    from pipelines import console, listings
+    from pipelines import bars, console, listings
     from pipelines.config_file import load_config
     from pipelines.rank import rank_outputs
 
-    ranking = rank_outputs(load_config(config, set_ or ()), store, run, check, console.Bars()).to_json()
+    ranking = rank_outputs(load_config(config, set_ or ()), store, run, check, bars.Bars()).to_json()
     console.print_json(ranking) if json else listings.show_ranking(ranking)
 
 
@@ -137,10 +137,10 @@ def recommend(
     json: Json = False,
 ) -> None:
     """Say whether fine-tuning is likely to pay for itself, from cached features and a budget of time."""
-    from pipelines import console, listings
+    from pipelines import bars, console, listings
     from pipelines.recommend import recommend as judge
 
-    found = judge(subject, budget, store, worth, speed, console.Bars()).to_json()
+    found = judge(subject, budget, store, worth, speed, bars.Bars()).to_json()
     console.print_json(found) if json else listings.show_advice(found)
 
 
@@ -154,8 +154,8 @@ def unfreeze(
     json: Json = False,
 ) -> None:
     """Tune a backbone phase by phase from the top; what its frozen blocks give is computed once."""
-    from pipelines import console, listings
+    from pipelines import bars, console, listings
     from pipelines.unfreezing.unfreeze import run_unfreeze
 
-    metrics = run_unfreeze(config, store, run, changes(set_, max_size, evict, None, None), console.Bars(), console.note)
+    metrics = run_unfreeze(config, store, run, changes(set_, max_size, evict, None, None), bars.Bars(), console.note)
     console.print_json(metrics) if json else listings.show_unfreezing(metrics)

@@ -20,11 +20,11 @@ def export(
     json: Json = False,
 ) -> None:
     """Write features with ids and labels for other tools: data frames, numpy, datasets, Embedding Atlas, TensorBoard."""
-    from pipelines import console
+    from pipelines import bars, console
     from pipelines.config_file import load_config
     from pipelines.interchange import export_features
 
-    written = export_features(load_config(config), to, kind, output, store, console.Bars())
+    written = export_features(load_config(config), to, kind, output, store, bars.Bars())
     told = f"{written['samples']:,} samples in {written['folder']}: {', '.join(written['files'])}"
     console.print_json(written) if json else console.out.print(told, soft_wrap=True)
 
@@ -38,7 +38,7 @@ def import_(
     json: Json = False,
 ) -> None:
     """Take features computed elsewhere into the store; the data of CONFIG say whose they are."""
-    from pipelines import console
+    from pipelines import console, summaries
     from pipelines.config_file import load_config
     from pipelines.interchange import import_from_file
 
@@ -50,7 +50,7 @@ def import_(
             f"{taken['samples']:,} samples of width {taken['width']:,} are in the store; to train on them:", soft_wrap=True
         )
         console.out.print(f"backbones: ['{taken['backbone']}']", soft_wrap=True)
-        console.show_skipped(taken["skipped"])
+        summaries.show_skipped(taken["skipped"])
 
 
 def push(

@@ -26,7 +26,7 @@ def predict(
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a sample, as soon as it is answered.")] = False,
 ) -> None:
     """Classify new texts or images with a run's head."""
-    from pipelines import console
+    from pipelines import bars, console, summaries
     from pipelines.errors import UsageError
     from pipelines.predict import Tally
     from pipelines.predict import predict as classify
@@ -34,14 +34,14 @@ def predict(
     if json and jsonl:
         raise UsageError("give --json or --jsonl, and not both")
     tally = Tally()
-    predictions = tally.count(classify(run, texts or (), file, store, console.Bars(quiet=jsonl)))
+    predictions = tally.count(classify(run, texts or (), file, store, bars.Bars(quiet=jsonl)))
     if jsonl:
         for prediction in predictions:
             console.print_json(prediction)
     elif json:
         console.print_json({"predictions": list(predictions)})
     else:
-        console.show_predictions(list(predictions))
+        summaries.show_predictions(list(predictions))
     if (left_out := tally.conclude("command line" if file is None else "stdin" if file == "-" else file)) is not None:
         console.note(left_out)
 
@@ -57,10 +57,10 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Test a run's head on labelled samples: new ones, or the run's own test samples once more."""
-    from pipelines import console, listings
+    from pipelines import bars, console, listings
     from pipelines.evaluate import evaluate as test
 
-    evaluation = test(run, file, split, store, console.Bars())
+    evaluation = test(run, file, split, store, bars.Bars())
     console.print_json(evaluation) if json else listings.show_evaluation(evaluation)
 
 
@@ -101,11 +101,11 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Look for likely label errors, duplicates, leaks between splits and outliers, and write them as a table."""
-    from pipelines import console
+    from pipelines import bars, console, summaries
     from pipelines.inspect import inspect as look
 
-    found = look(subject, store, table, similarity, console.Bars())
-    console.print_json(found) if json else console.show_inspection(found)
+    found = look(subject, store, table, similarity, bars.Bars())
+    console.print_json(found) if json else summaries.show_inspection(found)
 
 
 def serve(

@@ -37,21 +37,21 @@ def backbones(
     import dataclasses
 
     from extract.backbones.catalog import list_backbones
-    from pipelines import console
+    from pipelines import console, summaries
 
     found = list_backbones(search)
     if json:
         console.print_json({"backbones": [dataclasses.asdict(entry) for entry in found]})
     else:
-        console.show_backbones(found, search)
+        summaries.show_backbones(found, search)
 
 
 def doctor(store: StoreFolder = "features", json: Json = False) -> None:
     """Tell what this machine would use, and what is missing."""
-    from pipelines import console
+    from pipelines import console, summaries
     from pipelines.doctor import examine
 
     found = examine(store)
-    console.print_json(found) if json else console.show_findings(found)
+    console.print_json(found) if json else summaries.show_findings(found)
     if found["problems"]:
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ import numpy as np
 
 from extract.devices import choose_device
 from heads import LinearHead, SweepCV, class_probabilities
-from pipelines import console
+from pipelines import bars
 from pipelines.columns import read_columns
 from pipelines.compare.job import Job
 from pipelines.compare.stages import Stages, import_library
@@ -31,7 +31,7 @@ def extract_features(job: Job) -> dict[str, Any]:
         backbone = BackboneModule.load(spec_of(config.backbones[0]), kind, device=config.device)
     with stages.stage("extract"):
         loaded = {backbone.recipe.id: backbone.adapter}
-        extraction = extract_config(config, job.store, progress=console.Bars(), loaded=loaded)
+        extraction = extract_config(config, job.store, progress=bars.Bars(), loaded=loaded)
     features = extraction.features[0]
     parameters = sum(parameter.numel() for parameter in backbone.parameters())
     return stages.to_json() | {"samples": features.extracted, "outputs": list(features.outputs), "parameters": parameters}

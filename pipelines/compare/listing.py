@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.text import Text
 
-from pipelines import console
+from pipelines import console, tables
 
 
 def show_comparison(found: dict[str, Any]) -> None:
@@ -13,8 +13,8 @@ def show_comparison(found: dict[str, Any]) -> None:
         rows = [row for row in found["standings"] if row["size"] == size]
         seeds = max(len(row["seeds"]) for row in rows)
         title = f"Scores {_of(size)}: {rows[0]['labelled']:,.0f} labelled, {seeds} seed{'s' * (seeds > 1)}"
-        console.out.print(console.table(_SCORES, [_scores(row) for row in rows], title, (1, 3)))
-        console.out.print(console.table(_COSTS, [_costs(row) for row in rows], f"Costs {_of(size)}", range(1, 8)))
+        console.out.print(tables.table(_SCORES, [_scores(row) for row in rows], title, (1, 3)))
+        console.out.print(tables.table(_COSTS, [_costs(row) for row in rows], f"Costs {_of(size)}", range(1, 8)))
     console.out.print(Text("* no other method is both as accurate and as fast", "dim"))
     for size, share in found["closed"].items():
         console.out.print(f"{_of(size)}, several layers close {share:.0%} of the gap from the last layer to full fine-tuning")

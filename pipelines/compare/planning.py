@@ -19,7 +19,7 @@ from pipelines.compare_config import CACHED, Method
 from pipelines.config import Config
 from pipelines.errors import UsageError
 from pipelines.extract import load_data, spec_of
-from pipelines.task import Task
+from pipelines.task import Task, check_samples
 
 _TRAINING = ("batch_size", "weight_decay", "warmup", "schedule", "layer_decay")
 _OF_METHODS: dict[str, tuple[str, ...]] = {"partial": ("top_blocks",), "lora": ("rank",)}
@@ -104,6 +104,7 @@ def extraction_cell(config: Config) -> Cell:
     spec = spec_of(config.backbones[0])
     samples, checkpoint = match_samples(load_data(config.data), spec)
     recipe = make_recipe(checkpoint, spec, settle_precision(checkpoint, spec, device))
+    check_samples(config, samples, samples.promising(checkpoint.offer.takes))
     keys = samples.admit(checkpoint.offer.takes).keys
     asked = config.outputs if not isinstance(config.outputs, list) else [choice.model_dump() for choice in config.outputs]
     settings = {

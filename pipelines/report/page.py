@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from pipelines.combinations import shorten
-from pipelines.console import describe, seconds
+from pipelines.console import seconds
 from pipelines.quality import KINDS, Inspection, Subject
 from pipelines.report.charts import calibration_chart, line_chart, scatter_chart, trials_chart
 from pipelines.report.distributions import feature_charts
@@ -15,6 +15,7 @@ from pipelines.report.embedding import cut, shown_text, thumbnails
 from pipelines.report.frame import ASSETS, fill
 from pipelines.report.record import Record
 from pipelines.report.sample_map import Effort, make_map
+from pipelines.summaries import describe
 
 MOST_TRIALS = 50
 MOST_MISTAKES = 25

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from extract import Samples
 from extract.extractor import match_samples
 from heads import Decision, score_predictions
 from pipelines.backbone_config import OutputChoice
@@ -28,7 +29,7 @@ from pipelines.models.labelled import Labelled
 from pipelines.models.objectives.catalog import OBJECTIVES
 from pipelines.outcome import Truth, answer_test
 from pipelines.run import choose_run_folder, write_run
-from pipelines.task import Task, make_task
+from pipelines.task import Task, check_samples, make_task
 from pipelines.train import Member, Result
 from pipelines.trials import SCORES, Score, Trial
 from pipelines.unfreezing.phased_tuning import Tuned, describe_tuning, tune
@@ -77,18 +78,23 @@ def run_unfreeze(
     _check(config)
     folder = choose_run_folder(config, run).absolute()
     one = config if isinstance(config.outputs, list) else config.model_copy(update={"outputs": None})
-    frozen = extract_config(one, store, progress=bars)
-    if len(outputs := frozen.features[0].outputs) > 1:
-        raise UsageError(f"{config.where('outputs')}: unfreezing trains on one output, and these are {', '.join(outputs)}")
-    if frozen.table is not None:
+    if config.data.streams:
         raise UsageError(
             f"{config.where('data')}: these data are read a slice at a time, and unfreezing needs all samples in memory"
         )
+
+    def check(kept: Sequence[Sequence[str]], samples: Samples | None, rows: np.ndarray | None) -> None:
+        if len(kept[0]) > 1:
+            raise UsageError(f"{config.where('outputs')}: unfreezing trains on one output, and these are {', '.join(kept[0])}")
+        check_samples(config, samples, rows)
+
+    frozen = extract_config(one, store, progress=bars, check=check)
+    [output] = frozen.features[0].outputs
     task = make_task(frozen, config)
     for line in task.notes:
         note(line)
     samples, checkpoint = match_samples(frozen.samples, spec_of(config.backbones[0]))
-    module = BackboneModule.load(spec_of(config.backbones[0]), checkpoint.offer.takes, outputs[0], config.device)
+    module = BackboneModule.load(spec_of(config.backbones[0]), checkpoint.offer.takes, output, config.device)
     if not module.adapter.can_be_saved():
         raise UsageError(f"{config.where('backbones', 0)}: {checkpoint.uri} cannot be saved once it is tuned")
     training = time.monotonic()

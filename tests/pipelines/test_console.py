@@ -5,8 +5,8 @@ import re
 import pytest
 from rich.console import Console
 
-from pipelines import console
-from pipelines.console import Bars
+from pipelines import console, summaries, tables
+from pipelines.bars import Bars
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_bar_of_a_sweep_shows_the_best_so_far_and_how_many_failed(screen):
 def test_predictions_have_the_columns_of_their_kind(monkeypatch, prediction, headings, told):
     seen = io.StringIO()
     monkeypatch.setattr(console, "out", Console(file=seen, width=160, color_system=None))
-    console.show_predictions([{"input": "a film", **prediction}, {"input": "", "label": None, "probabilities": None}])
+    summaries.show_predictions([{"input": "a film", **prediction}, {"input": "", "label": None, "probabilities": None}])
     lines = [re.split(" {2,}", line.strip()) for line in seen.getvalue().splitlines()]
     assert [*headings, "input"] in lines
     assert [*told, "a film"] in lines
@@ -55,10 +55,10 @@ def test_a_pipe_gets_every_name_whole_unless_it_says_how_wide_it_is(monkeypatch,
     name = "runs/" + "long-" * 40
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(console, "out", console._Output(highlight=False))
-    console.out.print(console.table(("run", "accuracy"), [(name, "0.9")]))
+    console.out.print(tables.table(("run", "accuracy"), [(name, "0.9")]))
     assert name in capsys.readouterr().out
     monkeypatch.setenv("COLUMNS", "60")
-    console.out.print(console.table(("run", "accuracy"), [(name, "0.9")]))
+    console.out.print(tables.table(("run", "accuracy"), [(name, "0.9")]))
     assert all(len(line) <= 60 for line in capsys.readouterr().out.splitlines())
 
 
@@ -67,7 +67,7 @@ def test_names_and_numbers_in_tables_are_not_broken(monkeypatch, width):
     seen = io.StringIO()
     monkeypatch.setattr(console, "out", Console(file=seen, width=width, color_system=None))
     row = ("distilbert-base-uncased-finetuned", "r2-20261126-165056", "layer0.mean and 12 more", "22,566,146", "0.8 [0.7, 0.9]")
-    console.out.print(console.table(("backbone", "run", "output", "learns", "extraction interval"), [row], right=(3,)))
+    console.out.print(tables.table(("backbone", "run", "output", "learns", "extraction interval"), [row], right=(3,)))
     words = {word for line in seen.getvalue().splitlines() for word in line.split()}
     assert {"r2-20261126-165056", "layer0.mean", "22,566,146", "extraction", "[0.7,"} <= words
     assert width < 100 or row[0] in words
@@ -78,7 +78,7 @@ def test_names_and_numbers_in_tables_are_not_broken(monkeypatch, width):
 def test_words_of_prose_go_on_on_the_next_line(monkeypatch):
     seen = io.StringIO()
     monkeypatch.setattr(console, "out", Console(file=seen, width=40, color_system=None))
-    console.out.print(console.table(("field", "value"), [("weights", "a" * 80)], prose=(1,)))
+    console.out.print(tables.table(("field", "value"), [("weights", "a" * 80)], prose=(1,)))
     assert seen.getvalue().count("a") == 80 + 1  # and the heading's
 
 

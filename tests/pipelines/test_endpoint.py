@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from pipelines.console import Bars
+from pipelines.bars import Bars
 from pipelines.endpoint import Batcher, Limits, make_app, warm_up
 from pipelines.experiment import run_experiment
 from pipelines.predict import Predictor, without_store

@@ -1,7 +1,7 @@
 import csv
 
+from pipelines.bars import Bars
 from pipelines.config_file import load_config
-from pipelines.console import Bars
 from pipelines.experiment import run_experiment
 from pipelines.extract import extract_config
 from pipelines.predict import predict

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from extract import Samples
-from pipelines.console import Bars
+from pipelines.bars import Bars
 from pipelines.experiment import run_experiment
 from pipelines.given import _lines_of, _read_lines
 from pipelines.predict import Predictor, predict, through_store, without_store

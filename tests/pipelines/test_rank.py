@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from pipelines import console
+from pipelines.bars import Bars
 from pipelines.config_file import load_config
-from pipelines.console import Bars
 from pipelines.errors import RunError, UsageError
 from pipelines.rank import _agreement, rank_outputs
 

@@ -8,8 +8,8 @@ import yaml
 from sklearn.datasets import make_classification
 
 from heads import HalvingRandomSweepCV, HalvingSweepCV, LinearHead, OptunaSweepCV, RandomSweepCV, SweepCV
+from pipelines.bars import Bars
 from pipelines.config import Search
-from pipelines.console import Bars
 from pipelines.errors import UsageError
 from pipelines.experiment import run_experiment
 from pipelines.search import count_trials, make_sweep

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from extract.errors import NoSuchNameError
-from pipelines.console import Bars
+from pipelines.bars import Bars
 from pipelines.errors import TrainingError, UsageError
 from pipelines.experiment import run_experiment
 from pipelines.predict import predict

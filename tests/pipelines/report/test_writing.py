@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.console import Bars
+from pipelines.bars import Bars
 from pipelines.errors import RunError, UsageError
 from pipelines.experiment import run_experiment
 from pipelines.report import Effort, rebuild_report

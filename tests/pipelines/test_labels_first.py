@@ -1,0 +1,50 @@
+"""Labels that cannot be learnt are told before anything is extracted."""
+
+import pytest
+
+COMMANDS = {
+    "train": ("train", "config.yaml", "--set", "heads=[{kind: linear}]"),
+    "rank": ("rank", "config.yaml"),
+    "unfreeze": ("unfreeze", "config.yaml", "--set", "heads=[{kind: linear}]"),
+    "compare": ("compare", "config.yaml"),
+    "recommend": ("recommend", "config.yaml", "--budget", "1h"),
+}
+
+
+@pytest.fixture
+def label(project):
+    """Write a column beside the reviews, and have the config name it."""
+
+    def write(make, *rows_of_config):
+        lines = (project / "reviews.csv").read_text().splitlines()
+        named = [f"{lines[0]},made", *(f"{line},{make(number)}" for number, line in enumerate(lines[1:], 2))]
+        (project / "made.csv").write_text("".join(f"{line}\n" for line in named))
+        config = (project / "config.yaml").read_text()
+        config = config.replace("reviews.csv", "made.csv").replace("label: label", "label: made")
+        (project / "config.yaml").write_text("".join((config, *rows_of_config)))
+
+    return write
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_column_of_ids_is_no_label(headstart, project, label, command):
+    label(lambda number: f"id{number}")
+    told = headstart(*COMMANDS[command], status=1).err
+    assert "is it a number" in " ".join(told.split())
+    assert not list(project.rglob("*.h5"))
+
+
+@pytest.mark.parametrize("command", ["train", "rank", "unfreeze"])
+def test_a_text_is_no_number(headstart, project, label, command):
+    label(lambda number: "cheap" if number == 7 else number, "task: regression\n")
+    told = headstart(*COMMANDS[command], status=1).err
+    assert "made.csv:7: the label `cheap` is no number" in " ".join(told.split())
+    assert not list(project.rglob("*.h5"))
+
+
+def test_what_stands_at_a_sample_that_is_empty_does_not_matter(headstart, project, label):
+    label(lambda number: "cheap" if number == 7 else number, "task: regression\n")
+    lines = (project / "made.csv").read_text().splitlines()
+    lines[6] = "," + lines[6].partition(",")[2]
+    (project / "made.csv").write_text("".join(f"{line}\n" for line in lines))
+    assert headstart.json("train", "config.yaml", "--set", "heads=[{kind: ridge}]")["extract"]["skipped"][0]["id"] == "made.csv:7"
