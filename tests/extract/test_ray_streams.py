@@ -15,6 +15,7 @@ from extract.clusters.stream import RayStream, StreamWork, packed
 from extract.errors import BackboneError, EngineError, SourceError
 from extract.stream_slice import SliceExtractor
 from tests.conftest import sentences
+from tests.extract.stand_in_for_ray import StandIn
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 pytestmark = needs_ray  # whose cloudpickle sends parts on their way
@@ -25,28 +26,6 @@ def embed(texts):
 
 
 STUB = custom_backbone(embed, version=1, name="stub")
-
-
-class StandIn:
-    """A cluster, and its pool, that does what it is asked here, gives results in any order, and breaks off when told to."""
-
-    def __init__(self, breaks_after=()):
-        self.breaks_after = list(breaks_after)
-        self.runs = []
-
-    def pool(self, device):
-        return self
-
-    def results(self, rows, actor, work, renew, read):
-        self.runs.append([row["part"] for row in rows])
-        at_work = [actor(work) for _ in range(2)]
-        pieces = [piece for row in rows for piece in read({name: [value] for name, value in row.items()}, work)]
-        limit = self.breaks_after.pop(0) % len(pieces) if self.breaks_after else None
-        for count, number in enumerate(np.random.default_rng(len(self.runs)).permutation(len(pieces))):
-            if count == limit:
-                raise RuntimeError("a node was lost\nand so was the work")
-            made = at_work[count % 2](pieces[number])
-            yield {name: values[0] for name, values in made.items()}
 
 
 class Told:
@@ -108,7 +87,7 @@ def test_parts_that_came_whole_are_not_read_again(tmp_path, small_slices):
     texts = sentences(60)
     cluster = StandIn([-1])
     on_a_cluster(cluster, parts_of(texts, 10), tmp_path / "store")
-    assert cluster.runs[0] == list(range(6))
+    assert [row["part"] for row in cluster.runs[0]] == list(range(6))
     assert len(cluster.runs[1]) == 1
 
 

@@ -47,4 +47,6 @@ def test_what_stands_at_a_sample_that_is_empty_does_not_matter(headstart, projec
     lines = (project / "made.csv").read_text().splitlines()
     lines[6] = "," + lines[6].partition(",")[2]
     (project / "made.csv").write_text("".join(f"{line}\n" for line in lines))
-    assert headstart.json("train", "config.yaml", "--set", "heads=[{kind: ridge}]")["extract"]["skipped"][0]["id"] == "made.csv:7"
+    assert (
+        headstart.json("train", "config.yaml", "--set", "heads=[{kind: ridge}]")["extract"]["skipped"][0]["id"] == "made.csv:7"
+    )
