@@ -79,16 +79,25 @@ class Pool:
     def _watched(self, dataset: Any, renew: Callable[[], None]) -> Iterator[dict[str, Any]]:
         """Yield the rows of a Ray data set as they come; give up where they stay away and too few nodes are left."""
         found: queue.Queue[Any] = queue.Queue()
+        left = threading.Event()
 
         def follow() -> None:
             try:
                 for row in dataset.iter_rows():
+                    if left.is_set():
+                        return  # and Ray ends what it has begun
                     found.put(row)
                 found.put(_Ended(None))
             except BaseException as error:  # told to whoever waits
                 found.put(_Ended(error))
 
         threading.Thread(target=follow, name="ray", daemon=True).start()
+        try:
+            yield from self._heard(found, renew)
+        finally:
+            left.set()
+
+    def _heard(self, found: "queue.Queue[Any]", renew: Callable[[], None]) -> Iterator[dict[str, Any]]:
         heard = time.monotonic()
         while True:
             try:

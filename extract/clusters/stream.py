@@ -82,7 +82,7 @@ def read(batch: dict[str, Any], work: StreamWork) -> Iterator[dict[str, list[Any
                     yield _row(part, number, pickle.dumps(piece))
                 number += 1
     except HeadstartError as error:
-        yield _row(part, number, pickle.dumps(error))
+        yield _row(part, number, pickle.dumps(Found(None, error, os.uname().nodename)))
     else:
         yield _row(part, number, b"")
 
@@ -117,11 +117,10 @@ class ExtractingSlices:
         return {"part": list(batch["part"]), "number": list(batch["number"]), "found": found}
 
     def _extract(self, content: bytes) -> Found:
-        node = os.uname().nodename
         samples = pickle.loads(content)  # noqa: S301  (what a task of ours pickled)
-        if isinstance(samples, HeadstartError):
-            return Found(None, samples, node)
-        work = self.work
+        if isinstance(samples, Found):
+            return samples
+        work, node = self.work, os.uname().nodename
         try:
             if self.extracting is None:
                 self.extracting = SliceExtractor(work.requests, work.at.open(), work.device, work.options, "local", work.strict)
@@ -209,6 +208,8 @@ class RayStream:
             return new
         found: Found = pickle.loads(content)  # noqa: S301  (what an actor of ours pickled)
         if found.error is not None:
+            if found.node != os.uname().nodename:
+                found.error.args = (f"on {found.node}: {found.error}",)
             raise found.error
         if found.extracted is None or number in self._came[part]:
             return False

@@ -105,6 +105,17 @@ def test_what_cannot_be_read_is_told_as_the_source_tells_it(tmp_path, small_slic
         on_a_cluster(StandIn(), [*parts_of(sentences(20), 10), broken], tmp_path / "store")
 
 
+def test_what_is_wrong_on_another_node_is_told_with_its_name(tmp_path, small_slices, monkeypatch):
+    def broken():
+        raise SourceError("texts: there is no such file")
+        yield
+
+    names = iter(["there", *["here"] * 9])
+    monkeypatch.setattr(streams.os, "uname", lambda: type("Name", (), {"nodename": next(names)}))
+    with pytest.raises(SourceError, match="^on there: texts: there is no such file$"):
+        on_a_cluster(StandIn(), [broken], tmp_path / "store")
+
+
 def test_nodes_with_other_weights_are_told(tmp_path, small_slices, monkeypatch):
     names = iter([f"node{number}" for number in range(99)])
     versions = iter(range(99))
