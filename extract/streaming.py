@@ -5,6 +5,7 @@ table on disk.
 """
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ def extract_stream(
     BackboneError, BadSampleError, StoreError
         As `extract` does.
     """
+    began = time.monotonic()
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
     place = find_place(Engine.of(engine))
     leads = place.rank.number == 0
@@ -102,6 +104,7 @@ def extract_stream(
             path = None if writer is None else writer.finish()
             for tally in tallies:
                 tally.finish()
+            _share(time.monotonic() - began, tallies)
     finally:
         progress.finish()
     table = None if path is None else StoredTable(path)
@@ -239,6 +242,13 @@ def _renew(tallies: Sequence[_Tally]) -> None:
     for tally in tallies:
         if tally.lease is not None:
             tally.lease.renew()
+
+
+def _share(seconds: float, tallies: Sequence[_Tally]) -> None:
+    """Have backbones take no longer together than the clock says, as several actors at a time do."""
+    together = sum(tally.seconds for tally in tallies)
+    for tally in tallies:
+        tally.seconds *= min(1.0, seconds / max(together, 1e-9))
 
 
 def _together(found: Sequence[_Found], samples: Samples) -> tuple[np.ndarray, np.ndarray]:

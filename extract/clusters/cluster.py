@@ -33,6 +33,12 @@ from extract.ranks import Rank
 from extract.stream import SampleStream
 from extract.stream_slice import ExtractedSlices, SliceExtractor
 
+_SETTINGS = {  # which Ray looks at when it is first imported
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # or its own threads would start another cluster once this one is let go
+}
+
 
 class Cluster:
     """A Ray cluster, which is connected to as soon as there is something to ask of it.
@@ -51,6 +57,8 @@ class Cluster:
     def __init__(self, engine: Engine) -> None:
         if importlib.util.find_spec("ray") is None:
             raise NoSuchNameError("engine ray needs Ray: pip install 'headstart[ray]'")
+        for name, value in _SETTINGS.items():
+            os.environ.setdefault(name, value)
         self.engine = engine
         self.rank = Rank()
         self._connected = False
@@ -78,8 +86,6 @@ class Cluster:
 
     def connect(self) -> None:
         """Connect to the cluster, or start one on this machine, unless that has been done; raises `EngineError` if it fails."""
-        for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_BACKEND_LOG_LEVEL", "fatal")):
-            os.environ.setdefault(name, value)
         try:
             import ray
             import ray.data
