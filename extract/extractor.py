@@ -21,7 +21,7 @@ from extract.errors import BackboneError, BadSampleError, NoSuchBackboneError
 from extract.options import LoopOptions
 from extract.outcome import Truncation
 from extract.outputs import parse_outputs
-from extract.place import find_place
+from extract.place import Here, find_place
 from extract.quiet import Quiet
 from extract.samples import Admitted, Samples, Skipped
 from extract.sharing import Team
@@ -103,7 +103,7 @@ def extract(
     *,
     device: str = "auto",
     options: LoopOptions | None = None,
-    engine: Engine | str = "local",
+    engine: Engine | str | Here = "local",
     strict: bool = False,
     keep_table: bool = True,
     progress: Any = None,
@@ -155,7 +155,7 @@ def extract(
     samples = samples if isinstance(samples, Samples) else Samples.of(samples)
     spec = backbone if isinstance(backbone, BackboneSpec) else BackboneSpec(backbone)
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    place = find_place(Engine.of(engine))
+    place = find_place(engine)
     progress = progress if progress is not None and place.rank.number == 0 else Quiet()
     samples, checkpoint = match_samples(samples, spec)
     kind = checkpoint.offer.takes
@@ -183,7 +183,8 @@ def extract(
         progress.start(checkpoint.uri, len(keys) - len(todo), int(place.rank.owns(keys[todo]).sum()))
         team = Team(place.rank, store, recipe, lease, keys, names, progress.wait, lambda: job.outcome)
         try:
-            for now in team.turns(todo):
+            turns = team.turns(todo) if place.claims else [todo] if len(todo) else []
+            for now in turns:
                 job.run([_view(samples.inputs[admitted.rows[wanted.owners[at]]], spec, wanted, at) for at in now], keys[now])
             outcome = team.together()
         finally:

@@ -1,6 +1,6 @@
 """The place where an extraction's backbone runs: this process, perhaps as one of several ranks, or a Ray cluster."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -36,9 +36,18 @@ class Worker(Protocol):
 
 
 class Place(Protocol):
-    """Where a backbone runs."""
+    """Where a backbone runs.
+
+    Attributes
+    ----------
+    rank
+        Which of several processes with the same work this one is.
+    claims
+        Whether samples are claimed before they are extracted, so that no other process does them at the same time.
+    """
 
     rank: Rank
+    claims: bool
 
     def device(self, device: str) -> str:
         """Return the device that is meant there."""
@@ -61,25 +70,24 @@ class Place(Protocol):
     ) -> Worker:
         """Return what extracts there; the parameters are those of `Job`."""
 
-    def slices(self, stream: SampleStream, extracting: "SliceExtractor", renew: Callable[[], None]) -> "ExtractedSlices":
-        """Read a stream there and take it through backbones; yield its slices in order.
-
-        Parameters
-        ----------
-        stream
-            What a source gives.
-        extracting
-            Takes a slice through the backbones.
-        renew
-            To be called now and then while nothing comes: there is somebody at work.
-        """
+    def slices(self, stream: SampleStream, extracting: "SliceExtractor") -> "ExtractedSlices":
+        """Read a stream there and take it through backbones; yield its slices in order."""
 
 
 class Here:
-    """The process that extracts itself, perhaps as one of several ranks."""
+    """The process that extracts itself, perhaps as one of several ranks.
 
-    def __init__(self) -> None:
-        self.rank = Rank.of_process()
+    Parameters
+    ----------
+    rank
+        By default what the environment says.
+    claims
+        False where somebody else sees to it that no two processes are given the same samples.
+    """
+
+    def __init__(self, rank: Rank | None = None, claims: bool = True) -> None:
+        self.rank = Rank.of_process() if rank is None else rank
+        self.claims = claims
 
     def device(self, device: str) -> str:
         """Return the device that is meant: for `auto` the one this machine has, and of several GPUs this rank's."""
@@ -93,7 +101,7 @@ class Here:
         """Return a `Job`, whose parameters these are."""
         return Job(*how)
 
-    def slices(self, stream: SampleStream, extracting: "SliceExtractor", _renew: Any) -> "ExtractedSlices":
+    def slices(self, stream: SampleStream, extracting: "SliceExtractor") -> "ExtractedSlices":
         """Read a stream, up to two slices ahead of the backbones."""
         return one_by_one(stream, extracting)
 
@@ -107,8 +115,11 @@ def one_by_one(stream: SampleStream, extracting: "SliceExtractor") -> "Extracted
         slices.close()
 
 
-def find_place(engine: Engine) -> Place:
-    """Return the place that an engine means; raises as `Cluster` does."""
+def find_place(engine: Engine | str | Here) -> Place:
+    """Return the place that an engine, or its name, means; raises as `Cluster` does."""
+    if isinstance(engine, Here):
+        return engine
+    engine = Engine.of(engine)
     if engine.kind == "ray":
         from extract.clusters.cluster import Cluster
 

@@ -123,7 +123,8 @@ class Samples:
 
     def promising(self, kind: str = "text") -> np.ndarray:
         """Return the rows `[m]` of the samples of a kind that look usable, without opening any file."""
-        return np.flatnonzero([reason is None for reason in self._reasons(kind)])
+        rows = [row for row, reason in enumerate(self._reasons(kind)) if reason is None]
+        return np.array([row for row in rows if kind != "text" or _is_unicode(self.inputs[row])], np.int64)
 
     def _reasons(self, kind: str) -> list[str | None]:
         return [self.faults.get(row) or self._fault(row, kind) for row in range(len(self))]
@@ -207,6 +208,15 @@ def _text_keys(samples: Sequence[Any]) -> list[bytes | str]:
         except UnicodeEncodeError as error:
             keys.append(not_unicode(str(error.object), error))
     return keys
+
+
+def _is_unicode(sample: Any) -> bool:
+    try:
+        for text in (sample,) if isinstance(sample, str) else sample:
+            text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_nothing(value: Any) -> bool:

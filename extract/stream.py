@@ -36,16 +36,6 @@ class SampleStream:
     read: Callable[[], Iterator[Samples]]
     cut: Callable[[], Sequence[Part]] | None = None
 
-    @classmethod
-    def of_parts(cls, name: str, cut: Callable[[], Sequence[Part]]) -> "SampleStream":
-        """Put a stream together of parts that come one after another, and can be read each on its own."""
-
-        def read() -> Iterator[Samples]:
-            for part in cut():
-                yield from part()
-
-        return cls(name, read, cut)
-
     def gather(self, wanted: Callable[[Samples, int], bool]) -> Samples:
         """Read all, and return those of a slice's rows that are wanted, in memory.
 

@@ -11,6 +11,7 @@ from extract.backbones.spec import BackboneSpec
 from extract.engine import Engine
 from extract.extractor import Features, extract, refuse
 from extract.options import LoopOptions
+from extract.place import Here
 from extract.samples import Samples, Skipped
 
 
@@ -77,7 +78,7 @@ class SliceExtractor:
         store: FeatureStore,
         device: str = "auto",
         options: LoopOptions | None = None,
-        engine: Engine | str = "local",
+        engine: Engine | str | Here = "local",
         strict: bool = False,
         progress: Any = None,
     ) -> None:

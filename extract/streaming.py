@@ -81,17 +81,17 @@ def extract_stream(
     """
     began = time.monotonic()
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
-    place = find_place(Engine.of(engine))
+    place = find_place(engine)
     leads = place.rank.number == 0
     progress = progress if progress is not None and leads else Quiet()
     progress.start_stream(", ".join(request.title for request in requests))
-    extracting = SliceExtractor(requests, store, device, options, engine, strict, _Part(progress))
+    extracting = SliceExtractor(requests, store, device, options, engine, strict, _SliceProgress(progress))
     try:
         with ExitStack() as stack:
             tallies = [_Tally(extracting, number, stream.name, leads, stack) for number in range(len(requests))]
             writer = stack.enter_context(TableWriter(store, stream.name)) if leads else None
             start = rows = 0
-            slices = stack.enter_context(closing(place.slices(stream, extracting, lambda: _renew(tallies))))
+            slices = stack.enter_context(closing(place.slices(stream, extracting)))
             for extracted in slices:
                 samples = extracted.samples
                 found = [tally.take(extracted) for tally in tallies]
@@ -219,7 +219,7 @@ class _Tally:
         self.views.add(Table(f"{self.name} views", keys.reshape(-1, KEY_BYTES), ids))
 
 
-class _Part(Quiet):
+class _SliceProgress(Quiet):
     """Who is told how a slice goes, and tells it on as a part of the stream."""
 
     def __init__(self, progress: Any) -> None:
@@ -236,12 +236,6 @@ class _Part(Quiet):
     def wait(self, samples: int) -> None:
         """Tell that another process is at work on the rest."""
         self._progress.wait(samples)
-
-
-def _renew(tallies: Sequence[_Tally]) -> None:
-    for tally in tallies:
-        if tally.lease is not None:
-            tally.lease.renew()
 
 
 def _share(seconds: float, tallies: Sequence[_Tally]) -> None:

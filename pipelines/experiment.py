@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from extract import Samples
 from extract.ranks import Rank
 from pipelines.config import Config
 from pipelines.config_file import load_config
 from pipelines.errors import UsageError
-from pipelines.extract import Extraction, extract_config, keeps_usual_output_alone
+from pipelines.extract import Extraction, Prospect, extract_config, keeps_usual_output_alone
 from pipelines.launch import launch_if_asked
 from pipelines.trackers import check_trackers
 
@@ -89,9 +86,9 @@ def run_experiment(
     launch_if_asked(config)
     folder = choose_run_folder(config, run)
 
-    def check(kept: Sequence[Sequence[str]], samples: Samples | None, rows: np.ndarray | None) -> None:
-        check_outputs(config, kept)
-        check_samples(config, samples, rows)
+    def check(found: Prospect) -> None:
+        check_outputs(config, found.kept)
+        check_samples(config, found)
 
     extraction = extract_config(config, store, strict, bars, check=check)
     if Rank.of_process().number:

@@ -1,12 +1,12 @@
 """Stage 1: a config's samples through its backbones, into the store."""
 
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,30 @@ from pipelines.errors import RunError, UsageError
 from pipelines.machine import total_memory
 from pipelines.recipe_differences import tell_apart
 
-Check = Callable[[Sequence[Sequence[str]], Samples | None, np.ndarray | None], None]
-"""Raises what would go wrong after an extraction: told the names of what is kept of each backbone, and where they are not
-streamed the samples, and the rows of those that look usable."""
-
 MOST_SAMPLES_WITH_LAYERS = 100_000
 """Up to so many samples every layer is kept unasked: with 13 layers of width 768 that is 4 GB at most."""
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What is known of an extraction before the first backbone is run.
+
+    Attributes
+    ----------
+    kept
+        Names of what is kept of each backbone.
+    samples
+        What the source gave; None of a stream.
+    rows
+        `[m]`, those of the samples that look usable; whether an image can be read is not known yet.
+    are_texts
+        Whether they are texts, all of which are usable.
+    """
+
+    kept: Sequence[Sequence[str]]
+    samples: Samples | None = None
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    are_texts: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,7 +142,7 @@ def extract_config(
     strict: bool = False,
     progress: Any = None,
     loaded: dict[str, Any] | None = None,
-    check: Check | None = None,
+    check: Callable[[Prospect], None] | None = None,
 ) -> Extraction:
     """Make sure that the store holds the features of a config's samples, of a stream slice by slice.
 
@@ -145,7 +163,7 @@ def extract_config(
             if not offer.others:
                 kept.append(_names_of_outputs(config, backbone, offer, _outputs_of_stream(config, backbone)))
         if check is not None and len(kept) == len(config.backbones):
-            check(kept, None, None)
+            check(Prospect(kept))
         streamed = _extract_stream(config, place, strict, progress)
         features, table = streamed.features, streamed.table
         samples = (
@@ -156,15 +174,16 @@ def extract_config(
     else:
         with _told_at(config, "data"):
             samples = load_data(config.data)
-        rows = np.arange(len(samples))
+        matched = []
         for number, backbone in enumerate(config.backbones):  # all of them, before the first costs time
             with _told_at(config, "backbones", number):
-                matched, checkpoint = match_samples(samples, spec_of(backbone))
-            rows = np.intersect1d(rows, matched.promising(checkpoint.offer.takes), assume_unique=True)
-            asked = _outputs(config, backbone.name, samples)
-            kept.append(_names_of_outputs(config, backbone, checkpoint.offer, asked))
+                matched.append(match_samples(samples, spec_of(backbone)))
+            offer = matched[-1][1].offer
+            kept.append(_names_of_outputs(config, backbone, offer, _outputs(config, backbone.name, samples)))
         if check is not None:
-            check(kept, samples, rows)
+            kinds = {checkpoint.offer.takes for _, checkpoint in matched}
+            rows = [found.promising(checkpoint.offer.takes) for found, checkpoint in matched]
+            check(Prospect(kept, samples, functools.reduce(np.intersect1d, rows), kinds == {"text"}))
         features = _extract_all(config, samples, place, strict, progress, loaded)
     _refuse_twins(config, features)
     views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}
@@ -222,7 +241,7 @@ def _extract_all(
 
 def _extract_stream(config: Config, place: FeatureStore, strict: bool, progress: Any) -> Streamed:
     requests = [
-        Request(spec_of(backbone), _outputs_of_stream(config, backbone), partial(_viewed, backbone))
+        Request(spec_of(backbone), _outputs_of_stream(config, backbone), functools.partial(_viewed, backbone))
         for backbone in config.backbones
     ]
     options = LoopOptions(**config.loop.model_dump())

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +107,7 @@ def rank_outputs(config: Config, store: str | None, run: Path | None, check: boo
     """
     if run is not None and check:
         raise UsageError("give --run or --check, and not both")
-    extraction = extract_config(
-        config, store, progress=progress, check=lambda _, samples, rows: check_samples(config, samples, rows)
-    )
+    extraction = extract_config(config, store, progress=progress, check=partial(check_samples, config))
     task = make_task(extraction, config)
     began = time.monotonic()
     rows = _some(task, config.selection.seed)

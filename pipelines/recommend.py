@@ -5,6 +5,7 @@ import re
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,7 @@ def recommend(
         raise UsageError(f"{config.where('data', 'label')}: the rule is for one label a sample, not for {config.kind}")
     if config.data.streams:
         raise UsageError(f"{config.where('data')}: these data are read a slice at a time; take a part of them")
-    extraction = extract_config(
-        config, store, progress=progress, check=lambda _, samples, rows: check_samples(config, samples, rows)
-    )
+    extraction = extract_config(config, store, progress=progress, check=partial(check_samples, config))
     task = make_task(extraction, config)
     rate, measured = (speed, "as given") if speed is not None else measure_speed(config, extraction)
     evidence = gather(extraction, task, config.selection.seed, rate, measured)

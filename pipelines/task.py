@@ -15,7 +15,7 @@ from extract.sources.columns import split_labels
 from heads import choose_splitter, hold_out
 from pipelines.config import Config
 from pipelines.errors import TrainingError
-from pipelines.extract import Extraction
+from pipelines.extract import Extraction, Prospect
 
 SMALL_CLASS = 5
 
@@ -148,13 +148,23 @@ def task_of_samples(samples: Samples, rows: np.ndarray, read: int, config: Confi
     return task
 
 
-def check_samples(config: Config, samples: Samples | None, rows: np.ndarray | None) -> None:
-    """See that samples can be trained on before anything is extracted, given the rows of those that look usable.
+def check_samples(config: Config, found: Prospect) -> None:
+    """See that samples can be trained on, before anything is extracted; of a stream nothing is known yet.
 
-    Of a stream neither is known yet. Raises as `make_task` does.
+    A label that is no number does not matter at an image that cannot be read, so one alone is not told yet.
+
+    Raises
+    ------
+    TrainingError
+        As `make_task` does.
     """
-    if samples is not None and rows is not None:
-        task_of_samples(samples, rows, len(samples), config)
+    if found.samples is None:
+        return
+    rows = found.rows
+    if config.kind == "regression" and not found.are_texts and found.samples.labels is not None:
+        numbers = [_number(str(found.samples.labels[row])) is not None for row in rows.tolist()]
+        rows = rows[numbers] if any(numbers) else rows
+    task_of_samples(found.samples, rows, len(found.samples), config)
 
 
 def read_targets(

@@ -88,14 +88,20 @@ def ctrl_c_reaches_children():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(scope="session")
+def turn_to_start_clusters(tmp_path_factory):
+    """A lock that one of pytest-xdist's processes holds at a time, in as many fixtures as need be."""
+    base = tmp_path_factory.getbasetemp()
+    return FileLock((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cluster.lock")
+
+
 @pytest.fixture(autouse=True)
-def one_cluster_at_a_time(request, tmp_path_factory):
-    """Let one of pytest-xdist's processes at a time start clusters: these take both processors and look for each other."""
+def one_cluster_at_a_time(request):
+    """Let one process at a time start clusters: these take both processors and look for each other."""
     if request.node.get_closest_marker("cluster") is None:
         yield
         return
-    base = tmp_path_factory.getbasetemp()
-    with FileLock((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cluster.lock"):
+    with request.getfixturevalue("turn_to_start_clusters"):
         yield
 
 

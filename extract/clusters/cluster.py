@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from extract.backbones.spec import BackboneSpec
 from extract.clusters.actor import Whereabouts, Work
 from extract.clusters.job import RayJob
 from extract.clusters.pool import Pool, last_line
-from extract.clusters.stream import RayStream, StreamWork, packed, settled
+from extract.clusters.stream import RayStream, StreamWork, packed, settle
 from extract.devices import choose_device, choose_precision
 from extract.engine import Engine
 from extract.errors import EngineError, NoSuchNameError
@@ -61,6 +61,7 @@ class Cluster:
             os.environ.setdefault(name, value)
         self.engine = engine
         self.rank = Rank()
+        self.claims = True
         self._connected = False
 
     @contextmanager
@@ -138,7 +139,7 @@ class Cluster:
         work = Work(Whereabouts.of(store), recipe, spec, kind, device, options, tuple(outputs))
         return RayJob(self, work, store, lease, progress)
 
-    def slices(self, stream: SampleStream, extracting: SliceExtractor, renew: Callable[[], None]) -> ExtractedSlices:
+    def slices(self, stream: SampleStream, extracting: SliceExtractor) -> ExtractedSlices:
         """Have the cluster read a stream's parts; what has none, or cannot be sent there, is read here a slice at a time.
 
         Raises
@@ -148,15 +149,16 @@ class Cluster:
         HeadstartError
             What is wrong with the stream or a backbone.
         """
-        parts = None if stream.cut is None else packed(stream.cut())
-        if parts is None:
-            yield from one_by_one(stream, extracting)
-            return
         with self.connection():
+            parts = None if stream.cut is None else packed(stream.cut())
+            if parts is None:
+                yield from one_by_one(stream, extracting)
+                return
             device = self.device(extracting.device)
-            requests = [settled(request, partial(self.precision, device=device)) for request in extracting.requests]
+            settled = [settle(request, device, partial(self.precision, device=device)) for request in extracting.requests]
+            requests = [request for request, _ in settled]
             work = StreamWork(Whereabouts.of(extracting.store), requests, device, extracting.options, extracting.strict)
-            yield from RayStream(self, work, extracting, parts, renew).slices()
+            yield from RayStream(self, work, extracting, [recipes for _, recipes in settled], parts).slices()
 
     def _is_elsewhere(self) -> bool:
         """Tell whether there is a cluster already, which may have other devices than this machine."""

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from extract.errors import EngineError
+from cache import FeatureStore
+from extract.errors import NodesLostError
 
 PATIENCE = 60.0
 """Seconds without news after which the nodes are counted."""
@@ -54,7 +55,7 @@ class Pool:
 
         Raises
         ------
-        EngineError
+        NodesLostError
             If nodes are lost, and those that are left have no room for all actors.
         """
         import ray.data
@@ -104,7 +105,7 @@ class Pool:
                 entry = found.get(timeout=_TICK)
             except queue.Empty:
                 if time.monotonic() - heard > PATIENCE and not self._has_room():
-                    raise EngineError("nodes were lost, and those that are left have no room for all actors") from None
+                    raise NodesLostError("nodes were lost, and those that are left have no room for all actors") from None
                 renew()
                 continue
             heard = time.monotonic()
@@ -146,6 +147,14 @@ def _context(**settings: Any) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(context, name, value)
+
+
+def not_shared(missing: int, store: FeatureStore) -> str:
+    """Say that what was extracted elsewhere is not here."""
+    return (
+        f"ray: {missing:,} samples were extracted, and {store.name} does not have them: "
+        "the store has to be in a bucket, or on a disk that all nodes share"
+    )
 
 
 def last_line(error: BaseException) -> str:

@@ -1,27 +1,30 @@
 """A stream whose parts are read by the cluster: tasks read, actors extract, and what comes back is put in order.
 
-A slice is known by its part and its number in it. When a run of Ray broke off, the next one reads those parts again of which
-slices are lacking, and leaves out the slices that came.
+A slice is known by its part and its rows there, since it may be cut elsewhere when the part is read again: it is cut by how
+large images are, which is not known of one that could not be fetched. When a run of Ray broke off, or a task was begun again,
+parts of which rows are lacking are read again for these alone.
 """
 
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cache import FeatureStore, HeadstartError
-from extract.backbones.imported import SCHEME
+from cache import FeatureStore, HeadstartError, Lease
 from extract.backbones.registry import find_backbone
 from extract.backbones.spec import BackboneSpec
 from extract.clusters.actor import Whereabouts
 from extract.clusters.blocks import cost_of, cut_blocks
-from extract.clusters.pool import last_line
-from extract.errors import BackboneError, EngineError
-from extract.extractor import Features
+from extract.clusters.pool import last_line, not_shared
+from extract.errors import BackboneError, EngineError, NodesLostError
+from extract.extractor import Features, make_recipe, settle_precision
 from extract.options import LoopOptions
+from extract.place import Here
+from extract.ranks import Rank
 from extract.samples import Samples
 from extract.stream import Part
 from extract.stream_slice import Extracted, Request, SliceExtractor, without_inputs
@@ -42,12 +45,18 @@ class StreamWork:
 
 
 @dataclass(frozen=True)
-class Found:
+class Answer:
     """What became of a slice, and on which node."""
 
     extracted: Extracted | None
     error: HeadstartError | None
     node: str
+
+    @classmethod
+    def failed(cls, error: Exception) -> "Answer":
+        """Tell what went wrong here, whatever it was: what Ray raises itself is then of Ray's own."""
+        told = error if isinstance(error, HeadstartError) else EngineError(f"ray: {last_line(error)}")
+        return cls(None, told, os.uname().nodename)
 
 
 def packed(parts: Sequence[Part]) -> list[bytes] | None:
@@ -60,35 +69,53 @@ def packed(parts: Sequence[Part]) -> list[bytes] | None:
         return None
 
 
-def settled(request: Request, precision: Callable[[str], str]) -> Request:
-    """Return a request that means the same arithmetic on every node."""
+def settle(request: Request, device: str, precision: Callable[[str], str]) -> tuple[Request, set[str]]:
+    """Return a request that means the same arithmetic on every node, and the ids of the recipes it may have there."""
     spec = request.backbone if isinstance(request.backbone, BackboneSpec) else BackboneSpec(request.backbone)
-    if find_backbone(spec.backbone).scheme not in ("onnx", SCHEME):
-        spec = replace(spec, precision=precision(spec.precision))
-    return replace(request, backbone=spec)
+    checkpoint = find_backbone(spec.backbone)
+    found = settle_precision(checkpoint, spec, device, lambda asked, _: precision(asked))
+    spec = replace(spec, precision=found)
+    kinds = [offer.takes for offer in (checkpoint.offer, *checkpoint.offer.others)]
+    return replace(request, backbone=spec), {make_recipe(checkpoint.for_samples(kind), spec, found).id for kind in kinds}
 
 
 def read(batch: dict[str, Any], work: StreamWork) -> Iterator[dict[str, list[Any]]]:
-    """Read a part; yield its slices that are lacking, and in the end a row without content that tells how many there were."""
+    """Read a part; yield its slices of rows that are lacking, and in the end, without content, how many rows it has."""
     from ray import cloudpickle
 
     work.at.go()
-    part, number = int(batch["part"][0]), 0
-    came = set(pickle.loads(batch["came"][0]))  # noqa: S301  (what `RayStream` pickled)
+    part, row = int(batch["part"][0]), 0
+    came = pickle.loads(batch["came"][0])  # noqa: S301  (what `RayStream` pickled)
     try:
         for samples in cloudpickle.loads(batch["read"][0])():
-            for piece in cut_slices(samples):
-                if number not in came:
-                    yield _row(part, number, pickle.dumps(piece))
-                number += 1
-    except HeadstartError as error:
-        yield _row(part, number, pickle.dumps(Found(None, error, os.uname().nodename)))
+            for first, stop in lacking(row, row + len(samples), came):
+                start = first
+                for piece in cut_slices(samples.part(first - row, stop - row)):
+                    yield _row(part, start, pickle.dumps(piece))
+                    start += len(piece)
+            row += len(samples)
+    except Exception as error:
+        yield _row(part, row, pickle.dumps(Answer.failed(error)))
     else:
-        yield _row(part, number, b"")
+        yield _row(part, row, b"")
 
 
-def _row(part: int, number: int, content: bytes) -> dict[str, list[Any]]:
-    return {"part": [part], "number": [number], "content": [content]}
+def _row(part: int, start: int, content: bytes) -> dict[str, list[Any]]:
+    return {"part": [part], "start": [start], "content": [content]}
+
+
+def lacking(start: int, stop: int, came: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+    """Yield the runs of rows from one up to another that did not come, given the runs that did: start -> stop."""
+    for first in sorted(came):
+        if came[first] <= start:
+            continue
+        if first >= stop:
+            break
+        if first > start:
+            yield start, first
+        start = came[first]
+    if start < stop:
+        yield start, stop
 
 
 def cut_slices(samples: Samples) -> Iterator[Samples]:
@@ -99,6 +126,8 @@ def cut_slices(samples: Samples) -> Iterator[Samples]:
 
 class ExtractingSlices:
     """Keeps backbones and takes slices through them; Ray makes one in every process of its pool.
+
+    It claims nothing: a claim of an actor that died with its machine would be waited for, and no other actor is given its rows.
 
     Parameters
     ----------
@@ -113,22 +142,23 @@ class ExtractingSlices:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         """Extract a column of slices."""
-        found = [pickle.dumps(self._extract(content)) if content else b"" for content in batch["content"]]
-        return {"part": list(batch["part"]), "number": list(batch["number"]), "found": found}
+        answers = [pickle.dumps(self._extract(content)) if content else b"" for content in batch["content"]]
+        return {"part": list(batch["part"]), "start": list(batch["start"]), "answer": answers}
 
-    def _extract(self, content: bytes) -> Found:
+    def _extract(self, content: bytes) -> Answer:
+        work = self.work
         samples = pickle.loads(content)  # noqa: S301  (what a task of ours pickled)
-        if isinstance(samples, Found):
+        if isinstance(samples, Answer):
             return samples
-        work, node = self.work, os.uname().nodename
         try:
             if self.extracting is None:
-                self.extracting = SliceExtractor(work.requests, work.at.open(), work.device, work.options, "local", work.strict)
+                here = Here(Rank(), claims=False)  # whatever started Ray may have been a rank
+                self.extracting = SliceExtractor(work.requests, work.at.open(), work.device, work.options, here, work.strict)
             extracted = self.extracting(samples)
-        except HeadstartError as error:
-            return Found(None, error, node)
+        except Exception as error:
+            return Answer.failed(error)
         features = [None if found is None else replace(found, store=None) for found in extracted.features]  # type: ignore[arg-type]
-        return Found(replace(extracted, samples=without_inputs(samples), features=[*features]), None, node)
+        return Answer(replace(extracted, samples=without_inputs(samples), features=[*features]), None, os.uname().nodename)
 
 
 class RayStream:
@@ -142,10 +172,10 @@ class RayStream:
         What everybody there is told.
     extracting
         The store as this process sees it, and who is told how it goes.
+    recipes
+        One set per request: ids that its features may have.
     parts
         The stream's parts, packed.
-    renew
-        Called every few seconds.
     """
 
     def __init__(
@@ -153,21 +183,22 @@ class RayStream:
         cluster: "Cluster",
         work: StreamWork,
         extracting: SliceExtractor,
+        recipes: Sequence[set[str]],
         parts: Sequence[bytes],
-        renew: Callable[[], None],
     ) -> None:
         self.cluster = cluster
         self.work = work
         self.store: FeatureStore = extracting.store
         self.progress = extracting.progress
+        self.recipes = recipes
         self.parts = parts
-        self.renew = renew
         self._waiting: dict[tuple[int, int], Extracted] = {}
-        self._came: list[set[int]] = [set() for _ in parts]
+        self._came: list[dict[int, int]] = [{} for _ in parts]
         self._ends: dict[int, int] = {}
         self._next = (0, 0)
-        self._recipes: dict[int, tuple[str, str]] = {}
         self._nodes: set[str] = set()
+        self._made: dict[tuple[int, str], tuple[Features, list[np.ndarray]]] = {}
+        self._leases: dict[str, Lease] = {}
 
     def slices(self) -> Iterator[Extracted]:
         """Yield the slices in order, as soon as those before them have come.
@@ -179,73 +210,92 @@ class RayStream:
         HeadstartError
             What a task or an actor says is wrong.
         """
-        while lacking := [part for part in range(len(self.parts)) if self._ends.get(part) != len(self._came[part])]:
-            failure: Exception | None = None
-            headway = False
-            pool = self.cluster.pool(self.work.device)
-            rows = [
-                {"part": part, "came": pickle.dumps(sorted(self._came[part])), "read": self.parts[part]} for part in lacking
-            ]
-            try:
-                for row in pool.results(rows, ExtractingSlices, self.work, self.renew, read):
-                    headway |= self._take(int(row["part"]), int(row["number"]), row["found"])
-                    yield from self._in_order()
-            except HeadstartError as error:
-                if not isinstance(error, EngineError) or not headway:
-                    raise
-                failure = error
-            except Exception as error:  # Ray's own, of many types
-                failure = error
-            if failure is not None and not headway:
-                raise EngineError(f"ray: {last_line(failure)}") from failure
-        yield from self._in_order()
+        with ExitStack() as stack:
+            while left := [part for part in range(len(self.parts)) if not self._is_whole(part)]:
+                failure: Exception | None = None
+                headway = False
+                pool = self.cluster.pool(self.work.device)
+                rows = [{"part": part, "came": pickle.dumps(self._came[part]), "read": self.parts[part]} for part in left]
+                try:
+                    for row in pool.results(rows, ExtractingSlices, self.work, self._renew, read):
+                        headway |= self._take(int(row["part"]), int(row["start"]), row["answer"], stack)
+                        yield from self._in_order()
+                except Exception as error:  # Ray's own are of many types
+                    if isinstance(error, HeadstartError) and not isinstance(error, NodesLostError):
+                        raise
+                    failure = error
+                if not headway:
+                    told = f"{len(left):,} parts lack rows that do not come" if failure is None else last_line(failure)
+                    raise EngineError(f"ray: {told}") from failure
+            yield from self._in_order()
+            self._check_store()
 
-    def _take(self, part: int, number: int, content: bytes) -> bool:
+    def _is_whole(self, part: int) -> bool:
+        """Tell whether all rows of a part came."""
+        end = self._ends.get(part)
+        return end is not None and next(lacking(0, end, self._came[part]), None) is None
+
+    def _take(self, part: int, start: int, content: bytes, stack: ExitStack) -> bool:
         """Take a slice, or the end of a part; tell whether it is new."""
         if not content:
             new = part not in self._ends
-            self._ends[part] = number
+            self._ends[part] = start
             return new
-        found: Found = pickle.loads(content)  # noqa: S301  (what an actor of ours pickled)
-        if found.error is not None:
-            if found.node != os.uname().nodename:
-                found.error.args = (f"on {found.node}: {found.error}",)
-            raise found.error
-        if found.extracted is None or number in self._came[part]:
-            return False
-        features = [self._arrived(n, taken, found.node) for n, taken in enumerate(found.extracted.features)]
-        self._came[part].add(number)
-        self._waiting[part, number] = replace(found.extracted, features=features)
+        answer: Answer = pickle.loads(content)  # noqa: S301  (what an actor of ours pickled)
+        if answer.error is not None:
+            if answer.node != os.uname().nodename:
+                answer.error.args = (f"on {answer.node}: {answer.error}",)
+            raise answer.error
+        assert answer.extracted is not None
+        stop = start + len(answer.extracted.samples)
+        if next(lacking(start, stop, self._came[part]), None) != (start, stop):
+            return False  # read again after a death, and cut elsewhere: what is lacking of it is read another time
+        features = [self._arrived(n, found, answer.node, stack) for n, found in enumerate(answer.extracted.features)]
+        self._came[part][start] = stop
+        self._waiting[part, start] = replace(answer.extracted, features=features)
         return True
 
-    def _arrived(self, number: int, found: Features | None, node: str) -> Features | None:
-        """Return a request's features with the store that they are in; see that it has them, and that all nodes agree."""
+    def _arrived(self, number: int, found: Features | None, node: str, stack: ExitStack) -> Features | None:
+        """Return a request's features with their store; see that the node shares it, and has the same weights."""
         if found is None:
             return None
-        recipe, first = self._recipes.setdefault(number, (found.recipe.id, node))
-        if recipe != found.recipe.id:
+        if found.recipe.id not in self.recipes[number]:
             raise BackboneError(
-                f"{found.recipe.backbone}: is not the same on {node} as on {first}; "
+                f"{found.recipe.backbone}: is not the same on {node} as where the extraction was asked for; "
                 "give all nodes the same weights, files and versions"
             )
-        if node not in self._nodes and len(found.keys):
-            if self.store.missing(found.recipe, found.keys, found.outputs).any():
-                raise EngineError(
-                    f"ray: samples were extracted on {node}, and {self.store.name} does not have them: "
-                    "the store has to be in a bucket, or on a disk that all nodes share"
-                )
+        if found.recipe.id not in self._leases:
+            self._leases[found.recipe.id] = stack.enter_context(self.store.lease(found.recipe))
+        if found.extracted and node not in self._nodes:
+            self._refuse_missing(found, [found.keys])
             self._nodes.add(node)
+        self._made.setdefault((number, found.recipe.id), (found, []))[1].append(found.keys)
         self.progress.start(found.recipe.backbone, found.cached, found.extracted)
         self.progress.advance(found.extracted, 1.0)
         return replace(found, store=self.store)
 
+    def _check_store(self) -> None:
+        """See that the store has all that was extracted."""
+        for found, keys in self._made.values():
+            self._refuse_missing(found, keys)
+
+    def _refuse_missing(self, found: Features, keys: Sequence[np.ndarray]) -> None:
+        missing = int(self.store.missing(found.recipe, np.concatenate(keys), found.outputs).sum())
+        if missing:
+            raise EngineError(not_shared(missing, self.store))
+
+    def _renew(self) -> None:
+        for lease in self._leases.values():
+            lease.renew()
+
     def _in_order(self) -> Iterator[Extracted]:
         while self._next[0] < len(self.parts):
-            part, number = self._next
+            part, row = self._next
             if self._next in self._waiting:
-                self._next = part, number + 1
-                yield self._waiting.pop((part, number))
-            elif self._ends.get(part) == number:
+                extracted = self._waiting.pop(self._next)
+                self._next = part, row + len(extracted.samples)
+                yield extracted
+            elif self._is_whole(part) and row >= self._ends[part]:
                 self._next = part + 1, 0
             else:
                 return

@@ -10,7 +10,7 @@ from extract.images import ImageCell
 from extract.remote import first_line
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
-from extract.sources.urls import with_contents
+from extract.sources.urls import stream_of_parts
 from extract.stream import SLICE_BYTES, SLICE_SAMPLES, Part, SampleStream
 
 ROWS_AT_ONCE = 256
@@ -67,12 +67,12 @@ def stream_parts(name: str, parts: Mapping[str, Any], columns: Columns) -> Sampl
     def cut() -> list[Part]:
         return [partial(_read, name, split, rows, columns, split if told else None) for split, rows in parts.items()]
 
-    return SampleStream.of_parts(name, cut)
+    return stream_of_parts(name, cut)
 
 
 def _read(name: str, split: str, rows: Any, columns: Columns, told: str | None) -> Iterator[Samples]:
     try:
-        yield from with_contents(_read_part(name, split, rows, columns, told))
+        yield from _read_part(name, split, rows, columns, told)
     except HeadstartError:
         raise
     except Exception as error:  # whatever a builder and its file system raise

@@ -12,7 +12,7 @@ from extract.errors import SourceError
 from extract.remote import expand, first_line, is_url, opened, telling_of
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
-from extract.sources.urls import with_contents
+from extract.sources.urls import stream_of_parts
 from extract.stream import SLICE_BYTES, SLICE_SAMPLES, Part, SampleStream, lost
 
 
@@ -38,7 +38,7 @@ def stream_parquet(source: str, columns: Columns) -> SampleStream:
         _check(source, files)
         return [partial(_read, source, path, name, columns) for path, name in zip(files, short_names(files), strict=True)]
 
-    return SampleStream.of_parts(source, cut)
+    return stream_of_parts(source, cut)
 
 
 def short_names(files: Sequence[str]) -> list[str]:
@@ -97,7 +97,7 @@ def _read(source: str, path: str, name: str, columns: Columns) -> Iterator[Sampl
         if isinstance(file, str):
             yield lost(source, name, f"not readable as Parquet: {file}")
         else:
-            yield from with_contents(_read_file(source, path, name, file, columns))
+            yield from _read_file(source, path, name, file, columns)
 
 
 def _read_file(source: str, path: str, name: str, file: Any, columns: Columns) -> Iterator[Samples]:

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from extract.errors import SourceError
 from extract.images import LARGEST_FILE, ImageFile, ImageText, place_of, reason_of
 from extract.remote import UnreachableError, expand, first_line, is_url, opened, read_files, telling_of
 from extract.samples import Samples
-from extract.stream import SLICE_BYTES, SLICE_SAMPLES, SampleStream
+from extract.stream import SLICE_BYTES, SLICE_SAMPLES, Part, SampleStream
 
 URLS_AT_ONCE = 64
 MOST_UNREACHABLE = 256
@@ -71,6 +71,19 @@ def with_contents(slices: Iterable[Samples]) -> Iterator[Samples]:
                 part = samples.part(start, stop)
                 yield dataclasses.replace(part, inputs=inputs, faults={**part.faults, **faults})
                 start, size, inputs, faults = stop, 0, [], {}
+
+
+def stream_of_parts(name: str, cut: Callable[[], Sequence[Part]]) -> SampleStream:
+    """Put a stream together of parts that come one after another, and can be read each on its own; with contents of URLs."""
+
+    def read() -> Iterator[Samples]:
+        yield from with_contents(samples for part in cut() for samples in part())
+
+    return SampleStream(name, read, lambda: [partial(_contents_of, part) for part in cut()])
+
+
+def _contents_of(part: Part) -> Iterator[Samples]:
+    return with_contents(part())
 
 
 class _Patience:

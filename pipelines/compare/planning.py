@@ -18,7 +18,7 @@ from pipelines.compare.split import Split, make_split
 from pipelines.compare_config import CACHED, Method
 from pipelines.config import Config
 from pipelines.errors import UsageError
-from pipelines.extract import load_data, spec_of
+from pipelines.extract import Prospect, load_data, spec_of
 from pipelines.task import Task, check_samples
 
 _TRAINING = ("batch_size", "weight_decay", "warmup", "schedule", "layer_decay")
@@ -104,8 +104,9 @@ def extraction_cell(config: Config) -> Cell:
     spec = spec_of(config.backbones[0])
     samples, checkpoint = match_samples(load_data(config.data), spec)
     recipe = make_recipe(checkpoint, spec, settle_precision(checkpoint, spec, device))
-    check_samples(config, samples, samples.promising(checkpoint.offer.takes))
-    keys = samples.admit(checkpoint.offer.takes).keys
+    kind = checkpoint.offer.takes
+    check_samples(config, Prospect([], samples, samples.promising(kind), kind == "text"))
+    keys = samples.admit(kind).keys
     asked = config.outputs if not isinstance(config.outputs, list) else [choice.model_dump() for choice in config.outputs]
     settings = {
         "recipe": recipe.id,

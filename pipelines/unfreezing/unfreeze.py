@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from extract import Samples
 from extract.extractor import match_samples
 from heads import Decision, score_predictions
 from pipelines.backbone_config import OutputChoice
@@ -22,7 +21,7 @@ from pipelines.columns import read_columns
 from pipelines.config import Config, Head
 from pipelines.config_file import load_config
 from pipelines.errors import UsageError
-from pipelines.extract import Extraction, extract_config, spec_of
+from pipelines.extract import Extraction, Prospect, extract_config, spec_of
 from pipelines.held_out import predict_raw, true_codes
 from pipelines.models.backbone_module import BackboneModule
 from pipelines.models.labelled import Labelled
@@ -83,10 +82,11 @@ def run_unfreeze(
             f"{config.where('data')}: these data are read a slice at a time, and unfreezing needs all samples in memory"
         )
 
-    def check(kept: Sequence[Sequence[str]], samples: Samples | None, rows: np.ndarray | None) -> None:
-        if len(kept[0]) > 1:
-            raise UsageError(f"{config.where('outputs')}: unfreezing trains on one output, and these are {', '.join(kept[0])}")
-        check_samples(config, samples, rows)
+    def check(found: Prospect) -> None:
+        [outputs] = found.kept
+        if len(outputs) > 1:
+            raise UsageError(f"{config.where('outputs')}: unfreezing trains on one output, and these are {', '.join(outputs)}")
+        check_samples(config, found)
 
     frozen = extract_config(one, store, progress=bars, check=check)
     [output] = frozen.features[0].outputs

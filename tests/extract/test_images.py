@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,9 @@ def test_a_file_that_is_too_large_is_refused_unread(file, monkeypatch):
     monkeypatch.setattr("extract.images.LARGEST_FILE", 10)
     with pytest.raises(UnusableSampleError, match="larger than 0 MiB"):
         resolve(file)
+
+
+def test_a_cell_goes_to_another_process_without_its_column():
+    cell = ImageCell([b"x" * 10_000, b"short", {"bytes": None, "path": "a.png"}], 1, "folder")
+    assert len(pickle.dumps(cell)) < 500
+    assert pickle.loads(pickle.dumps(cell)).resolve() == b"short"

@@ -100,6 +100,18 @@ def test_a_network_that_is_gone_stops_the_stream(web, tmp_path, monkeypatch):
         list(stream_samples(f"urls:{tmp_path / 'none.txt'}"))
 
 
+def test_a_network_that_is_gone_is_noticed_over_many_short_files(web, tmp_path, monkeypatch):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr(extract.sources.urls, "MOST_UNREACHABLE", 5)
+    for number in range(4):
+        urls = [f"{web.at}/broken/{number}-{row}" for row in range(2)]
+        pq.write_table(pa.table({"image": urls}), tmp_path / f"{number}.parquet")
+    with pytest.raises(SourceError, match="cannot be reached, and neither could the 4 before it"):
+        list(stream_samples(str(tmp_path / "*.parquet")))
+
+
 def test_images_at_urls_are_samples_anywhere(web):
     good, bad = ImageFile(f"{web.at}/ok/1"), ImageFile(f"{web.at}/gone")
     assert image_keys([good]) == image_keys([b"picture at /ok/1"])

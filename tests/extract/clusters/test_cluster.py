@@ -10,19 +10,10 @@ import pytest
 
 from benchmarks.ray_failures import run_with_failures, short_folder
 from cache import FeatureStore
-from extract import Columns, Engine, NoSuchNameError, Request, Samples, custom_backbone, extract, extract_stream, stream_samples
-from extract.backbones.registry import find_backbone
-from extract.backbones.spec import BackboneSpec
-from extract.clusters.actor import Whereabouts, Work
-from extract.clusters.blocks import LEAST_SAMPLES, MOST_SAMPLES, cut_blocks
-from extract.clusters.job import RayJob
+from extract import Columns, Engine, NoSuchNameError, Request, custom_backbone, extract, extract_stream, stream_samples
 from extract.clusters.pool import Pool
 from extract.errors import BackboneError, EngineError
-from extract.extractor import make_recipe
-from extract.options import LoopOptions
-from extract.outputs import parse_outputs
 from tests.conftest import sentences
-from tests.extract.stand_in_for_ray import StandIn
 
 CHANGING = """
 import os
@@ -38,25 +29,6 @@ needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="
 
 def lengths(texts):
     return np.array([[len(text), text.count("a")] for text in texts], np.float32)
-
-
-@pytest.mark.parametrize(("actors", "count"), [(1, 100), (4, 30_000), (2, 200_000), (3, 0)])
-def test_blocks_hold_every_sample_once_in_order_and_cost_alike(actors, count):
-    costs = np.random.default_rng(0).integers(1, 2000, count)
-    blocks = cut_blocks(costs, actors)
-    assert np.concatenate([np.arange(0), *blocks]).tolist() == list(range(count))
-    assert all(len(block) <= MOST_SAMPLES for block in blocks)
-    spent = [int(costs[block].sum()) for block in blocks[:-1]]
-    if spent:
-        assert max(spent) < 1.1 * min(spent)
-    if count > 8 * actors * LEAST_SAMPLES:
-        assert len(blocks) >= 8 * actors
-
-
-def test_a_sample_that_costs_more_than_a_block_is_one_of_its_own():
-    blocks = cut_blocks(np.array([1, 1, 10**9, 1, 1]), 2)
-    assert sorted(np.concatenate(blocks).tolist()) == list(range(5))
-    assert all(len(block) <= 3 for block in blocks)
 
 
 def test_without_ray_one_line_says_how_to_get_it(tmp_path, monkeypatch):
@@ -104,11 +76,11 @@ def test_a_cluster_without_the_device_is_an_error(stub_ray, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def one_node():
+def one_node(turn_to_start_clusters):
     """A Ray cluster of one node with two processors, which this process is connected to."""
     import ray
 
-    with short_folder() as short, pytest.MonkeyPatch.context() as patch:
+    with turn_to_start_clusters, short_folder() as short, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", short)
         patch.setenv("PYTHONPATH", os.getcwd())
         ray.init(num_cpus=2, object_store_memory=10**8, include_dashboard=False, log_to_driver=False)
@@ -169,49 +141,3 @@ def test_a_killed_worker_and_a_killed_node_lose_no_row_and_double_none(tmp_path)
     assert found["workers_lost_with_the_node"] > 0
     assert (found["rows"], found["distinct"], found["damaged"], found["largest_difference"]) == (20_000, 20_000, 0, 0.0)
     assert found["told"]["cached"] + found["told"]["extracted"] == 20_000
-
-
-class Told:
-    """Adds up what progress is told."""
-
-    samples = 0
-
-    def advance(self, samples, share):
-        self.samples += samples
-
-
-def job_on(cluster, store, folder=None):
-    """Return a job of the stand-in, the texts and their keys."""
-    spec = BackboneSpec(custom_backbone(lengths, version=1, name="lengths"))
-    checkpoint = find_backbone(spec.backbone).for_samples("text")
-    recipe = make_recipe(checkpoint, spec, "float32")
-    at = Whereabouts.of(store if folder is None else FeatureStore(folder))
-    outputs = parse_outputs(None, checkpoint.offer, spec.dtype, "outputs")
-    work = Work(at, recipe, spec, "text", "cpu", LoopOptions(), tuple(outputs))
-    samples = Samples.of(sentences(60)).admit()
-    return RayJob(cluster, work, store, store.lease(recipe), Told()), sentences(60), samples.keys
-
-
-@pytest.mark.parametrize("breaks_after", [[], [2], [3, 1]])
-def test_what_a_run_of_ray_left_is_cut_anew_and_done(tmp_path, monkeypatch, breaks_after):
-    monkeypatch.setattr("extract.clusters.blocks.LEAST_SAMPLES", 4)
-    cluster, store = StandIn(breaks_after), FeatureStore(tmp_path)
-    job, texts, keys = job_on(cluster, store)
-    job.run(texts, keys)
-    assert len(cluster.runs) == 1 + len(breaks_after)
-    assert len(cluster.runs[-1]) < len(cluster.runs[0]) or not breaks_after
-    assert np.array_equal(store.read(job.work.recipe, keys, job.work.outputs[0].name), lengths(texts))
-    assert sum(shard.rows for shard in store.shards(job.work.recipe)) == len(texts)
-    assert (job.outcome.samples, job.progress.samples) == (60, 60)
-
-
-def test_a_run_without_headway_is_the_last(tmp_path):
-    job, texts, keys = job_on(StandIn([0]), FeatureStore(tmp_path))
-    with pytest.raises(EngineError, match="^ray: RuntimeError: and so was the work$"):
-        job.run(texts, keys)
-
-
-def test_a_store_that_nodes_do_not_share_is_told(tmp_path):
-    job, texts, keys = job_on(StandIn(), FeatureStore(tmp_path / "here"), tmp_path / "there")
-    with pytest.raises(EngineError, match=r"60 samples were extracted, and .*here does not have them"):
-        job.run(texts, keys)

@@ -1,6 +1,10 @@
 """Labels that cannot be learnt are told before anything is extracted."""
 
 import pytest
+import yaml
+
+from tests.extract.backbones.checkpoints import save_timm
+from tests.images import encoded, picture
 
 COMMANDS = {
     "train": ("train", "config.yaml", "--set", "heads=[{kind: linear}]"),
@@ -50,3 +54,18 @@ def test_what_stands_at_a_sample_that_is_empty_does_not_matter(headstart, projec
     assert (
         headstart.json("train", "config.yaml", "--set", "heads=[{kind: ridge}]")["extract"]["skipped"][0]["id"] == "made.csv:7"
     )
+
+
+def test_a_label_of_an_image_that_cannot_be_read_does_not_matter(headstart, project):
+    rows = ["image,made\n"]
+    for number in range(24):
+        if number != 5:
+            (project / f"{number}.png").write_bytes(encoded(picture(number)))
+        rows.append(f"{number}.png,{'broken' if number == 5 else number / 3}\n")
+    (project / "made.csv").write_text("".join(rows))
+    save_timm(project / "model", "convnext")
+    data = {"path": "made.csv", "image": "image", "label": "made"}
+    heads = [{"kind": "ridge"}]
+    config = {"name": "sizes", "data": data, "backbones": ["timm:model"], "heads": heads, "task": "regression"}
+    (project / "images.yaml").write_text(yaml.safe_dump(config))
+    assert [entry["id"] for entry in headstart.json("train", "images.yaml")["extract"]["skipped"]] == ["made.csv:7"]
