@@ -118,6 +118,12 @@ def lacking(start: int, stop: int, came: Mapping[int, int]) -> Iterator[tuple[in
         yield start, stop
 
 
+def join(came: dict[int, int], start: int, stop: int) -> None:
+    """Add a run of rows to those that came, start -> stop, of which few are kept: runs that meet are one."""
+    before = next((first for first, end in came.items() if end == start), start)
+    came[before] = came.pop(stop, stop)
+
+
 def cut_slices(samples: Samples) -> Iterator[Samples]:
     """Cut what is read at once into slices of similar cost, small enough to keep several actors at work."""
     for rows in cut_blocks(np.array([cost_of(sample) for sample in samples.inputs], np.int64), 1):
@@ -251,7 +257,7 @@ class RayStream:
         if next(lacking(start, stop, self._came[part]), None) != (start, stop):
             return False  # read again after a death, and cut elsewhere: what is lacking of it is read another time
         features = [self._arrived(n, found, answer.node, stack) for n, found in enumerate(answer.extracted.features)]
-        self._came[part][start] = stop
+        join(self._came[part], start, stop)
         self._waiting[part, start] = replace(answer.extracted, features=features)
         return True
 

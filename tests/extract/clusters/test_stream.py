@@ -4,6 +4,7 @@ import importlib.util
 import tempfile
 import threading
 from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from cache import FeatureStore, HeadstartError
 from extract import Engine, Request, Samples, SampleStream, custom_backbone, extract
 from extract.clusters import stream as streams
 from extract.clusters.actor import Whereabouts
-from extract.clusters.stream import RayStream, StreamWork, lacking, packed, settle
+from extract.clusters.stream import RayStream, StreamWork, join, lacking, packed, settle
 from extract.errors import BackboneError, EngineError, SourceError
 from extract.stream_slice import SliceExtractor
 from tests.conftest import sentences
@@ -249,6 +250,16 @@ def test_a_stream_that_cannot_be_sent_goes_through_the_cluster_a_slice_at_a_time
     cluster = Cluster(Engine("ray"))
     assert list(cluster.slices(stream, lambda samples: seen.append(samples.inputs) or samples))
     assert seen == [["a"], ["b"]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_runs_that_meet_become_one(seed):
+    came, edges = {}, [0, 3, 4, 9, 12, 20]
+    runs = list(pairwise(edges))
+    for number in np.random.default_rng(seed).permutation(len(runs)):
+        join(came, *runs[number])
+        assert all(first not in came.values() for first in came)
+    assert came == {0: 20}
 
 
 @pytest.mark.parametrize(
