@@ -155,7 +155,7 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
     axes[0].set(xlabel="rows", ylabel="memory at most, MB above the start")
     axes[1].semilogx(rows, [one["phases"]["extract"]["cpu"] / one["shards"] * 1e3 for one in found], "o-", label="extract")
     axes[1].semilogx(rows, [one["phases"]["again"]["cpu"] / one["shards"] * 1e3 for one in found], "o-", label="again")
-    axes[1].set(xlabel="rows", ylabel="CPU per shard of 16,384 rows, ms", ylim=(0, None))
+    axes[1].set(xlabel="rows", ylabel="CPU per shard, ms", ylim=(0, None))
     for one in axes:
         one.legend()
         one.grid(alpha=0.3)
