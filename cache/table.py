@@ -7,6 +7,7 @@ file is noticed.
 import io
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -262,6 +263,8 @@ def opened_table(path: Path) -> Iterator[Any]:
     except StoreError:
         raise
     except Exception as error:  # whatever the Parquet reader makes of damaged bytes
+        if sys.is_finalizing():  # a table that is open when Python ends, and what would close it is gone
+            return
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise StoreError(f"{path}: is damaged: {reason}; remove it, and the next extraction writes it again") from error
 

@@ -4,6 +4,7 @@ Local paths need nothing; `s3://`, `https://` and the like need the library that
 """
 
 import itertools
+import os
 import random
 import re
 import time
@@ -78,6 +79,9 @@ def expand(pattern: str, endings: Sequence[str] = ()) -> list[str]:
             raise SourceError(f"{one}: cannot be listed: {first_line(error)}") from error
     if not found:
         raise NoSuchSourceError(f"{pattern}: there are no such files")
+    missing = [file for file in found if not is_url(file) and not os.path.exists(file)]
+    if missing and len(found) > 1:
+        raise NoSuchSourceError(f"{pattern}: {len(missing):,} of these {len(found):,} files are not there, {missing[0]} first")
     return found
 
 

@@ -70,6 +70,8 @@ class SliceExtractor:
         Backbones, and what is to be kept of each.
     store, device, options, engine, strict, progress
         As for `extract`.
+    check
+        Called with every slice first.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class SliceExtractor:
         engine: Engine | str | Here = "local",
         strict: bool = False,
         progress: Any = None,
+        check: Callable[[Samples], None] | None = None,
     ) -> None:
         self.requests = requests
         self.store = store
@@ -89,11 +92,14 @@ class SliceExtractor:
         self.engine = engine
         self.strict = strict
         self.progress = progress
+        self.check = check
         self._loaded: list[dict[str, Any]] = [{} for _ in requests]
         self._kind: str | None = None
 
     def __call__(self, samples: Samples) -> Extracted:
         """Extract what is missing of a slice."""
+        if self.check is not None:
+            self.check(samples)
         self._kind = samples.kind or self._kind
         if samples.kind is None and len(samples):  # no backbone takes anything of this
             skipped = samples.admit(self._kind or "text").skipped

@@ -6,7 +6,7 @@ table on disk.
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +57,7 @@ def extract_stream(
     engine: Engine | str = "local",
     strict: bool = False,
     progress: Any = None,
+    check: Callable[[Samples], None] | None = None,
 ) -> Streamed:
     """Make sure that the store holds the features of every sample of a stream.
 
@@ -72,6 +73,9 @@ def extract_stream(
     store, device, options, engine, strict, progress
         As for `extract`; `progress` is told of a stream by `start_stream`, `advance_stream` and `finish`.
 
+    check
+        Called with every slice before it is extracted; raises to end the extraction.
+
     Raises
     ------
     SourceError
@@ -80,12 +84,14 @@ def extract_stream(
         As `extract` does.
     """
     began = time.monotonic()
+    if not isinstance(stream, SampleStream):
+        raise SourceError(f"a stream is what `stream_samples` makes of a source, and this is a {type(stream).__name__}")
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
     place = find_place(engine)
     leads = place.rank.number == 0
     progress = progress if progress is not None and leads else Quiet()
     progress.start_stream(", ".join(request.title for request in requests))
-    extracting = SliceExtractor(requests, store, device, options, engine, strict, _SliceProgress(progress))
+    extracting = SliceExtractor(requests, store, device, options, engine, strict, _SliceProgress(progress), check)
     try:
         with ExitStack() as stack:
             tallies = [_Tally(extracting, number, stream.name, leads, stack) for number in range(len(requests))]

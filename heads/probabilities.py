@@ -94,9 +94,11 @@ def probability_metrics(
         rows = rng.integers(samples, size=samples)
         drawn_losses[number] = losses[rows].mean()
         drawn_errors[number] = _calibration_error(gap[rows], place[rows])
+    error = _calibration_error(gap, place)
+    drawn_errors = np.maximum(drawn_errors - (drawn_errors.mean() - error), 0)  # chance in every bin makes them too large
     found = {
         "log_loss": estimate(losses.mean(), drawn_losses, confidence),
-        "calibration_error": estimate(_calibration_error(gap, place), drawn_errors, confidence),
+        "calibration_error": estimate(error, drawn_errors, confidence),
     }
     ranks = _ranks(true, probabilities)
     for k in (k for k in (2, 3, 5) if k < classes):

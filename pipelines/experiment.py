@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def run_experiment(
     from pipelines.report import write_report
     from pipelines.report.figures import write_figures
     from pipelines.run import choose_run_folder, write_run
-    from pipelines.task import check_samples, make_task
+    from pipelines.task import check_samples, check_slice, make_task
     from pipelines.train import train
     from pipelines.trials import check_heads, check_outputs, count_all_trials
 
@@ -90,7 +91,7 @@ def run_experiment(
         check_outputs(config, found.kept)
         check_samples(config, found)
 
-    extraction = extract_config(config, store, strict, bars, check=check)
+    extraction = extract_config(config, store, strict, bars, check=check, check_slice=partial(check_slice, config.kind))
     if Rank.of_process().number:
         return None
     task = make_task(extraction, config)

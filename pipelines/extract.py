@@ -143,11 +143,13 @@ def extract_config(
     progress: Any = None,
     loaded: dict[str, Any] | None = None,
     check: Callable[[Prospect], None] | None = None,
+    check_slice: Callable[[Samples], None] | None = None,
 ) -> Extraction:
     """Make sure that the store holds the features of a config's samples, of a stream slice by slice.
 
     Parameters are those of `extract`; backbones that are `loaded` already do not serve a stream. `check` is called before the
-    first backbone is run; not of a stream whose samples say which part of a backbone it is.
+    first backbone is run; not of a stream whose samples say which part of a backbone it is. `check_slice` is called with every
+    slice of a stream before that is extracted.
     """
     began = time.monotonic()
     if config.engine.kind != "ray":  # whose workers may have what this machine has not
@@ -164,7 +166,7 @@ def extract_config(
                 kept.append(_names_of_outputs(config, backbone, offer, _outputs_of_stream(config, backbone)))
         if check is not None and len(kept) == len(config.backbones):
             check(Prospect(kept))
-        streamed = _extract_stream(config, place, strict, progress)
+        streamed = _extract_stream(config, place, strict, progress, check_slice)
         features, table = streamed.features, streamed.table
         samples = (
             Samples(streamed.name, [], [], None if config.data.label is None else [])
@@ -239,7 +241,9 @@ def _extract_all(
     ]
 
 
-def _extract_stream(config: Config, place: FeatureStore, strict: bool, progress: Any) -> Streamed:
+def _extract_stream(
+    config: Config, place: FeatureStore, strict: bool, progress: Any, check: Callable[[Samples], None] | None
+) -> Streamed:
     requests = [
         Request(spec_of(backbone), _outputs_of_stream(config, backbone), functools.partial(_viewed, backbone))
         for backbone in config.backbones
@@ -248,7 +252,15 @@ def _extract_stream(config: Config, place: FeatureStore, strict: bool, progress:
     stream = open_stream(config.data)
     engine = Engine(**config.engine.model_dump())
     return extract_stream(
-        stream, requests, place, device=config.device, options=options, engine=engine, strict=strict, progress=progress
+        stream,
+        requests,
+        place,
+        device=config.device,
+        options=options,
+        engine=engine,
+        strict=strict,
+        progress=progress,
+        check=check,
     )
 
 

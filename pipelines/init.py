@@ -343,7 +343,7 @@ def _compose(
         f"# several backbones are tried beside each other; `headstart backbones` lists them, such as {others}",
         f"backbones: [{named}]",
         "# heads:  # by default linear heads on the usual output and on all layers"
-        if text
+        if text and not always_streams(str(data))
         else "# heads:  # by default linear heads",
         "#   - {kind: linear, C: {log: [1e-2, 1e2, 9]}}" if not guess.regression else "#   - {kind: ridge}",
         "#   - {kind: mlp, hidden: [[256], [512]], lr: [1e-3, 3e-4]}",

@@ -17,7 +17,7 @@ from pipelines.combinations import is_tokens
 from pipelines.config import Config, Head, Search
 from pipelines.errors import RunError, UsageError
 from pipelines.extract import extract_config
-from pipelines.task import Task, check_samples, make_task
+from pipelines.task import Task, check_samples, check_slice, make_task
 from pipelines.trials import run_trials
 
 MOST_SAMPLES = 10_000
@@ -107,7 +107,9 @@ def rank_outputs(config: Config, store: str | None, run: Path | None, check: boo
     """
     if run is not None and check:
         raise UsageError("give --run or --check, and not both")
-    extraction = extract_config(config, store, progress=progress, check=partial(check_samples, config))
+    extraction = extract_config(
+        config, store, progress=progress, check=partial(check_samples, config), check_slice=partial(check_slice, config.kind)
+    )
     task = make_task(extraction, config)
     began = time.monotonic()
     rows = _some(task, config.selection.seed)

@@ -18,6 +18,11 @@ from pipelines.errors import TrainingError
 from pipelines.extract import Extraction, Prospect
 
 SMALL_CLASS = 5
+MANY_NUMBERS = 20
+"""Classes that are fractions of which it is said that they may be measured."""
+
+MANY_LABELS = 1000
+"""Labels of a slice of which some would be the same if they were classes."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,42 @@ def check_samples(config: Config, found: Prospect) -> None:
     task_of_samples(found.samples, rows, len(found.samples), config)
 
 
+def check_slice(kind: str, samples: Samples) -> None:
+    """See that the labels of a stream's slice can be learnt, as far as a slice tells.
+
+    Parameters
+    ----------
+    kind
+        Of the task.
+    samples
+        The slice.
+
+    Raises
+    ------
+    TrainingError
+        If a text's label is no number, or of many labels no two are the same.
+    """
+    if samples.labels is None:
+        return
+    labelled = [row for row in samples.promising(samples.kind or "text").tolist() if samples.labels[row] is not None]
+    if kind == "regression" and samples.kind == "text":
+        for row in labelled:
+            if _number(str(samples.labels[row])) is None:
+                raise TrainingError(_no_number(samples.ids[row], str(samples.labels[row])))
+    different = len({samples.labels[row] for row in labelled})
+    if kind == "classification" and different == len(labelled) >= MANY_LABELS:
+        raise TrainingError(_no_classes(samples.name, different, different))
+
+
+def _no_number(place: str, label: str) -> str:
+    return f"{place}: the label `{label[:40]}` is no number, as `task: regression` needs; leave that out for classes"
+
+
+def _no_classes(name: str, different: int, samples: int) -> str:
+    what = f"{different:,} different values in {samples:,} training samples"
+    return f"{name}: the label column holds {what}; is it a number (then say `task: regression`), a text or an id?"
+
+
 def read_targets(
     samples: Samples, rows: np.ndarray, config: Config, known: Sequence[str] = ()
 ) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -194,7 +235,7 @@ def read_targets(
         if None in numbers:
             bad = numbers.index(None)
             place = samples.ids[int(rows[(which == bad).argmax()])]
-            raise TrainingError(f"{place}: the label `{values[bad][:40]}` is no number, as `task: regression` needs")
+            raise TrainingError(_no_number(place, values[bad]))
         return np.array(numbers, float)[which], ()
     several = [set(split_labels(value, config.data.multilabel)) for value in values]
     found = config.data.label if isinstance(config.data.label, list) else sorted(set().union(*several))
@@ -260,9 +301,11 @@ def _check_classes(task: Task, name: str) -> None:
         held = f"only the class `{classes[0]}`" if len(classes) else "no samples"
         raise TrainingError(f"{name}: the training split holds {held}; a classifier needs at least two classes")
     if len(classes) > training.sum() / 2 and counts.max() < SMALL_CLASS:
-        what = f"{len(classes):,} different values in {training.sum():,} training samples"
-        raise TrainingError(
-            f"{name}: the label column holds {what}; is it a number (then say `task: regression`), a text or an id?"
+        raise TrainingError(_no_classes(name, len(classes), int(training.sum())))
+    fractions = [label for label in classes.tolist() if (value := _number(label)) is not None and value % 1]
+    if len(fractions) > MANY_NUMBERS:
+        notes.append(
+            f"{len(fractions):,} classes are numbers such as `{fractions[0]}`: if they are measured, say `task: regression`"
         )
     if rare := [str(c) for c in classes[counts == 1]]:
         notes.append(f"{_classes(rare)} a single training sample: too few to learn from or to validate on")

@@ -149,15 +149,17 @@ class Cluster:
         HeadstartError
             What is wrong with the stream or a backbone.
         """
+        cut = None if stream.cut is None else stream.cut()  # what is wrong with the source is told before Ray is started
         with self.connection():
-            parts = None if stream.cut is None else packed(stream.cut())
+            parts = None if cut is None else packed(cut)
             if parts is None:
                 yield from one_by_one(stream, extracting)
                 return
             device = self.device(extracting.device)
             settled = [settle(request, device, partial(self.precision, device=device)) for request in extracting.requests]
             requests = [request for request, _ in settled]
-            work = StreamWork(Whereabouts.of(extracting.store), requests, device, extracting.options, extracting.strict)
+            where = Whereabouts.of(extracting.store)
+            work = StreamWork(where, requests, device, extracting.options, extracting.strict, extracting.check)
             yield from RayStream(self, work, extracting, [recipes for _, recipes in settled], parts).slices()
 
     def _is_elsewhere(self) -> bool:

@@ -42,6 +42,7 @@ class StreamWork:
     device: str
     options: LoopOptions | None
     strict: bool
+    check: Callable[[Samples], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,9 @@ class ExtractingSlices:
         try:
             if self.extracting is None:
                 here = Here(Rank(), claims=False)  # whatever started Ray may have been a rank
-                self.extracting = SliceExtractor(work.requests, work.at.open(), work.device, work.options, here, work.strict)
+                self.extracting = SliceExtractor(
+                    work.requests, work.at.open(), work.device, work.options, here, work.strict, check=work.check
+                )
             extracted = self.extracting(samples)
         except Exception as error:
             return Answer.failed(error)

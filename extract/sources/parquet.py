@@ -35,7 +35,7 @@ def stream_parquet(source: str, columns: Columns) -> SampleStream:
     files = expand(source, (".parquet",))
 
     def cut() -> list[Part]:
-        _check(source, files)
+        _check(source, files, columns)
         return [partial(_read, source, path, name, columns) for path, name in zip(files, short_names(files), strict=True)]
 
     return stream_of_parts(source, cut)
@@ -66,14 +66,15 @@ def columns_in_memory(table: Any, names: Sequence[str], columns: Columns) -> dic
     return held
 
 
-def _check(source: str, files: Sequence[str]) -> None:
-    """Raise `SourceError` where no file is Parquet; one that is not costs itself alone."""
+def _check(source: str, files: Sequence[str], columns: Columns) -> None:
+    """Raise `SourceError` where no file is Parquet, or the first that is lacks a column; one that is not costs itself alone."""
     reason = ""
     for path in files:
         with telling_of(path), opened(path) as handle:
             found = _open(path, handle)
-        if not isinstance(found, str):
-            return
+            if not isinstance(found, str):
+                samples_from_columns(path, dict.fromkeys(found.schema_arrow.names, ()), columns, [], {})
+                return
         reason = found
     raise SourceError(f"{source}: not readable as Parquet: {reason}")
 

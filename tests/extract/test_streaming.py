@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cache import FeatureStore
-from extract import BadSampleError, Request, Samples, SampleStream, custom_backbone, extract, extract_stream
+from extract import BadSampleError, Request, Samples, SampleStream, SourceError, custom_backbone, extract, extract_stream
 from tests.conftest import sentences
 
 
@@ -51,6 +51,11 @@ def test_a_stream_gives_what_a_list_gives(tmp_path):
     assert [(s.row, s.id, s.reason) for s in features.skipped] == [(47, "texts:47", "empty text")]
     assert list(streamed.table.ids) == [f"texts:{row}" for row in range(50) if row != 47]
     assert list(streamed.table.labels)[-2:] == ["c0", "c1"]
+
+
+def test_what_is_no_stream_is_told(tmp_path):
+    with pytest.raises(SourceError, match="a stream is what `stream_samples` makes of a source, and this is a list"):
+        extract_stream(["a"], [Request(STUB)], str(tmp_path))
 
 
 def test_a_stream_stopped_in_the_middle_goes_on_where_it_was(tmp_path):

@@ -69,3 +69,47 @@ def test_a_label_of_an_image_that_cannot_be_read_does_not_matter(headstart, proj
     config = {"name": "sizes", "data": data, "backbones": ["timm:model"], "heads": heads, "task": "regression"}
     (project / "images.yaml").write_text(yaml.safe_dump(config))
     assert [entry["id"] for entry in headstart.json("train", "images.yaml")["extract"]["skipped"]] == ["made.csv:7"]
+
+
+@pytest.fixture
+def streamed(project):
+    """Write a Parquet file of two slices, of which a command reads one at a time, with labels made by row."""
+
+    def write(make, rows, **config):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        texts = [f"a film number {row}" for row in range(rows)]
+        pq.write_table(pa.table({"text": texts, "made": [make(row) for row in range(rows)]}), project / "made.parquet")
+        data = {"path": "made.parquet", "label": "made", "streaming": True}
+        content = yaml.safe_load((project / "config.yaml").read_text()) | {"data": data, "heads": [{"kind": "linear"}]} | config
+        (project / "config.yaml").write_text(yaml.safe_dump(content))
+
+    return write
+
+
+def test_a_text_among_numbers_of_a_stream_is_told_by_its_slice(headstart, project, streamed, monkeypatch):
+    monkeypatch.setattr("extract.sources.parquet.SLICE_SAMPLES", 10)
+    streamed(lambda row: "cheap" if row == 13 else str(row), 40, task="regression", heads=[{"kind": "ridge"}])
+    told = headstart("train", "config.yaml", status=1).err
+    assert "made.parquet:14: the label `cheap` is no number" in " ".join(told.split())
+    assert len(list(project.rglob("*.h5"))) == 1  # of the slice before
+
+
+def test_a_stream_s_column_of_ids_is_told_by_its_first_slice(headstart, project, streamed, monkeypatch):
+    monkeypatch.setattr("pipelines.task.MANY_LABELS", 30)
+    streamed(lambda row: f"id{row}", 40)
+    assert "is it a number" in " ".join(headstart("train", "config.yaml", status=1).err.split())
+    assert not list(project.rglob("*.h5"))
+
+
+def test_a_stream_s_missing_column_is_told_before_it_is_read(headstart, project, streamed):
+    streamed(lambda row: "a", 40)
+    told = headstart("train", "config.yaml", "--set", "data.label=mode", status=2).err
+    assert "did you mean `made`" in " ".join(told.split())
+
+
+def test_many_fractions_as_classes_are_told(headstart, project, label):
+    label(lambda number: number % 30 + 0.25)
+    told = headstart("train", "config.yaml", "--set", "heads=[{kind: linear}]", "--set", "selection.folds=2")
+    assert "if they are measured, say `task: regression`" in " ".join(told.err.split())

@@ -78,3 +78,9 @@ def test_files_of_which_none_is_parquet_are_told_before_parts_are_sent(tmp_path)
     (tmp_path / "a.parquet").write_bytes(b"no")
     with pytest.raises(SourceError, match=r"a\.parquet: not readable as Parquet"):
         stream_samples(str(tmp_path / "a.parquet")).cut()
+
+
+def test_files_that_are_not_there_are_told_before_any_is_read(tmp_path):
+    write_tar(tmp_path / "0.tar", samples(0, 3))
+    with pytest.raises(SourceError, match=r"2 of these 3 files are not there, .*1\.tar first$"):
+        stream_samples(str(tmp_path / "{0..2}.tar"))
