@@ -36,7 +36,7 @@ class CompareChoice(Part):
     epochs: PositiveInt | None = Field(None, description="most passes over the training samples; None: 10, on few samples more")
     patience: PositiveInt = Field(3, description="epochs without a better validation after which training stops")
     min_steps: PositiveInt = Field(
-        200, description="where `epochs` is not named, they and patience grow until there are so many"
+        200, description="patience, and `epochs` where they are not named, grow on few samples until there are so many"
     )
     batch_size: PositiveInt = 32
     weight_decay: float = Field(0.01, ge=0)

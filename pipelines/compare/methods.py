@@ -56,10 +56,8 @@ def trial_params(method: Method, choice: CompareChoice, kind: str) -> list[dict[
 def training_length(choice: CompareChoice, samples: int) -> tuple[int, int]:
     """Return the epochs at most, and the patience, of a training on so many samples: on few more (Mosbach et al. 2021)."""
     steps = math.ceil(samples / choice.batch_size)
-    if choice.epochs is not None:
-        return choice.epochs, choice.patience
-    epochs = max(USUAL_EPOCHS, math.ceil(choice.min_steps / steps))
-    return epochs, math.ceil(choice.patience * epochs / USUAL_EPOCHS)
+    usual = max(USUAL_EPOCHS, math.ceil(choice.min_steps / steps))
+    return choice.epochs or usual, math.ceil(choice.patience * usual / USUAL_EPOCHS)
 
 
 def spread(low: float, high: float, count: int) -> list[float]:
