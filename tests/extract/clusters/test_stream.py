@@ -87,6 +87,14 @@ def test_slices_come_in_order_whole_and_once_whatever_breaks_off(tmp_path, small
     assert sum(shard.rows for shard in FeatureStore(tmp_path / "store").shards(recipe)) == len(set(texts) - {""})
 
 
+def test_what_is_in_the_store_is_not_extracted_again(tmp_path, small_slices):
+    parts = parts_of(sentences(40), 10)
+    on_a_cluster(StandIn(), parts, tmp_path / "store")
+    found, told = on_a_cluster(StandIn(), parts, tmp_path / "store")
+    assert (told.cached, told.extracted) == (40, 0)
+    assert not any(slice_.features[0].backbone_loaded for slice_ in found)
+
+
 def test_parts_that_came_whole_are_not_read_again(tmp_path, small_slices):
     texts = sentences(60)
     cluster = StandIn([-1])
