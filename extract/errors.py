@@ -31,10 +31,6 @@ class EngineError(HeadstartError):
     """Backbones cannot be run where they were asked to run."""
 
 
-class NodesLostError(EngineError):
-    """Machines of a cluster are gone; those that are left may go on."""
-
-
 class BadSampleError(HeadstartError):
     """A sample cannot be extracted and the caller asked for that to be an error."""
 

@@ -129,7 +129,8 @@ def extract(
     options
         How to run the backbone: size of batches, worker processes, ...
     engine
-        Where to run it: an `Engine` or its name. Ranks that `torchrun` or `srun` has started are recognised in any case.
+        Where to run it: an `Engine`, its name, or this process as a place. Ranks that `torchrun` or `srun` has started are
+        recognised in any case.
     strict
         Raise on the first sample that cannot be used, before anything is computed, instead of skipping it.
     keep_table

@@ -72,7 +72,6 @@ def extract_stream(
         Backbones, and what is to be kept of each.
     store, device, options, engine, strict, progress
         As for `extract`; `progress` is told of a stream by `start_stream`, `advance_stream` and `finish`.
-
     check
         Called with every slice before it is extracted; raises to end the extraction.
 

@@ -183,9 +183,9 @@ def extract_config(
             offer = matched[-1][1].offer
             kept.append(_names_of_outputs(config, backbone, offer, _outputs(config, backbone.name, samples)))
         if check is not None:
-            kinds = {checkpoint.offer.takes for _, checkpoint in matched}
-            rows = [found.promising(checkpoint.offer.takes) for found, checkpoint in matched]
-            check(Prospect(kept, samples, functools.reduce(np.intersect1d, rows), kinds == {"text"}))
+            by_kind = {checkpoint.offer.takes: found for found, checkpoint in matched}
+            rows = [found.promising(kind) for kind, found in by_kind.items()]
+            check(Prospect(kept, samples, functools.reduce(np.intersect1d, rows), by_kind.keys() == {"text"}))
         features = _extract_all(config, samples, place, strict, progress, loaded)
     _refuse_twins(config, features)
     views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}

@@ -189,14 +189,16 @@ def check_slice(kind: str, samples: Samples) -> None:
     """
     if samples.labels is None:
         return
-    labelled = [row for row in samples.promising(samples.kind or "text").tolist() if samples.labels[row] is not None]
     if kind == "regression" and samples.kind == "text":
-        for row in labelled:
-            if _number(str(samples.labels[row])) is None:
-                raise TrainingError(_no_number(samples.ids[row], str(samples.labels[row])))
-    different = len({samples.labels[row] for row in labelled})
-    if kind == "classification" and different == len(labelled) >= MANY_LABELS:
-        raise TrainingError(_no_classes(samples.name, different, different))
+        odd = [row for row, label in enumerate(samples.labels) if label is not None and _number(str(label)) is None]
+        if odd and len(usable := np.intersect1d(odd, samples.promising())):
+            row = int(usable[0])
+            raise TrainingError(_no_number(samples.ids[row], str(samples.labels[row])))
+    if kind == "classification" and len(set(samples.labels)) >= MANY_LABELS:  # of fewer, some are the same
+        labels = [samples.labels[row] for row in samples.promising(samples.kind or "text").tolist()]
+        labels = [label for label in labels if label is not None]
+        if len(set(labels)) == len(labels) >= MANY_LABELS:
+            raise TrainingError(_no_classes(samples.name, len(labels), len(labels)))
 
 
 def _no_number(place: str, label: str) -> str:

@@ -18,7 +18,7 @@ from cache.budget import Budget
 from cache.keys import KEY_BYTES
 from extract.backbones.registry import find_backbone
 from extract.backbones.spec import BackboneSpec
-from extract.errors import BackboneError
+from extract.clusters.pool import not_the_same
 from extract.job import Job
 from extract.options import LoopOptions
 from extract.outcome import Outcome
@@ -137,10 +137,7 @@ class Extracting:
         checkpoint = find_backbone(work.spec.backbone).for_samples(work.kind)
         here = make_recipe(checkpoint, work.spec, work.recipe.precision)
         if here.id != work.recipe.id:
-            raise BackboneError(
-                f"{checkpoint.uri}: is not the same on {os.uname().nodename} as where the extraction was asked for; "
-                "give all nodes the same weights, files and versions"
-            )
+            raise not_the_same(checkpoint.uri, os.uname().nodename)
         names = [output.name for output in work.outputs]
         left = np.flatnonzero(store.missing(work.recipe, keys, names))
         job = Job(

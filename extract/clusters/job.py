@@ -10,7 +10,7 @@ from cache import FeatureStore, HeadstartError, Lease
 from extract.clusters.actor import Block, Done, Extracting, Work
 from extract.clusters.blocks import cost_of, cut_blocks
 from extract.clusters.pool import last_line, not_shared
-from extract.errors import EngineError, NodesLostError
+from extract.errors import EngineError
 from extract.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ class RayJob:
                     done_samples += done.samples
                     self.outcome = Outcome.together([self.outcome, done.outcome])
                     self.progress.advance(done.samples, min(1.0, done_samples / total))
-            except Exception as error:  # Ray's own are of many types
-                if isinstance(error, HeadstartError) and not isinstance(error, NodesLostError):
-                    raise
+            except HeadstartError:
+                raise
+            except Exception as error:  # Ray's own, of many types
                 failure = error
             still = self.store.missing(self.work.recipe, keys[left], names)
             still &= np.array([key.tobytes() not in self.outcome.refused for key in keys[left]], bool)
@@ -86,7 +86,7 @@ class RayJob:
     def _check(self, missing: int, headway: int, of: int, failure: Exception | None) -> None:
         """Raise where it would be no use to go on with what is missing."""
         if missing and failure is None:
-            raise EngineError(not_shared(missing, self.store))
+            raise not_shared(missing, self.store)
         if missing == of and not headway:
             assert failure is not None
             raise EngineError(f"ray: {last_line(failure)}") from failure

@@ -9,12 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cache import FeatureStore
-from extract.errors import NodesLostError
+from extract.errors import BackboneError, EngineError
 
 PATIENCE = 60.0
 """Seconds without news after which the nodes are counted."""
 
 _TICK = 5.0
+
+
+class NodesLostError(Exception):
+    """Machines of a cluster are gone; those that are left may go on, as after any error of Ray's own."""
 
 
 @dataclass(frozen=True)
@@ -149,11 +153,19 @@ def _context(**settings: Any) -> Iterator[None]:
             setattr(context, name, value)
 
 
-def not_shared(missing: int, store: FeatureStore) -> str:
-    """Say that what was extracted elsewhere is not here."""
-    return (
+def not_shared(missing: int, store: FeatureStore) -> EngineError:
+    """Return the error that says that what was extracted elsewhere is not here."""
+    return EngineError(
         f"ray: {missing:,} samples were extracted, and {store.name} does not have them: "
         "the store has to be in a bucket, or on a disk that all nodes share"
+    )
+
+
+def not_the_same(backbone: str, node: str) -> BackboneError:
+    """Return the error that says that a node has other weights, files or versions."""
+    return BackboneError(
+        f"{backbone}: is not the same on {node} as where the extraction was asked for; "
+        "give all nodes the same weights, files and versions"
     )
 
 

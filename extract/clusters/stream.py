@@ -19,8 +19,8 @@ from extract.backbones.registry import find_backbone
 from extract.backbones.spec import BackboneSpec
 from extract.clusters.actor import Whereabouts
 from extract.clusters.blocks import cost_of, cut_blocks
-from extract.clusters.pool import last_line, not_shared
-from extract.errors import BackboneError, EngineError, NodesLostError
+from extract.clusters.pool import last_line, not_shared, not_the_same
+from extract.errors import EngineError
 from extract.extractor import Features, make_recipe, settle_precision
 from extract.options import LoopOptions
 from extract.place import Here
@@ -229,9 +229,9 @@ class RayStream:
                     for row in pool.results(rows, ExtractingSlices, self.work, self._renew, read):
                         headway |= self._take(int(row["part"]), int(row["start"]), row["answer"], stack)
                         yield from self._in_order()
-                except Exception as error:  # Ray's own are of many types
-                    if isinstance(error, HeadstartError) and not isinstance(error, NodesLostError):
-                        raise
+                except HeadstartError:
+                    raise
+                except Exception as error:  # Ray's own, of many types
                     failure = error
                 if not headway:
                     told = f"{len(left):,} parts lack rows that do not come" if failure is None else last_line(failure)
@@ -269,10 +269,7 @@ class RayStream:
         if found is None:
             return None
         if found.recipe.id not in self.recipes[number]:
-            raise BackboneError(
-                f"{found.recipe.backbone}: is not the same on {node} as where the extraction was asked for; "
-                "give all nodes the same weights, files and versions"
-            )
+            raise not_the_same(found.recipe.backbone, node)
         if found.recipe.id not in self._leases:
             self._leases[found.recipe.id] = stack.enter_context(self.store.lease(found.recipe))
         if found.extracted and node not in self._nodes:
@@ -291,7 +288,7 @@ class RayStream:
     def _refuse_missing(self, found: Features, keys: Sequence[np.ndarray]) -> None:
         missing = int(self.store.missing(found.recipe, np.concatenate(keys), found.outputs).sum())
         if missing:
-            raise EngineError(not_shared(missing, self.store))
+            raise not_shared(missing, self.store)
 
     def _renew(self) -> None:
         for lease in self._leases.values():

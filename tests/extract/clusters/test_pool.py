@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from extract.clusters import pool
-from extract.clusters.pool import Pool, last_line
-from extract.errors import NodesLostError
+from extract.clusters.pool import NodesLostError, Pool, last_line
 
 NODES = [
     {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}},
