@@ -48,7 +48,7 @@ engine: {{kind: ray, processes: 2, address: '127.0.0.1:{port}'}}
 """
 WORKER = "ray::MapWorker"
 LIMIT = 900
-"""Seconds for the first shards to come, and then for all of them."""
+"""Seconds that nodes, the first shards, and then all of them are waited for."""
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -93,7 +93,7 @@ class Nodes:
         with open(log, "w") as file:
             node = subprocess.Popen([*command, *options], env=self.environment, stdout=file, stderr=subprocess.STDOUT)
         self.nodes.append(node)
-        until = time.monotonic() + 120
+        until = time.monotonic() + LIMIT
         while "Ray runtime started" not in log.read_text():
             if node.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"{log}: {log.read_text()}")
