@@ -17,8 +17,8 @@ RATES: dict[str, dict[Method, tuple[float, float]]] = {
 and Hu et al. 2022 (2e-4 to 5e-4) lie inside; smaller encoders take larger rates."""
 
 PENALTIES = (1e-3, 1.0)
-USUAL_EPOCHS = 10
 """Ends of the range of `C` on standardised features."""
+USUAL_EPOCHS = 10
 
 
 def runnable_methods(choice: CompareChoice, where: str) -> tuple[Method, ...]:
