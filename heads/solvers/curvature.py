@@ -5,8 +5,10 @@ from typing import Protocol
 
 import torch
 
-STRONG = 192
+FEWEST, MOST = 64, 192
 """Samples whose curvature counts exactly."""
+WORTH = 3
+"""Their number's square, over the samples of all problems that share a model: more cost more than the steps they save."""
 FLATTEST = 1e-5
 """The least curvature along an axis, relative to the largest: what float32 can tell apart."""
 
@@ -85,10 +87,17 @@ class StrongSamples:
         return found
 
 
-def invert_strong(values: torch.Tensor, curvature: torch.Tensor, penalty: float) -> tuple[torch.Tensor, torch.Tensor]:
+def count_strong(samples: float) -> int:
+    """Return how many samples a model holds exactly, given how many all problems that share it have together."""
+    return int(min(max((WORTH * samples) ** 0.5, FEWEST), MOST))
+
+
+def invert_strong(
+    values: torch.Tensor, curvature: torch.Tensor, penalty: float, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Build one group's model from its curvature at a point.
 
-    All samples but the `STRONG` ones are taken to bend alike, which in principal axes is a diagonal.
+    All samples but the strong ones are taken to bend alike, which in principal axes is a diagonal.
 
     Parameters
     ----------
@@ -98,13 +107,15 @@ def invert_strong(values: torch.Tensor, curvature: torch.Tensor, penalty: float)
         `[c, n]`, second derivatives of the mean loss by the logits.
     penalty
         On every coordinate but the last.
+    count
+        How many samples are strong.
 
     Returns
     -------
     inverse, factor
         `[c, r]` and `[c, m, r]`, as `StrongSamples` has them.
     """
-    strong = curvature.topk(min(STRONG, len(values)), dim=1)
+    strong = curvature.topk(min(count, len(values)), dim=1)
     rest = (curvature.sum(dim=1) - strong.values.sum(dim=1)).clamp(min=0) / max(len(values) - strong.values.shape[1], 1)
     diagonal = rest[:, None] * values.square().sum(dim=0)
     diagonal[:, :-1] += penalty

@@ -43,37 +43,77 @@ class Objective(Protocol):
         ...
 
 
-@dataclass
 class _Pairs:
-    """The last steps and changes of gradient of the problems in the stack."""
+    """The last steps of the problems in the stack, the changes of gradient that they brought, and the directions these suggest.
 
-    steps: list[torch.Tensor]
-    changes: list[torch.Tensor]
+    L-BFGS in its compact form (Byrd, Nocedal and Schnabel 1994): a few products where the two-loop recursion takes many small
+    operations. The model of the Hessian is solved for once a step, since a change's solution is the difference of two
+    gradients' solutions.
+    """
+
+    def __init__(self) -> None:
+        self._pending: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._solved = torch.empty(0)  # the model's inverse times the last gradients [b, d]
+        self._order: list[int] = []  # places of the pairs, from the oldest to the newest
+        self._steps = self._solutions = torch.empty(0)  # [b, pairs, d]; solutions: the model's inverse times the changes
+        self._bends = self._reaches = torch.empty(0)  # [b, pairs, pairs]: steps times changes, solutions times changes
 
     def add(self, step: torch.Tensor, change: torch.Tensor) -> None:
-        self.steps, self.changes = [*self.steps, step][-MEMORY:], [*self.changes, change][-MEMORY:]
+        """Remember a step and the change of gradient that it brought, both `[b, c, r]`."""
+        self._pending = step.flatten(1), change.flatten(1)
 
     def take(self, kept: torch.Tensor) -> None:
-        self.steps, self.changes = [s[kept] for s in self.steps], [c[kept] for c in self.changes]
+        """Forget the problems that are not kept `[b]`."""
+        self._solved = self._solved[kept]
+        if self._order:
+            self._steps, self._solutions = self._steps[kept], self._solutions[kept]
+            self._bends, self._reaches = self._bends[kept], self._reaches[kept]
 
     def direction(self, gradient: torch.Tensor, solve: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """Apply the two-loop recursion (Nocedal 1980), with a model of the Hessian to `solve` for as the first guess."""
-        towards, passed = -gradient, []
-        for step, change in zip(reversed(self.steps), reversed(self.changes), strict=True):
-            bend = _dot(step, change)
-            scale = torch.where(bend > 0, 1 / bend, torch.zeros_like(bend))
-            share = scale * _dot(step, towards)
-            towards = towards - _spread(share) * change
-            passed.append((share, scale))
-        towards = solve(towards)
-        if self.steps:  # where the model is too flat or too stiff, the last step has told by how much
-            step, change = self.steps[-1], self.changes[-1]
-            towards = towards * _spread(
-                (_dot(step, change) / _dot(change, solve(change))).nan_to_num(1).clamp(FLATTEST, STIFFEST)
+        """Return the directions `[b, c, r]` at gradients, with a model of the Hessian to `solve` for as the first guess."""
+        flat, solved = gradient.flatten(1), solve(gradient).flatten(1)
+        if self._pending is not None:
+            self._learn(*self._pending, solved - self._solved)
+            self._pending = None
+        self._solved = solved
+        if not self._order:
+            return -solved.view_as(gradient)
+        order = torch.tensor(self._order, device=flat.device)
+        reaches = self._reaches[:, order][:, :, order]
+        bends = self._bends[:, order][:, :, order].triu()
+        own = bends.diagonal(dim1=1, dim2=2)
+        # where the model is too flat or too stiff, the last step has told by how much
+        scale = (own[:, -1:] / reaches[:, -1, -1:]).nan_to_num(1).clamp(FLATTEST, STIFFEST)
+        upper = bends + torch.diag_embed((own == 0).to(bends.dtype))
+        along, across = _products(self._steps, flat)[:, order], _products(self._solutions, flat)[:, order]
+        first = torch.linalg.solve_triangular(upper, along[..., None], upper=True)[..., 0]
+        rest = own * first + scale * ((reaches @ first[..., None])[..., 0] - across)
+        second = torch.linalg.solve_triangular(upper.transpose(1, 2), rest[..., None], upper=False)[..., 0]
+        places = order.argsort()
+        towards = scale.to(flat.dtype) * solved
+        towards += torch.bmm(second[:, None, places].to(flat.dtype), self._steps)[:, 0]
+        towards -= torch.bmm((scale * first)[:, None, places].to(flat.dtype), self._solutions)[:, 0]
+        leads = _dot(towards, flat) > 0  # rounding can make a direction that leads up; the model alone leads down
+        return -torch.where(leads[:, None], towards, solved).view_as(gradient)
+
+    def _learn(self, step: torch.Tensor, change: torch.Tensor, solution: torch.Tensor) -> None:
+        """Keep a pair in the place of the oldest one, or in a new one; one without curvature says nothing, and is zero."""
+        bent = (_dot(step, change) > 0)[:, None]
+        step, change, solution = (torch.where(bent, part, 0) for part in (step, change, solution))
+        if len(self._order) < MEMORY:
+            place = len(self._order)
+            self._steps = _grown(self._steps, step[:, None], place)
+            self._solutions = _grown(self._solutions, solution[:, None], place)
+            self._bends, self._reaches = (
+                torch.nn.functional.pad(part, (0, 1, 0, 1)) if place else step.new_zeros(len(step), 1, 1, dtype=torch.float64)
+                for part in (self._bends, self._reaches)
             )
-        for (share, scale), step, change in zip(reversed(passed), self.steps, self.changes, strict=True):
-            towards = towards + _spread(share - scale * _dot(change, towards)) * step
-        return towards
+        else:
+            place = self._order.pop(0)
+            self._steps[:, place], self._solutions[:, place] = step, solution
+        self._order.append(place)
+        self._bends[:, :, place] = _products(self._steps, change)
+        self._reaches[:, :, place] = self._reaches[:, place] = _products(self._solutions, change)
 
 
 @dataclass(frozen=True)
@@ -143,7 +183,7 @@ def minimise(
     active, point = torch.arange(count, device=start.device), start
     value, gradient = objective(active, point) if known is None else known
     promised, seen = torch.full_like(value, torch.nan), torch.zeros_like(value)
-    pairs, stuck = _Pairs([], []), torch.zeros(count, dtype=torch.bool, device=start.device)
+    pairs, stuck = _Pairs(), torch.zeros(count, dtype=torch.bool, device=start.device)
     for iteration in range(max_iter + 1):
         direction = pairs.direction(gradient, partial(_solve_model, objective, curvature, active))
         slope = _dot(gradient, direction).double()
@@ -213,6 +253,15 @@ def _search(
 
 def _solve_model(objective: Objective, curvature: Curvature, problems: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
     return objective.project(curvature.solve(problems, gradients))
+
+
+def _products(pairs: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Inner products `[b, k]` of `[b, k, d]` with `[b, d]`, in float64 from here on."""
+    return torch.bmm(vectors[:, None], pairs.transpose(1, 2))[:, 0].double()
+
+
+def _grown(pairs: torch.Tensor, more: torch.Tensor, count: int) -> torch.Tensor:
+    return torch.cat([pairs, more], dim=1) if count else more.clone()
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,7 @@ class Found:
         head = clone(head)
         _check_feature_names(head, X, reset=True)
         _check_n_features(head, X, reset=True)
-        head.coef_, head.intercept_ = self.rotation.to_weights(self.rotated)
+        head.coef_, head.intercept_ = (part.astype(np.float32) for part in self.rotation.to_weights(self.rotated))
         head.classes_, head.n_iter_ = self.classes, self.iterations
         head.multilabel_ = self.multilabel
         return head

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from heads.solvers.curvature import STRONG
+from heads.solvers.curvature import MOST, count_strong
 from heads.solvers.descent import Descent, minimise
 from heads.solvers.losses import Loss
 from heads.solvers.path import follow_path
@@ -118,7 +118,8 @@ def _solve_part(
 ) -> tuple[Descent, torch.Tensor]:
     """Solve problems that fit into memory; return also what brings their values to scikit-learn's scale."""
     members, group_of = Stack(values, loss, problems), torch.as_tensor(problems.group_of, device=values.device)
-    centres, curvature = follow_path(Stack(values, loss, problems.centres()), gap, max_iter)
+    strong = count_strong(len(values) * len(members) / (int(group_of.max()) + 1))
+    centres, curvature = follow_path(Stack(values, loss, problems.centres()), gap, max_iter, strong)
     asked = torch.as_tensor(tolerance, dtype=values.dtype, device=values.device)
     known = members.at_centres(centres, group_of)
     found = minimise(members, centres[group_of], curvature.share(group_of), gap, asked, max_iter, on_solved, known)
@@ -128,7 +129,7 @@ def _solve_part(
 def _parts(values: torch.Tensor, loss: Loss, problems: Problems) -> Iterator[np.ndarray]:
     """Give the numbers of as many problems at a time as memory allows, groups whole."""
     weights = COPIES * loss.columns * values.shape[1] * values.element_size()
-    model = loss.columns * STRONG * values.shape[1] * values.element_size()
+    model = loss.columns * MOST * values.shape[1] * values.element_size()
     part: list[np.ndarray] = []
     taken = 0
     for group in range(problems.group_of.max() + 1):

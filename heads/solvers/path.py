@@ -51,7 +51,7 @@ class PartCurvature:
         return self.whole.solve(self.numbers[problems], gradients)
 
 
-def follow_path(stack: Stack, gap: float, max_iter: int) -> tuple[torch.Tensor, StrongSamples]:
+def follow_path(stack: Stack, gap: float, max_iter: int, strong: int) -> tuple[torch.Tensor, StrongSamples]:
     """Come close to the minimum of every problem, those of all weights and targets side by side, penalty after penalty.
 
     Parameters
@@ -62,6 +62,8 @@ def follow_path(stack: Stack, gap: float, max_iter: int) -> tuple[torch.Tensor, 
         As near as is asked for in the end; here hardly any problem needs it.
     max_iter
         Most iterations a problem.
+    strong
+        Samples whose curvature a model holds exactly.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def follow_path(stack: Stack, gap: float, max_iter: int) -> tuple[torch.Tensor, 
 
     def look(numbers: list[int]) -> None:
         for number in numbers:
-            built = invert_strong(*stack.curvatures(number, points[number]), penalty[number])
+            built = invert_strong(*stack.curvatures(number, points[number]), penalty[number], strong)
             model.inverse[number], model.factor[number] = built
 
     for place, stage in enumerate(_stages(stack.C, torch.stack([stack.weight_of, stack.target_of], dim=1))):

@@ -10,6 +10,8 @@ from heads.solvers.products import product
 
 COLUMNS_AT_ONCE = 4096
 """Features that are scaled, centred and multiplied at a time where they outnumber samples: no second copy of them is made."""
+FEW = 700
+"""Below so many samples, where a prediction hangs on more digits than float32 has, and float64 costs next to nothing."""
 NOISE = 8
 """Eigenvalues of a Gram matrix below so many roundings of its largest, times the root of its size, are taken for zero."""
 
@@ -129,7 +131,7 @@ class RotatedFeatures:
 
 def rotate(
     X: np.ndarray,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     scaling: Scaling | None = None,
     trained: np.ndarray | None = None,
@@ -144,7 +146,7 @@ def rotate(
     X
         `[n, d]`.
     dtype, device
-        Of the values.
+        Of the values; float32 by default, and float64 of `FEW` samples.
     scaling
         What features are standardised by before; they come out as weights on standardised features.
     trained
@@ -152,6 +154,7 @@ def rotate(
     """
     features = torch.as_tensor(np.ascontiguousarray(X), device=device)
     chosen = torch.arange(len(X), device=device) if trained is None else torch.as_tensor(trained, device=device)
+    dtype = dtype or (torch.float64 if len(chosen) < FEW else torch.float32)
     ones = torch.ones(len(X), 1, dtype=dtype, device=device)
     if X.shape[1] <= len(chosen):
         if scaling is not None:

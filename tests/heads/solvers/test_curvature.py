@@ -1,6 +1,5 @@
 import torch
 
-from heads.solvers import curvature
 from heads.solvers.curvature import Coupled, StrongSamples, invert_strong
 
 
@@ -16,8 +15,8 @@ def dense(values, bend, label):
     return values.T @ torch.diag(bend[label]) @ values + torch.diag(penalty)
 
 
-def model(values, bend):
-    inverse, factor = invert_strong(values, bend, 0.1)
+def model(values, bend, count=192):
+    inverse, factor = invert_strong(values, bend, 0.1, count)
     return StrongSamples([inverse], [factor], torch.zeros(1, dtype=torch.int64))
 
 
@@ -29,12 +28,11 @@ def test_where_all_samples_are_strong_it_is_the_hessian_s_inverse():
         torch.testing.assert_close(dense(values, bend, label) @ found[0, label], gradient[0, label], atol=1e-4, rtol=1e-4)
 
 
-def test_beyond_the_strong_samples_it_is_near_the_hessian_s_inverse(monkeypatch):
-    monkeypatch.setattr(curvature, "STRONG", 100)
+def test_beyond_the_strong_samples_it_is_near_the_hessian_s_inverse():
     values, bend = example(2000, 8)
     bend[:, :100] *= 50
     gradient = torch.randn(1, 2, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    found = model(values, bend).solve(torch.tensor([0]), gradient)
+    found = model(values, bend, 100).solve(torch.tensor([0]), gradient)
     for label in range(2):
         exact = torch.linalg.solve(dense(values, bend, label), gradient[0, label])
         assert (found[0, label] - exact).norm() < 0.1 * exact.norm()
@@ -42,7 +40,7 @@ def test_beyond_the_strong_samples_it_is_near_the_hessian_s_inverse(monkeypatch)
 
 def test_it_promises_a_decrease_where_hardly_anything_bends():
     values, bend = example(500, 30)
-    inverse, factor = invert_strong(values.float(), (bend * 1e-7).float(), 1e-12)
+    inverse, factor = invert_strong(values.float(), (bend * 1e-7).float(), 1e-12, 192)
     gradients = torch.randn(20, 2, 30, generator=torch.Generator().manual_seed(1))
     found = StrongSamples([inverse], [factor], torch.zeros(20, dtype=torch.int64)).solve(torch.arange(20), gradients)
     assert ((found * gradients).flatten(1).sum(dim=1) > 0).all()

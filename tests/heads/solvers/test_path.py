@@ -23,8 +23,8 @@ def problems(C, kinds=1):
 @pytest.mark.parametrize("C", [np.logspace(-3, 3, 20), np.array([100.0, 1e-2]), np.array([1.0])], ids=len)
 def test_it_comes_close_to_every_minimum(C):
     stack = problems(C, kinds=2)
-    points, _ = follow_path(stack, 1e-9, 1000)
-    finer, _ = follow_path(stack, 1e-12, 1000)
+    points, _ = follow_path(stack, 1e-9, 1000, 64)
+    finer, _ = follow_path(stack, 1e-12, 1000, 64)
     every = torch.arange(len(stack))
     values, minima = stack(every, points).value, stack(every, finer).value
     assert (values <= minima * (1 + path.ROUGH_GAP)).all()
@@ -36,5 +36,5 @@ def test_weak_penalties_start_from_what_strong_ones_found(monkeypatch):
     monkeypatch.setattr(
         path, "minimise", lambda part, start, *rest, **more: started.append(len(start)) or found(part, start, *rest, **more)
     )
-    follow_path(problems(np.logspace(-2, 2, 5), kinds=3), 1e-6, 1000)
+    follow_path(problems(np.logspace(-2, 2, 5), kinds=3), 1e-6, 1000, 64)
     assert started == [6, 6, 3]
