@@ -15,7 +15,7 @@ from heads.linear import LinearHead
 from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.found import Found
 from heads.solvers.labels import are_solvable, solve_labels
-from heads.solvers.logistic import Solution, solve_logistic
+from heads.solvers.logistic import Solution, Task, solve_logistic, solve_side_by_side
 from heads.solvers.losses import BinaryLoss, SoftmaxLoss
 from heads.solvers.products import product
 from heads.solvers.rotation import RotatedFeatures, rotate
@@ -75,6 +75,38 @@ def solve_stack(
     """Fit heads with one `max_iter` on folds that hold the same classes (codes `[c]`): all in one stack."""
     if not task.single:
         return solve_labels(heads, numbers, folds, features, task)
+    asked, limit = _make_task(heads, folds, classes, features, task), int(heads[0].max_iter)
+    tolerance = _tolerances(heads, len(folds))
+    solution = solve_logistic(asked.features, asked.loss, asked.problems, tolerance=tolerance, max_iter=limit)
+    _warn([solution], limit)
+    return dict(_read_solution(solution, heads, numbers, folds, classes, features, task))
+
+
+def solve_folds(heads: Sequence[LinearHead], folds: Sequence[tuple[FoldTask, RotatedFeatures]]) -> list[dict[int, Solved]]:
+    """Fit heads with one `max_iter` on folds with features of their own, of one class a sample: all side by side.
+
+    Parameters
+    ----------
+    heads
+        Fitted on every fold.
+    folds
+        Each a task with one fold; as many classes in all.
+    """
+    classes = [np.array(task.fold_classes[0]) for task, _ in folds]
+    tasks = [_make_task(heads, [0], own, features, task) for own, (task, features) in zip(classes, folds, strict=True)]
+    limit, numbers = int(heads[0].max_iter), range(len(heads))
+    solutions = solve_side_by_side(tasks, np.tile(_tolerances(heads, 1), len(folds)), limit)
+    _warn(solutions, limit)
+    return [
+        {number: solved for (number, _), solved in _read_solution(solution, heads, numbers, [0], own, features, task)}
+        for solution, own, (task, features) in zip(solutions, classes, folds, strict=True)
+    ]
+
+
+def _make_task(
+    heads: Sequence[LinearHead], folds: Sequence[int], classes: np.ndarray, features: RotatedFeatures, task: FoldTask
+) -> Task:
+    """Return the problems of heads on folds that hold the same classes, fold after fold of a head."""
     place = np.zeros(len(task.classes), int)
     place[classes] = np.arange(len(classes))
     codes = torch.as_tensor(place[task.codes])
@@ -83,17 +115,19 @@ def solve_stack(
     kinds, kind_of = _distinct([head.class_weight for head in heads])
     weights = np.stack([_weights(kind, fold, classes, task) for kind in kinds for fold in folds]).astype(np.float32)
     C = np.array([float(head.C) for head in heads])
-    limit = int(heads[0].max_iter)
     weight_of = (kind_of[:, None] * len(folds) + np.arange(len(folds))).ravel()
     trial_of = np.arange(len(heads)).repeat(len(folds))
-    problems = Problems(C[trial_of], weights, weight_of, np.zeros_like(trial_of), trial_of)
-    tolerance = np.repeat([np.nan if head.tol is None else head.tol for head in heads], len(folds))
-    solution = solve_logistic(features, loss, problems, tolerance=tolerance, max_iter=limit)
-    if not solution.converged.all():
-        warnings.warn(
-            f"{(~solution.converged).sum()} fits did not converge in {limit} iterations", ConvergenceWarning, stacklevel=2
-        )
-    return dict(_read_solution(solution, heads, numbers, folds, classes, features, task))
+    return Task(features, loss, Problems(C[trial_of], weights, weight_of, np.zeros_like(trial_of), trial_of))
+
+
+def _tolerances(heads: Sequence[LinearHead], folds: int) -> np.ndarray:
+    return np.repeat([np.nan if head.tol is None else head.tol for head in heads], folds)
+
+
+def _warn(solutions: Sequence[Solution], limit: int) -> None:
+    missed = sum(int((~solution.converged).sum()) for solution in solutions)
+    if missed:
+        warnings.warn(f"{missed} fits did not converge in {limit} iterations", ConvergenceWarning, stacklevel=3)
 
 
 def _read_solution(

@@ -12,17 +12,19 @@ side by side (`products`, `stack`), which leave out the samples that a fold hold
 - Solved problems leave the stack, with a last step whose outcome nobody needs to see (`descent`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 
 from heads.solvers.curvature import MOST, count_strong
-from heads.solvers.descent import Descent, minimise
+from heads.solvers.descent import minimise
 from heads.solvers.losses import Loss
 from heads.solvers.path import follow_path
 from heads.solvers.rotation import RotatedFeatures
+from heads.solvers.side_by_side import SideBySide
 from heads.solvers.stack import Problems, Stack, order_samples
 
 GAP = 5e-5
@@ -66,6 +68,42 @@ def needed_gap(samples: int) -> float:
     return max(FINEST_GAP, GAP * min(1.0, samples / MANY) ** 2)
 
 
+@dataclass(frozen=True)
+class Task:
+    """Problems with what they learn from.
+
+    Attributes
+    ----------
+    features, loss
+        What to learn from, and what.
+    problems
+        Under which penalties and weights.
+    """
+
+    features: RotatedFeatures
+    loss: Loss
+    problems: Problems
+
+    def ordered(self) -> "Task":
+        """Return the same with the samples that folds leave out together."""
+        order = order_samples(self.problems.weights)
+        at = torch.as_tensor(order, device=self.features.values.device)
+        features = replace(self.features, values=self.features.values[at])
+        return Task(features, self.loss.take(at), replace(self.problems, weights=self.problems.weights[:, order]))
+
+    def take(self, numbers: np.ndarray) -> "Task":
+        """Return some of the problems."""
+        return replace(self, problems=self.problems.take(numbers))
+
+    def stack(self) -> Stack:
+        """Return the problems' objectives."""
+        return Stack(self.features.values, self.loss, self.problems)
+
+    def centres(self) -> Stack:
+        """Return the objectives of the groups' centres."""
+        return Stack(self.features.values, self.loss, self.problems.centres())
+
+
 def solve_logistic(
     features: RotatedFeatures,
     loss: Loss,
@@ -93,37 +131,63 @@ def solve_logistic(
     """
     gap = needed_gap(len(features.values)) if gap is None else gap
     asked = np.full(len(problems), np.nan) if tolerance is None else tolerance
-    order = order_samples(problems.weights)
-    at = torch.as_tensor(order, device=features.values.device)
-    values, loss, problems = features.values[at], loss.take(at), replace(problems, weights=problems.weights[:, order])
+    task, values = Task(features, loss, problems).ordered(), features.values
     points = torch.empty(len(problems), loss.columns, values.shape[1], dtype=values.dtype, device=values.device)
     objective, iterations = np.zeros(len(problems)), np.zeros(len(problems), int)
     converged = np.zeros(len(problems), bool)
     for numbers in _parts(values, loss, problems):
-        found, scale = _solve_part(values, loss, problems.take(numbers), gap, asked[numbers], max_iter, on_solved)
-        points[torch.as_tensor(numbers, device=points.device)] = found.points
-        objective[numbers] = (found.value * scale).cpu().numpy()
-        iterations[numbers], converged[numbers] = found.iterations.cpu().numpy(), found.converged.cpu().numpy()
+        [found] = _solve_part([task.take(numbers)], gap, asked[numbers], max_iter, on_solved)
+        points[torch.as_tensor(numbers, device=points.device)] = found.rotated
+        objective[numbers], iterations[numbers], converged[numbers] = found.objective, found.iterations, found.converged
     return Solution(points, objective, iterations, converged)
 
 
+def solve_side_by_side(tasks: Sequence[Task], tolerance: np.ndarray, max_iter: int) -> list[Solution]:
+    """Solve problems on features of their own together, so that small ones cost few operations.
+
+    Parameters
+    ----------
+    tasks
+        Of the same number of logits a head.
+    tolerance, max_iter
+        As `solve_logistic` takes them, for the problems of all tasks one after the other.
+    """
+    gap = needed_gap(min(len(task.features.values) for task in tasks))
+    width = max(task.features.values.shape[1] for task in tasks)
+    wide = [replace(task, features=task.features.padded(width)).ordered() for task in tasks]
+    found = _solve_part(wide, gap, tolerance, max_iter, None)
+    return [
+        replace(solution, rotated=task.features.without_padding(solution.rotated))
+        for task, solution in zip(tasks, found, strict=True)
+    ]
+
+
 def _solve_part(
-    values: torch.Tensor,
-    loss: Loss,
-    problems: Problems,
+    tasks: Sequence[Task],
     gap: float,
     tolerance: np.ndarray,
     max_iter: int,
     on_solved: Callable[[int], None] | None,
-) -> tuple[Descent, torch.Tensor]:
-    """Solve problems that fit into memory; return also what brings their values to scikit-learn's scale."""
-    members, group_of = Stack(values, loss, problems), torch.as_tensor(problems.group_of, device=values.device)
-    strong = count_strong(len(values) * len(members) / (int(group_of.max()) + 1))
-    centres, curvature = follow_path(Stack(values, loss, problems.centres()), gap, max_iter, strong)
+) -> list[Solution]:
+    """Solve problems that fit into memory, with the samples in order."""
+    values = tasks[0].features.values
+    stacks, centres = [task.stack() for task in tasks], [task.centres() for task in tasks]
+    first = np.cumsum([0, *map(len, centres)])
+    groups = np.concatenate([task.problems.group_of + start for task, start in zip(tasks, first[:-1], strict=True)])
+    group_of = torch.as_tensor(groups, device=values.device)
+    members = stacks[0] if len(tasks) == 1 else SideBySide(stacks)
+    strong = count_strong(len(values) * len(members) / int(first[-1]))
+    points, curvature = follow_path(centres[0] if len(tasks) == 1 else SideBySide(centres), gap, max_iter, strong)
     asked = torch.as_tensor(tolerance, dtype=values.dtype, device=values.device)
-    known = members.at_centres(centres, group_of)
-    found = minimise(members, centres[group_of], curvature.share(group_of), gap, asked, max_iter, on_solved, known)
-    return found, members.total * members.C
+    known = members.at_centres(points, group_of)
+    found = minimise(members, points[group_of], curvature.share(group_of), gap, asked, max_iter, on_solved, known)
+    objective = (found.value * members.total * members.C).cpu().numpy()
+    iterations, converged = found.iterations.cpu().numpy(), found.converged.cpu().numpy()
+    edges = np.cumsum([0, *map(len, stacks)])
+    return [
+        Solution(found.points[start:stop], objective[start:stop], iterations[start:stop], converged[start:stop])
+        for start, stop in pairwise(edges)
+    ]
 
 
 def _parts(values: torch.Tensor, loss: Loss, problems: Problems) -> Iterator[np.ndarray]:

@@ -6,6 +6,7 @@ import torch
 
 from heads.solvers.curvature import Curvature, StrongSamples, invert_strong
 from heads.solvers.descent import Evaluation, minimise
+from heads.solvers.side_by_side import SideBySide
 from heads.solvers.stack import Stack
 
 ROUGH_GAP, CLOSE_GAP = 1e-2, 1e-3
@@ -22,7 +23,7 @@ MOVED = 4
 class Part:
     """Some problems of a stack, numbered anew."""
 
-    stack: Stack
+    stack: Stack | SideBySide
     numbers: torch.Tensor
 
     @property
@@ -51,7 +52,7 @@ class PartCurvature:
         return self.whole.solve(self.numbers[problems], gradients)
 
 
-def follow_path(stack: Stack, gap: float, max_iter: int, strong: int) -> tuple[torch.Tensor, StrongSamples]:
+def follow_path(stack: Stack | SideBySide, gap: float, max_iter: int, strong: int) -> tuple[torch.Tensor, StrongSamples]:
     """Come close to the minimum of every problem, those of all weights and targets side by side, penalty after penalty.
 
     Parameters

@@ -1,6 +1,6 @@
 """The engine of the linear head, also where features are standardised or whitened.
 
-Then it goes fold by fold, since what a fold's features are prepared by must not come from the samples that it is judged on.
+Then every fold has features of its own, since what they are prepared by must not come from the samples that it is judged on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,8 +16,11 @@ from heads.linear import LinearHead
 from heads.preparation import unscale, whitened
 from heads.scaling import Scaling, fit_scaling
 from heads.solvers.engine import FoldTask, Solved
-from heads.solvers.linear import LinearEngine, solve_stack
+from heads.solvers.linear import LinearEngine, solve_folds, solve_stack
 from heads.solvers.rotation import RotatedFeatures, rotate
+
+SMALL = 2**24
+"""Numbers in the features of all folds, up to which folds are solved side by side; of more, products are all that counts."""
 
 Fold = tuple[FoldTask, RotatedFeatures, Scaling | None]
 
@@ -43,8 +46,12 @@ class PreparedEngine:
             ]
             if not numbers:
                 continue
-            chosen = [heads[number] for number in numbers]
-            folds = [_solve_fold(chosen, _rotate_fold(task, fold, standardize)) for fold in range(len(task.folds))]
+            chosen, count = [heads[number] for number in numbers], len(task.folds)
+            together = count if task.features.size * count <= SMALL and task.single else 1
+            folds = []
+            for first in range(0, count, together):
+                rotated = [_rotate_fold(task, fold, standardize) for fold in range(first, min(first + together, count))]
+                folds += _solve_folds(chosen, rotated)
             for at, number in enumerate(numbers):
                 yield number, [solved[at] for solved in folds]
 
@@ -57,20 +64,34 @@ def _rotate_fold(task: FoldTask, fold: int, standardize: bool) -> Fold:
     return replace(task, folds=[task.folds[fold]]), rotated, scaling
 
 
-def _solve_fold(heads: Sequence[LinearHead], fold: Fold) -> list[Solved]:
-    """Fit heads on one fold, those of one whitening in one stack."""
-    task, rotated, scaling = fold
-    train, _ = task.folds[0]
-    solved: dict[int, Solved] = {}
+def _solve_folds(heads: Sequence[LinearHead], folds: Sequence[Fold]) -> list[list[Solved]]:
+    """Fit heads on folds, those of one whitening in one stack, and folds of as many classes side by side."""
+    solved: list[dict[int, Solved]] = [{} for _ in folds]
     for kind in dict.fromkeys((head.whiten, head.max_iter) for head in heads):
         numbers = [number for number, head in enumerate(heads) if (head.whiten, head.max_iter) == kind]
-        features = rotated if kind[0] is None else whitened(rotated, float(kind[0]), train)
         plain = [_plain(heads[number]) for number in numbers]
-        found = solve_stack(plain, numbers, [0], np.array(task.fold_classes[0]), features, task)
-        for number in numbers:
-            one = found[number, 0]
-            solved[number] = Solved(one.predicted, partial(_restored, heads[number], one, scaling))
-    return [solved[number] for number in range(len(heads))]
+        given = [(task, _whitened(rotated, kind[0], task)) for task, rotated, _ in folds]
+        for places in _alike([len(task.fold_classes[0]) for task, _ in given]):
+            if len(places) > 1:
+                found = solve_folds(plain, [given[place] for place in places])
+            else:
+                [(task, features)] = [given[place] for place in places]
+                alone = solve_stack(plain, range(len(plain)), [0], np.array(task.fold_classes[0]), features, task)
+                found = [{at: one for (at, _), one in alone.items()}]
+            for place, of_fold in zip(places, found, strict=True):
+                for at, number in enumerate(numbers):
+                    restored = partial(_restored, heads[number], of_fold[at], folds[place][2])
+                    solved[place][number] = Solved(of_fold[at].predicted, restored)
+    return [[of_fold[number] for number in range(len(heads))] for of_fold in solved]
+
+
+def _whitened(rotated: RotatedFeatures, power: Any, task: FoldTask) -> RotatedFeatures:
+    return rotated if power is None else whitened(rotated, float(power), task.folds[0][0])
+
+
+def _alike(counts: Sequence[int]) -> list[list[int]]:
+    """Return places of equal numbers together."""
+    return [[place for place, count in enumerate(counts) if count == kind] for kind in dict.fromkeys(counts)]
 
 
 def _plain(head: LinearHead) -> LinearHead:

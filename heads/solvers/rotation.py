@@ -123,6 +123,15 @@ class RotatedFeatures:
         """See `Rotation.from_weights`."""
         return self.rotation.from_weights(weights, intercept)
 
+    def padded(self, width: int) -> "RotatedFeatures":
+        """Return values of a certain width, by axes along which there is nothing; without a way back."""
+        axes, ones = self.values[:, :-1], self.values[:, -1:]
+        return replace(self, values=torch.cat([torch.nn.functional.pad(axes, (0, width - self.values.shape[1])), ones], dim=1))
+
+    def without_padding(self, solution: torch.Tensor) -> torch.Tensor:
+        """Return solutions `[..., width]` on padded features for these ones."""
+        return torch.cat([solution[..., : self.values.shape[1] - 1], solution[..., -1:]], dim=-1)
+
     def stretched(self, factors: torch.Tensor) -> "RotatedFeatures":
         """Return the features with each axis times its factor `[r]`."""
         values = torch.cat([self.values[:, :-1] * factors, self.values[:, -1:]], dim=1)
