@@ -145,7 +145,6 @@ def minimise(
     gap: float,
     tolerance: torch.Tensor | None = None,
     max_iter: int = 1000,
-    on_converged: Callable[[int], None] | None = None,
     known: Evaluation | None = None,
 ) -> Descent:
     """Minimise every problem of a stack from its own starting point.
@@ -171,8 +170,6 @@ def minimise(
         `[b]`, NaN where the gap decides.
     max_iter
         Most iterations of a problem.
-    on_converged
-        Told how many problems have just left the stack.
     known
         The evaluation at `start`, where it is known.
     """
@@ -207,8 +204,6 @@ def minimise(
             points[out] = (point + _spread(step_on.to(point.dtype)) * direction.nan_to_num(0))[leaving]
             values[out] = (value + torch.where(step_on, slope / 2, 0))[leaving]
             iterations[out], converged[out] = iteration, done[leaving]
-            if on_converged is not None:
-                on_converged(len(out))
             kept = ~leaving
             if not kept.any():
                 break

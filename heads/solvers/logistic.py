@@ -12,7 +12,7 @@ side by side (`products`, `stack`), which leave out the samples that a fold hold
 - Solved problems leave the stack, with a last step whose outcome nobody needs to see (`descent`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -112,7 +112,6 @@ def solve_logistic(
     gap: float | None = None,
     tolerance: np.ndarray | None = None,
     max_iter: int = 1000,
-    on_solved: Callable[[int], None] | None = None,
 ) -> Solution:
     """Solve a stack of problems.
 
@@ -126,8 +125,6 @@ def solve_logistic(
         `[b]`; where it is not NaN, the norm of the mean loss's gradient at which the problem is solved instead.
     max_iter
         Most iterations a problem.
-    on_solved
-        Told how many problems have just been solved.
     """
     gap = needed_gap(len(features.values)) if gap is None else gap
     asked = np.full(len(problems), np.nan) if tolerance is None else tolerance
@@ -136,7 +133,7 @@ def solve_logistic(
     objective, iterations = np.zeros(len(problems)), np.zeros(len(problems), int)
     converged = np.zeros(len(problems), bool)
     for numbers in _parts(values, loss, problems):
-        [found] = _solve_part([task.take(numbers)], gap, asked[numbers], max_iter, on_solved)
+        [found] = _solve_part([task.take(numbers)], gap, asked[numbers], max_iter)
         points[torch.as_tensor(numbers, device=points.device)] = found.rotated
         objective[numbers], iterations[numbers], converged[numbers] = found.objective, found.iterations, found.converged
     return Solution(points, objective, iterations, converged)
@@ -155,20 +152,14 @@ def solve_side_by_side(tasks: Sequence[Task], tolerance: np.ndarray, max_iter: i
     gap = needed_gap(min(len(task.features.values) for task in tasks))
     width = max(task.features.values.shape[1] for task in tasks)
     wide = [replace(task, features=task.features.padded(width)).ordered() for task in tasks]
-    found = _solve_part(wide, gap, tolerance, max_iter, None)
+    found = _solve_part(wide, gap, tolerance, max_iter)
     return [
         replace(solution, rotated=task.features.without_padding(solution.rotated))
         for task, solution in zip(tasks, found, strict=True)
     ]
 
 
-def _solve_part(
-    tasks: Sequence[Task],
-    gap: float,
-    tolerance: np.ndarray,
-    max_iter: int,
-    on_solved: Callable[[int], None] | None,
-) -> list[Solution]:
+def _solve_part(tasks: Sequence[Task], gap: float, tolerance: np.ndarray, max_iter: int) -> list[Solution]:
     """Solve problems that fit into memory, with the samples in order."""
     values = tasks[0].features.values
     stacks, centres = [task.stack() for task in tasks], [task.centres() for task in tasks]
@@ -180,7 +171,7 @@ def _solve_part(
     points, curvature = follow_path(centres[0] if len(tasks) == 1 else SideBySide(centres), gap, max_iter, strong)
     asked = torch.as_tensor(tolerance, dtype=values.dtype, device=values.device)
     known = members.at_centres(points, group_of)
-    found = minimise(members, points[group_of], curvature.share(group_of), gap, asked, max_iter, on_solved, known)
+    found = minimise(members, points[group_of], curvature.share(group_of), gap, asked, max_iter, known)
     objective = (found.value * members.total * members.C).cpu().numpy()
     iterations, converged = found.iterations.cpu().numpy(), found.converged.cpu().numpy()
     edges = np.cumsum([0, *map(len, stacks)])

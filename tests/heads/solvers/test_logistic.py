@@ -97,11 +97,31 @@ def test_a_stack_that_memory_does_not_hold_is_solved_in_parts_with_the_same_resu
     problems = Problems(C, np.ones((1, len(X))), np.zeros(4, int), np.zeros(4, int), np.arange(4))
     features, loss = rotate(X), SoftmaxLoss(torch.as_tensor(codes), 4)
     whole = solve_logistic(features, loss, problems, gap=1e-7)
-    parts = []
+    parts, solve = [], logistic._solve_part
     monkeypatch.setattr(logistic, "MEMORY_LIMIT", 1)
-    split = solve_logistic(features, loss, problems, gap=1e-7, on_solved=parts.append)
+    monkeypatch.setattr(
+        logistic, "_solve_part", lambda tasks, *more: parts.append(len(tasks[0].problems)) or solve(tasks, *more)
+    )
+    split = solve_logistic(features, loss, problems, gap=1e-7)
     assert parts == [1, 1, 1, 1]
     np.testing.assert_allclose(split.objective, whole.objective, rtol=1e-5)
+
+
+def test_problems_on_features_of_their_own_are_solved_side_by_side_as_they_are_alone():
+    tasks = []
+    for number, shape in enumerate([(400, 30), (60, 200), (120, 12)]):
+        X, codes = sample(*shape)
+        weights = np.random.default_rng(number).uniform(0, 2, size=(2, len(X)))
+        problems = Problems(C.repeat(2), weights, np.tile([0, 1], len(C)), np.zeros(8, int), np.repeat(np.arange(4), 2))
+        tasks.append(logistic.Task(rotate(X), SoftmaxLoss(torch.as_tensor(codes), 4), problems))
+    together = logistic.solve_side_by_side(tasks, np.full(24, np.nan), 1000)
+    for task, found in zip(tasks, together, strict=True):
+        alone = solve_logistic(task.features, task.loss, task.problems)
+        assert found.rotated.shape == alone.rotated.shape
+        assert found.converged.all()
+        np.testing.assert_allclose(found.objective, alone.objective, rtol=1e-5)
+        coef, best = (task.features.to_weights(one.rotated)[0] for one in (found, alone))
+        assert np.linalg.norm(coef - best) < 1e-3 * np.linalg.norm(best)
 
 
 def test_iterations_that_run_out_are_told():

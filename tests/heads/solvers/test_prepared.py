@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from heads import LinearHead, SweepCV, choose_splitter
+from heads.solvers import prepared
 from heads.solvers.catalog import find_engine
 from heads.solvers.engine import read_task
+from heads.solvers.linear import solve_folds
 from heads.solvers.prepared import PreparedEngine
 
 
@@ -33,6 +35,23 @@ def test_a_sweep_over_preparations_gives_what_heads_fitted_one_by_one_give(wide,
             assert abs(alone.score(X[test], y[test]) - together) <= 1 / len(test) + 1e-9
             log_loss = -np.log(alone.predict_proba(X[test])[np.arange(len(test)), np.searchsorted(alone.classes_, y[test])])
             assert sweep.cv_results_[f"split{fold}_test_neg_log_loss"][number] == pytest.approx(-log_loss.mean(), rel=0.05)
+
+
+def test_folds_side_by_side_give_what_they_give_one_after_the_other_also_where_one_lacks_a_class(wide, monkeypatch):
+    X, y = wide
+    y = np.where(np.arange(150) < 8, "rare", y)
+    folds = [(np.arange(start, 150), np.arange(start)) for start in (10, 50, 40)]
+    folds[0] = np.arange(140), np.arange(140, 150)
+    heads = [LinearHead(C=C, standardize=True, whiten=power) for C in (1e-2, 1.0) for power in (None, 1.0)]
+    task, calls, coefficients = read_task(X, y, None, folds), [], []
+    for limit in (prepared.SMALL, 0):
+        monkeypatch.setattr(prepared, "SMALL", limit)
+        monkeypatch.setattr(prepared, "solve_folds", lambda heads, folds: calls.append(len(folds)) or solve_folds(heads, folds))
+        solved = dict(PreparedEngine().solve(heads, task))
+        coefficients.append([one.head().coef_ for number in range(4) for one in solved[number]])
+    assert calls == [2, 2]  # of the two folds with three classes; the one with four is alone
+    for together, alone in zip(*coefficients, strict=True):
+        assert np.linalg.norm(together - alone) < 2e-3 * np.linalg.norm(alone)
 
 
 def test_what_a_fold_is_judged_on_does_not_prepare_its_features(wide):
