@@ -91,7 +91,7 @@ def few_shot_curve(
     draws = [_draw(codes, int(steps[-1]), random) for _ in range(seeds)]
     solution = _solve(rotated, codes, len(classes), draws, steps, C)
     coef, intercept = rotated.to_weights(solution)
-    scores = product(torch.as_tensor(tested, dtype=torch.float32), torch.from_numpy(coef).flatten(0, 1).T)
+    scores = product(torch.from_numpy(tested.astype(np.float32)), torch.from_numpy(coef).float().flatten(0, 1).T)
     scores = scores.view(len(tested), *coef.shape[:2]).numpy() + intercept
     best = (scores[..., 0] > 0).astype(int) if len(classes) == 2 else scores.argmax(axis=2)
     return FewShotCurve(steps, (best == true[:, None]).mean(axis=0).reshape(seeds, len(steps)))
