@@ -151,7 +151,8 @@ def solve_side_by_side(tasks: Sequence[Task], tolerance: np.ndarray, max_iter: i
     """
     gap = needed_gap(min(len(task.features.values) for task in tasks))
     width = max(task.features.values.shape[1] for task in tasks)
-    wide = [replace(task, features=task.features.padded(width)).ordered() for task in tasks]
+    finest = torch.float64 if any(task.features.values.dtype == torch.float64 for task in tasks) else torch.float32
+    wide = [replace(task, features=task.features.padded(width, finest)).ordered() for task in tasks]
     found = _solve_part(wide, gap, tolerance, max_iter)
     return [
         replace(solution, rotated=task.features.without_padding(solution.rotated))

@@ -10,7 +10,7 @@ from heads.solvers.products import product
 
 COLUMNS_AT_ONCE = 4096
 """Features that are scaled, centred and multiplied at a time where they outnumber samples: no second copy of them is made."""
-FEW = 700
+FEW = 400
 """Below so many samples, where a prediction hangs on more digits than float32 has, and float64 costs next to nothing."""
 NOISE = 8
 """Eigenvalues of a Gram matrix below so many roundings of its largest, times the root of its size, are taken for zero."""
@@ -123,14 +123,14 @@ class RotatedFeatures:
         """See `Rotation.from_weights`."""
         return self.rotation.from_weights(weights, intercept)
 
-    def padded(self, width: int) -> "RotatedFeatures":
-        """Return values of a certain width, by axes along which there is nothing; without a way back."""
-        axes, ones = self.values[:, :-1], self.values[:, -1:]
+    def padded(self, width: int, dtype: torch.dtype) -> "RotatedFeatures":
+        """Return values of a certain width and type, by axes along which there is nothing; without a way back."""
+        axes, ones = self.values[:, :-1].to(dtype), self.values[:, -1:].to(dtype)
         return replace(self, values=torch.cat([torch.nn.functional.pad(axes, (0, width - self.values.shape[1])), ones], dim=1))
 
     def without_padding(self, solution: torch.Tensor) -> torch.Tensor:
         """Return solutions `[..., width]` on padded features for these ones."""
-        return torch.cat([solution[..., : self.values.shape[1] - 1], solution[..., -1:]], dim=-1)
+        return torch.cat([solution[..., : self.values.shape[1] - 1], solution[..., -1:]], dim=-1).to(self.values.dtype)
 
     def stretched(self, factors: torch.Tensor) -> "RotatedFeatures":
         """Return the features with each axis times its factor `[r]`."""
