@@ -21,7 +21,7 @@ SMALL_CLASS = 5
 MANY_NUMBERS = 20
 """Classes that are fractions of which it is said that they may be measured."""
 
-MANY_LABELS = 1000
+MANY_LABELS = 20_000
 """Labels of a slice of which some would be the same if they were classes."""
 
 
@@ -189,14 +189,16 @@ def check_slice(kind: str, samples: Samples) -> None:
     """
     if samples.labels is None:
         return
+    taking_part = np.ones(len(samples), bool) if samples.splits is None else Names.of(samples.splits).known
     if kind == "regression" and samples.kind == "text":
         odd = [row for row, label in enumerate(samples.labels) if label is not None and _number(str(label)) is None]
+        odd = [row for row in odd if taking_part[row]]
         if odd and len(usable := np.intersect1d(odd, samples.promising())):
             row = int(usable[0])
             raise TrainingError(_no_number(samples.ids[row], str(samples.labels[row])))
     if kind == "classification" and len(set(samples.labels)) >= MANY_LABELS:  # of fewer, some are the same
-        labels = [samples.labels[row] for row in samples.promising(samples.kind or "text").tolist()]
-        labels = [label for label in labels if label is not None]
+        rows = np.intersect1d(samples.promising(samples.kind or "text"), np.flatnonzero(taking_part))
+        labels = [label for row in rows.tolist() if (label := samples.labels[row]) is not None]
         if len(set(labels)) == len(labels) >= MANY_LABELS:
             raise TrainingError(_no_classes(samples.name, len(labels), len(labels)))
 

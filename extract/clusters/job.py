@@ -9,7 +9,7 @@ import numpy as np
 from cache import FeatureStore, HeadstartError, Lease
 from extract.clusters.actor import Block, Done, Extracting, Work
 from extract.clusters.blocks import cost_of, cut_blocks
-from extract.clusters.pool import last_line, not_shared
+from extract.clusters.pool import last_line, look_again, not_shared
 from extract.errors import EngineError
 from extract.outcome import Outcome
 
@@ -78,8 +78,12 @@ class RayJob:
                 raise
             except Exception as error:  # Ray's own, of many types
                 failure = error
-            still = self.store.missing(self.work.recipe, keys[left], names)
-            still &= np.array([key.tobytes() not in self.outcome.refused for key in keys[left]], bool)
+            asked = np.array([key.tobytes() not in self.outcome.refused for key in keys[left]], bool)
+
+            def look(rows: np.ndarray = left, asked: np.ndarray = asked) -> np.ndarray:
+                return self.store.missing(self.work.recipe, keys[rows], names) & asked
+
+            still = look() if failure is not None else look_again(look, self.lease.renew)
             self._check(int(still.sum()), headway, len(left), failure)
             left = left[still]
 

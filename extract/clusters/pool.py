@@ -8,11 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from cache import FeatureStore
 from extract.errors import BackboneError, EngineError
 
 PATIENCE = 60.0
 """Seconds without news after which the nodes are counted."""
+
+SEEN_WITHIN = 90.0
+"""Seconds within which this machine sees what another one wrote: over NFS listings are up to a minute old."""
 
 _TICK = 5.0
 
@@ -151,6 +156,15 @@ def _context(**settings: Any) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(context, name, value)
+
+
+def look_again(look: Callable[[], np.ndarray], renew: Callable[[], None]) -> np.ndarray:
+    """Look until nothing is missing, or for as long as what was written elsewhere may stay unseen; return what is missing."""
+    until = time.monotonic() + SEEN_WITHIN
+    while (missing := look()).any() and time.monotonic() < until:
+        renew()
+        time.sleep(1.0)
+    return missing
 
 
 def not_shared(missing: int, store: FeatureStore) -> EngineError:

@@ -19,7 +19,7 @@ from extract.backbones.registry import find_backbone
 from extract.backbones.spec import BackboneSpec
 from extract.clusters.actor import Whereabouts
 from extract.clusters.blocks import cost_of, cut_blocks
-from extract.clusters.pool import last_line, not_shared, not_the_same
+from extract.clusters.pool import last_line, look_again, not_shared, not_the_same
 from extract.errors import EngineError
 from extract.extractor import Features, make_recipe, settle_precision
 from extract.options import LoopOptions
@@ -286,9 +286,10 @@ class RayStream:
             self._refuse_missing(found, keys)
 
     def _refuse_missing(self, found: Features, keys: Sequence[np.ndarray]) -> None:
-        missing = int(self.store.missing(found.recipe, np.concatenate(keys), found.outputs).sum())
-        if missing:
-            raise not_shared(missing, self.store)
+        every = np.concatenate(keys)
+        missing = look_again(lambda: self.store.missing(found.recipe, every, found.outputs), self._renew)
+        if missing.any():
+            raise not_shared(int(missing.sum()), self.store)
 
     def _renew(self) -> None:
         for lease in self._leases.values():

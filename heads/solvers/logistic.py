@@ -149,6 +149,12 @@ def solve_side_by_side(tasks: Sequence[Task], tolerance: np.ndarray, max_iter: i
     tolerance, max_iter
         As `solve_logistic` takes them, for the problems of all tasks one after the other.
     """
+    edges = np.cumsum([0, *(len(task.problems) for task in tasks)])
+    if sum(_needed(task) for task in tasks) > MEMORY_LIMIT:
+        return [
+            solve_logistic(task.features, task.loss, task.problems, tolerance=tolerance[start:stop], max_iter=max_iter)
+            for task, (start, stop) in zip(tasks, pairwise(edges), strict=True)
+        ]
     gap = needed_gap(min(len(task.features.values) for task in tasks))
     width = max(task.features.values.shape[1] for task in tasks)
     finest = torch.float64 if any(task.features.values.dtype == torch.float64 for task in tasks) else torch.float32
@@ -182,10 +188,20 @@ def _solve_part(tasks: Sequence[Task], gap: float, tolerance: np.ndarray, max_it
     ]
 
 
+def _sizes(values: torch.Tensor, loss: Loss) -> tuple[int, int]:
+    """Return the bytes of a problem's weights and their history, and of a group's model."""
+    row = loss.columns * values.shape[1] * values.element_size()
+    return COPIES * row, MOST * row
+
+
+def _needed(task: Task) -> int:
+    weights, model = _sizes(task.features.values, task.loss)
+    return len(task.problems) * weights + (int(task.problems.group_of.max()) + 1) * model
+
+
 def _parts(values: torch.Tensor, loss: Loss, problems: Problems) -> Iterator[np.ndarray]:
     """Give the numbers of as many problems at a time as memory allows, groups whole."""
-    weights = COPIES * loss.columns * values.shape[1] * values.element_size()
-    model = loss.columns * MOST * values.shape[1] * values.element_size()
+    weights, model = _sizes(values, loss)
     part: list[np.ndarray] = []
     taken = 0
     for group in range(problems.group_of.max() + 1):

@@ -59,7 +59,23 @@ def test_a_run_without_headway_is_the_last(tmp_path):
         job.run(texts, keys)
 
 
-def test_a_store_that_nodes_do_not_share_is_told(tmp_path):
+def test_what_is_written_elsewhere_may_be_seen_late(tmp_path, monkeypatch):
+    job, texts, keys = job_on(StandIn(), FeatureStore(tmp_path))
+    looks, missing = [], job.store.missing
+
+    def late(*asked):
+        looks.append(asked)
+        found = missing(*asked)
+        return np.ones_like(found) if len(looks) < 3 else found
+
+    monkeypatch.setattr(job.store, "missing", late)
+    monkeypatch.setattr("extract.clusters.pool.time.sleep", lambda seconds: None)
+    job.run(texts, keys)
+    assert len(looks) == 3
+
+
+def test_a_store_that_nodes_do_not_share_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("extract.clusters.pool.SEEN_WITHIN", 0.0)
     job, texts, keys = job_on(StandIn(), FeatureStore(tmp_path / "here"), tmp_path / "there")
     with pytest.raises(EngineError, match=r"60 samples were extracted, and .*here does not have them"):
         job.run(texts, keys)

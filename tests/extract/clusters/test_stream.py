@@ -140,7 +140,8 @@ def test_a_node_with_other_weights_is_told(tmp_path, small_slices, monkeypatch):
 
 
 @pytest.mark.parametrize("before", [0, 25])
-def test_a_store_that_nodes_do_not_share_is_told(tmp_path, small_slices, before):
+def test_a_store_that_nodes_do_not_share_is_told(tmp_path, small_slices, before, monkeypatch):
+    monkeypatch.setattr("extract.clusters.pool.SEEN_WITHIN", 0.0)
     texts = sentences(60)
     for folder in ("here", "there"):
         extract(texts[:before], STUB, str(tmp_path / folder))
@@ -149,6 +150,7 @@ def test_a_store_that_nodes_do_not_share_is_told(tmp_path, small_slices, before)
 
 
 def test_a_store_of_which_a_node_shares_a_part_is_told_in_the_end(tmp_path, small_slices, monkeypatch):
+    monkeypatch.setattr("extract.clusters.pool.SEEN_WITHIN", 0.0)
     texts, removed = sentences(60), []
 
     class Losing(RayStream):

@@ -107,7 +107,9 @@ def test_a_stack_that_memory_does_not_hold_is_solved_in_parts_with_the_same_resu
     np.testing.assert_allclose(split.objective, whole.objective, rtol=1e-5)
 
 
-def test_problems_on_features_of_their_own_are_solved_side_by_side_as_they_are_alone():
+@pytest.mark.parametrize("limit", [logistic.MEMORY_LIMIT, 1], ids=["together", "too large for it"])
+def test_problems_on_features_of_their_own_are_solved_side_by_side_as_they_are_alone(monkeypatch, limit):
+    monkeypatch.setattr(logistic, "MEMORY_LIMIT", limit)
     tasks = []
     for number, shape in enumerate([(400, 30), (60, 200), (120, 12)]):
         X, codes = sample(*shape)
