@@ -198,6 +198,12 @@ def test_outputs_beyond_the_classes_are_told_and_never_predicted(tiny_bert, tmp_
     assert trainer.predict_proba(["a film"]).shape == (1, 2)
 
 
+def test_the_label_of_a_text_that_cannot_be_used_does_not_matter(tiny_bert, tmp_path):
+    trainer = trainer_of(make_model(tiny_bert, tmp_path), TRAIN, [*EVALUATION, ("", "none of these")])
+    trainer.train(1)
+    assert trainer.evaluate() == trainer.evaluate(EVALUATION)
+
+
 def test_data_that_do_not_fit_are_told(tiny_bert, tmp_path):
     model = make_model(tiny_bert, tmp_path)
     with pytest.raises(TrainingError, match="3 classes and the model has 2 outputs"):
