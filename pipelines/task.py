@@ -189,18 +189,21 @@ def check_slice(kind: str, samples: Samples) -> None:
     """
     if samples.labels is None:
         return
-    taking_part = np.ones(len(samples), bool) if samples.splits is None else Names.of(samples.splits).known
     if kind == "regression" and samples.kind == "text":
         odd = [row for row, label in enumerate(samples.labels) if label is not None and _number(str(label)) is None]
-        odd = [row for row in odd if taking_part[row]]
-        if odd and len(usable := np.intersect1d(odd, samples.promising())):
+        if odd and len(usable := np.intersect1d(odd, _taking_part(samples))):
             row = int(usable[0])
             raise TrainingError(_no_number(samples.ids[row], str(samples.labels[row])))
     if kind == "classification" and len(set(samples.labels)) >= MANY_LABELS:  # of fewer, some are the same
-        rows = np.intersect1d(samples.promising(samples.kind or "text"), np.flatnonzero(taking_part))
-        labels = [label for row in rows.tolist() if (label := samples.labels[row]) is not None]
+        labels = [label for row in _taking_part(samples).tolist() if (label := samples.labels[row]) is not None]
         if len(set(labels)) == len(labels) >= MANY_LABELS:
             raise TrainingError(_no_classes(samples.name, len(labels), len(labels)))
+
+
+def _taking_part(samples: Samples) -> np.ndarray:
+    """Return the rows `[m]` of samples that look usable, and whose split is known where there are splits."""
+    rows = samples.promising(samples.kind or "text")
+    return rows if samples.splits is None else rows[Names.of(samples.splits).known[rows]]
 
 
 def _no_number(place: str, label: str) -> str:

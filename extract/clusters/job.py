@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +59,6 @@ class RayJob:
     def _run(self, samples: Sequence[Any], keys: np.ndarray) -> None:
         costs = np.array([cost_of(sample) for sample in samples], np.int64)
         left, total, done_samples = np.arange(len(keys)), max(1, len(keys)), 0
-        names = [output.name for output in self.work.outputs]
         while len(left):
             failure: Exception | None = None
             headway = 0
@@ -78,14 +78,15 @@ class RayJob:
                 raise
             except Exception as error:  # Ray's own, of many types
                 failure = error
-            asked = np.array([key.tobytes() not in self.outcome.refused for key in keys[left]], bool)
-
-            def look(rows: np.ndarray = left, asked: np.ndarray = asked) -> np.ndarray:
-                return self.store.missing(self.work.recipe, keys[rows], names) & asked
-
+            look = partial(self._missing, keys[left])
             still = look() if failure is not None else look_again(look, self.lease.renew)
             self._check(int(still.sum()), headway, len(left), failure)
             left = left[still]
+
+    def _missing(self, keys: np.ndarray) -> np.ndarray:
+        """Tell which samples the store lacks `[n]` that no backbone has refused."""
+        asked = np.array([key.tobytes() not in self.outcome.refused for key in keys], bool)
+        return asked & self.store.missing(self.work.recipe, keys, [output.name for output in self.work.outputs])
 
     def _check(self, missing: int, headway: int, of: int, failure: Exception | None) -> None:
         """Raise where it would be no use to go on with what is missing."""

@@ -1,19 +1,17 @@
 """Linear heads where samples have several labels: each label of each trial and fold is a binary problem of one stack."""
 
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import compute_class_weight
 
 from heads.linear import LinearHead
 from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.found import Found
-from heads.solvers.logistic import solve_logistic
+from heads.solvers.logistic import solve_logistic, warn_unconverged
 from heads.solvers.losses import BinaryLoss
 from heads.solvers.rotation import RotatedFeatures
 from heads.solvers.stack import Problems
@@ -52,9 +50,7 @@ def solve_labels(
         solution = solve_logistic(features, loss, problems, tolerance=tolerance, max_iter=limit)
         points[head_of, fold_of, label_of] = solution.rotated[:, 0].cpu()
         np.maximum.at(iterations, (head_of, fold_of), solution.iterations)
-        if not solution.converged.all():
-            missed = (~solution.converged).sum()
-            warnings.warn(f"{missed} fits did not converge in {limit} iterations", ConvergenceWarning, stacklevel=2)
+        warn_unconverged(solution.converged, limit)
     solved = {}
     for row, (number, head) in enumerate(zip(numbers, heads, strict=True)):
         for at, fold in enumerate(folds):

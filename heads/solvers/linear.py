@@ -1,6 +1,5 @@
 """The engine of the linear head: all trials and folds in one batched solve."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -8,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import compute_class_weight
 
 from heads.linear import LinearHead
 from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.found import Found
 from heads.solvers.labels import are_solvable, solve_labels
-from heads.solvers.logistic import Solution, Task, solve_logistic, solve_side_by_side
+from heads.solvers.logistic import Solution, Task, solve_logistic, solve_side_by_side, warn_unconverged
 from heads.solvers.losses import BinaryLoss, SoftmaxLoss
 from heads.solvers.products import product
 from heads.solvers.rotation import RotatedFeatures, rotate
@@ -78,7 +76,7 @@ def solve_stack(
     asked, limit = _make_task(heads, folds, classes, features, task), int(heads[0].max_iter)
     tolerance = _tolerances(heads, len(folds))
     solution = solve_logistic(asked.features, asked.loss, asked.problems, tolerance=tolerance, max_iter=limit)
-    _warn([solution], limit)
+    warn_unconverged(solution.converged, limit)
     return dict(_read_solution(solution, heads, numbers, folds, classes, features, task))
 
 
@@ -96,7 +94,7 @@ def solve_folds(heads: Sequence[LinearHead], folds: Sequence[tuple[FoldTask, Rot
     tasks = [_make_task(heads, [0], own, features, task) for own, (task, features) in zip(classes, folds, strict=True)]
     limit, numbers = int(heads[0].max_iter), range(len(heads))
     solutions = solve_side_by_side(tasks, np.tile(_tolerances(heads, 1), len(folds)), limit)
-    _warn(solutions, limit)
+    warn_unconverged(np.concatenate([solution.converged for solution in solutions]), limit)
     return [
         {number: solved for (number, _), solved in _read_solution(solution, heads, numbers, [0], own, features, task)}
         for solution, own, (task, features) in zip(solutions, classes, folds, strict=True)
@@ -122,12 +120,6 @@ def _make_task(
 
 def _tolerances(heads: Sequence[LinearHead], folds: int) -> np.ndarray:
     return np.repeat([np.nan if head.tol is None else head.tol for head in heads], folds)
-
-
-def _warn(solutions: Sequence[Solution], limit: int) -> None:
-    missed = sum(int((~solution.converged).sum()) for solution in solutions)
-    if missed:
-        warnings.warn(f"{missed} fits did not converge in {limit} iterations", ConvergenceWarning, stacklevel=3)
 
 
 def _read_solution(

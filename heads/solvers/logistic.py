@@ -12,12 +12,14 @@ side by side (`products`, `stack`), which leave out the samples that a fold hold
 - Solved problems leave the stack, with a last step whose outcome nobody needs to see (`descent`).
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
 from heads.solvers.curvature import MOST, count_strong
 from heads.solvers.descent import minimise
@@ -164,6 +166,12 @@ def solve_side_by_side(tasks: Sequence[Task], tolerance: np.ndarray, max_iter: i
         replace(solution, rotated=task.features.without_padding(solution.rotated))
         for task, solution in zip(tasks, found, strict=True)
     ]
+
+
+def warn_unconverged(converged: np.ndarray, limit: int) -> None:
+    """Warn of problems `[b]` whose iterations ran out."""
+    if not converged.all():
+        warnings.warn(f"{(~converged).sum()} fits did not converge in {limit} iterations", ConvergenceWarning, stacklevel=3)
 
 
 def _solve_part(tasks: Sequence[Task], gap: float, tolerance: np.ndarray, max_iter: int) -> list[Solution]:

@@ -155,7 +155,7 @@ def rotate(
     X
         `[n, d]`.
     dtype, device
-        Of the values; float32 by default, and float64 of `FEW` samples.
+        Of the values; by default float32, or float64 of fewer than `FEW` samples.
     scaling
         What features are standardised by before; they come out as weights on standardised features.
     trained

@@ -116,11 +116,11 @@ def usable_rows(model: FeatureBasedModel, data: Labelled) -> Usable:
     return Usable([samples.inputs[row] for row in rows.tolist()], rows, skipped, model)
 
 
-def promising(model: FeatureBasedModel, data: Labelled) -> Labelled:
-    """Return the samples that look usable to a model, before any is decoded."""
+def promising_rows(model: FeatureBasedModel, data: Labelled) -> np.ndarray:
+    """Return the rows `[m]` of the samples that look usable to a model, before any is decoded."""
     if not isinstance(model.backbone, BackboneModule):
-        return data
-    return data.take(data.samples.promising(model.backbone.kind))
+        return np.arange(len(data))
+    return data.samples.promising(model.backbone.kind)
 
 
 def logits_of(model: FeatureBasedModel, features: ModelFeatures) -> np.ndarray:

@@ -10,7 +10,7 @@ from pipelines.errors import UsageError
 from pipelines.models.backbone_module import BackboneModule
 from pipelines.models.labelled import Labelled
 from pipelines.models.model import FeatureBasedModel
-from pipelines.models.model_features import features_of, promising
+from pipelines.models.model_features import features_of, promising_rows
 from pipelines.models.objectives.catalog import OBJECTIVES
 from pipelines.models.sample_batches import collate_for
 
@@ -42,7 +42,7 @@ def settle_targets(
     objective = model.objective if width is None else known.of(train_data.labels or (), width, train_data.places)
     for data in (train_data, eval_data):
         if data is not None:
-            usable = promising(model, data)
+            usable = data.take(promising_rows(model, data))
             objective.encode(usable.labels or (), usable.places)
     if width is None:
         return

@@ -15,7 +15,7 @@ from pipelines.models.backbone_module import BackboneModule
 from pipelines.models.freezing import LAYER_DECAY
 from pipelines.models.labelled import Labelled, read_labelled, with_labels
 from pipelines.models.model import FeatureBasedModel
-from pipelines.models.model_features import ModelFeatures, features_of, logits_of, promising
+from pipelines.models.model_features import ModelFeatures, features_of, logits_of, promising_rows
 from pipelines.models.objectives.catalog import OBJECTIVES
 from pipelines.models.phases import Phase, choose_phase
 from pipelines.models.sample_batches import Augment, make_augment
@@ -251,11 +251,11 @@ class FeatureBasedTrainer:
         if given is None:
             raise UsageError("evaluate needs data: give some, or give the trainer eval_data")
         objective = self.model.objective
-        usable = promising(self.model, given)
-        objective.encode(usable.labels or (), usable.places)  # what is wrong is told before anything is computed
-        predictions, rows = self._predictions(given)
-        answered = given.take(rows)
-        return objective.estimates(objective.encode(answered.labels or (), answered.places), predictions)
+        rows = promising_rows(self.model, given)
+        usable = given.take(rows)
+        targets = objective.encode(usable.labels or (), usable.places)
+        predictions, answered = self._predictions(given)
+        return objective.estimates(targets[np.searchsorted(rows, answered)], predictions)
 
     def predict(self, data: Any) -> list[Any]:
         """Return what is said of every sample: the most probable class, a list of labels, or a number (a list where there are
