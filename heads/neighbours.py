@@ -11,7 +11,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from heads.limits import ABOVE_ZERO, CLASS_WEIGHT, FROM_ONE, Limits, one_of
 from heads.scores import FLOATS, ClassifierHead
-from heads.targets import class_weights
+from heads.targets import class_weights, plain_labels
 
 METRICS = ("cosine", "euclidean")
 VOTES = ("uniform", "distance", "softmax")
@@ -179,6 +179,7 @@ class KNNRegressor(_Neighbours, RegressorMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "KNNRegressor":
         """Keep features `[n, d]` and values `[n]` or `[n, m]`; a weight `[n]` is how often a sample counts."""
+        y = None if y is None else plain_labels(y)
         X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True)
         kept = self._remember(X, sample_weight)
         self.single_ = y.ndim == 1

@@ -128,6 +128,7 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
 
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Check what was given to `fit`; return features `[n, d]`, values `[n, m]` and weights `[n]`."""
+        y = None if y is None else plain_labels(y)
         X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, ensure_min_samples=2)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         y = np.asarray(y, np.float64)

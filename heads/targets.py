@@ -11,6 +11,9 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
+_MISSING = ("NAType", "NaTType")
+"""Types of pandas' missing values."""
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -43,6 +46,11 @@ def plain_labels(y: Any) -> np.ndarray:
 
     Takes lists, numpy, pandas (also categoricals and Arrow-backed columns, which scikit-learn cannot index), polars, Arrow and
     torch. Sets of labels, or lists of texts, become an array `[n]` of tuples.
+
+    Raises
+    ------
+    ValueError
+        If a sample has none.
     """
     library = type(y).__module__.partition(".")[0]
     if sparse.issparse(y):
@@ -58,7 +66,25 @@ def plain_labels(y: Any) -> np.ndarray:
         sets[:] = [tuple(sorted(labels)) for labels in y]
         return sets
     y = np.asarray(y)
+    _refuse_missing(y)
     return _plain(y) if y.dtype == object and y.ndim == 1 else y
+
+
+def _refuse_missing(y: np.ndarray) -> None:
+    if y.dtype.kind == "f":
+        missing = np.isnan(y)
+    elif y.dtype == object:
+        missing = np.array([_is_missing(label) for label in y.flat], bool).reshape(y.shape)
+    else:
+        return
+    if missing.any():
+        row = int(np.flatnonzero(missing.reshape(len(y), -1).any(axis=1))[0])
+        raise ValueError(f"sample {row} has no label (Input y contains NaN or None); leave such samples out")
+
+
+def _is_missing(label: Any) -> bool:
+    """Tell whether a label is None, or what numpy and pandas have instead."""
+    return label is None or (isinstance(label, float | np.floating) and np.isnan(label)) or type(label).__name__ in _MISSING
 
 
 def as_column(y: Any) -> np.ndarray:
@@ -100,14 +126,11 @@ def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     if labels.ndim != 1:
         raise ValueError(f"labels are {list(labels.shape)}, where one a sample [n] is expected")
-    if labels.dtype == object:
-        missing = [row for row, label in enumerate(labels) if label is None or (isinstance(label, float) and np.isnan(label))]
-        if missing:
-            raise ValueError(f"sample {missing[0]} has no label (Input y contains NaN or None); leave such samples out")
+    _refuse_missing(labels)
     check_classification_targets(labels)
     classes, codes = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
-        raise ValueError(f"the labels hold 1 class ({classes[0]!r}); a classifier needs at least 2 classes")
+        raise ValueError(f"the labels hold 1 class ({classes.tolist()[0]!r}); a classifier needs at least 2 classes")
     return classes, codes
 
 

@@ -4,9 +4,11 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import yaml
 
 from heads import score_predictions
 from pipelines.columns import Columns
+from pipelines.config import Config, Head
 from pipelines.held_out import predict_raw, true_codes
 from pipelines.task import Task
 from pipelines.trials import Trial
@@ -21,7 +23,7 @@ REMEMBERS = ("knn",)
 """Heads that find every sample they were fitted to: what they say of those means nothing."""
 
 
-def cautions(trials: list[Trial], chosen: Trial, head: Any, columns: Columns, task: Task, metric: str) -> list[str]:
+def cautions(trials: list[Trial], chosen: Trial, head: Any, columns: Columns, task: Task, config: Config) -> list[str]:
     """Return what should be known about a choice.
 
     Parameters
@@ -30,10 +32,11 @@ def cautions(trials: list[Trial], chosen: Trial, head: Any, columns: Columns, ta
         All trials, and the one that is used.
     head, columns
         Fitted on all development samples; the features it is on.
-    task, metric
-        What it was chosen for, and by.
+    task, config
+        What it was chosen for, and the experiment that it was chosen in.
     """
-    found = [too_wide(trials, len(task.development)), end_of_range(trials, chosen, metric)]
+    metric = config.metric
+    found = [too_wide(trials, len(task.development)), end_of_range(trials, chosen, config)]
     if metric in AT_MOST_ONE and chosen.head not in REMEMBERS:
         found.append(by_heart(chosen.scores[metric].mean, _on_its_own_samples(head, columns, task, metric), metric))
     return [*failed(trials), *(caution for caution in found if caution is not None)]
@@ -62,8 +65,9 @@ def too_wide(trials: list[Trial], samples: int) -> str | None:
     )
 
 
-def end_of_range(trials: list[Trial], chosen: Trial, metric: str) -> str | None:
+def end_of_range(trials: list[Trial], chosen: Trial, config: Config) -> str | None:
     """Tell of a penalty at the end of those tried, where the next one is worse: a better one may lie beyond."""
+    metric = config.metric
     others = {name: value for name, value in chosen.params.items() if name != "C"}
     scores = {
         float(trial.params["C"]): trial.scores[metric].mean
@@ -80,10 +84,30 @@ def end_of_range(trials: list[Trial], chosen: Trial, metric: str) -> str | None:
     if scores[tried[1] if tried[0] == C else tried[-2]] >= scores[C]:
         return None
     low, high = (tried[0] / WIDER, tried[-1]) if tried[0] == C else (tried[0], tried[-1] * WIDER)
-    return (
-        f"the best C of {chosen.head}, {C:g}, lies at the end of its range ({tried[0]:g} to {tried[-1]:g}); "
-        f"widen it in `heads`: `C: {{log: [{low:g}, {high:g}, {len(tried) + 2}]}}`"
-    )
+    wider = {"log": [_short(low), _short(high), len(tried) + 2]}
+    way = f"widen it in `heads`: `{_flow({'C': wider})}`"
+    if config.heads_are_default:
+        heads = [_widened(head, chosen, wider) for head in config.heads]
+        kept = "`outputs: layers` and " if config.outputs == "layers" else ""
+        way = f"to widen it, say what is tried by default: {kept}`{_flow({'heads': heads})}`"
+    return f"the best C of {chosen.head}, {C:g}, lies at the end of its range ({tried[0]:g} to {tried[-1]:g}); {way}"
+
+
+def _short(value: float) -> float | int:
+    """Return a number of six digits, which YAML writes without a fraction if it has none."""
+    short = float(f"{value:.6g}")
+    return int(short) if short.is_integer() and short < 1e6 else short
+
+
+def _widened(head: Head, chosen: Trial, wider: dict[str, Any]) -> dict[str, Any]:
+    """Return a head as a config says it, with another range of penalties if the chosen trial is one of it."""
+    content = head.model_dump(mode="json", exclude_none=True)
+    return content | {"C": wider} if set(head.space()) == set(chosen.params) else content
+
+
+def _flow(content: dict[str, Any]) -> str:
+    """Write YAML in one line, without the braces around it."""
+    return yaml.safe_dump(content, default_flow_style=True, sort_keys=False, width=10_000).strip()[1:-1]
 
 
 def by_heart(left_out: float, fitted: float, metric: str) -> str | None:

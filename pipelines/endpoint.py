@@ -237,12 +237,13 @@ def make_app(predictor: Predictor, name: str, limits: Limits | None = None) -> F
     app.add_middleware(_BodyLimit, most=limits.body, seconds=limits.seconds)
 
     async def health() -> dict[str, Any]:
-        return {"status": "ok", "run": name, "task": saved.task, "classes": saved.names, "takes": takes}
+        told = ["pair of texts" if kind == "text" and saved.takes_pairs else kind for kind in takes]
+        return {"status": "ok", "run": name, "task": saved.task, "classes": saved.names, "takes": told}
 
     async def predict(question: Question) -> dict[str, Any]:
         if len(question.inputs) > limits.items:
             raise HTTPException(413, f"{len(question.inputs):,} inputs in one request; at most {limits.items:,} are taken")
-        samples = [_sample(entry, number, takes) for number, entry in enumerate(question.inputs)]
+        samples = [_sample(entry, number, takes, saved.takes_pairs) for number, entry in enumerate(question.inputs)]
         try:
             return {"predictions": await app.state.batcher.ask(samples)}
         except asyncio.QueueFull as error:
@@ -274,7 +275,7 @@ def explain(error: RequestValidationError) -> str:
     return f'{named}: {first["msg"][0].lower()}{first["msg"][1:]}; send {{"inputs": [...]}}'
 
 
-def _sample(entry: str | Sequence[str] | Picture, number: int, takes: Sequence[str]) -> Any:
+def _sample(entry: str | Sequence[str] | Picture, number: int, takes: Sequence[str], pairs: bool) -> Any:
     """Make a sample of an input; what the run does not take is refused here, so that a text is never taken for a path."""
     sample: Any = entry
     if isinstance(entry, Picture):
@@ -284,8 +285,12 @@ def _sample(entry: str | Sequence[str] | Picture, number: int, takes: Sequence[s
             raise HTTPException(422, f"inputs[{number}].image is not base64") from error
         sample = content if entry.text is None else ImageText(content, entry.text)
     kind = kind_of(sample)
-    if kind not in takes:
-        ways = {"text": "a text", "image": '{"image": BASE64}', "image and text": '{"image": BASE64, "text": ...}'}
+    if kind not in takes or (kind == "text" and pairs == isinstance(sample, str)):
+        ways = {
+            "text": '["a text", "its pair"]' if pairs else "a text",
+            "image": '{"image": BASE64}',
+            "image and text": '{"image": BASE64, "text": ...}',
+        }
         raise HTTPException(422, f"inputs[{number}] is no input of this run; send {' or '.join(ways[own] for own in takes)}")
     return sample
 
@@ -303,5 +308,6 @@ def warm_up(predictor: Predictor) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (64, 64), (90, 120, 150)).save(picture, "PNG")
     content = picture.getvalue()
-    samples = {"text": "a text", "image": content, "image and text": ImageText(content, "a text")}
+    text = ("a text", "its pair") if predictor.saved.takes_pairs else "a text"
+    samples = {"text": text, "image": content, "image and text": ImageText(content, "a text")}
     predictor.answer(Samples.of([samples[kinds_answered(predictor.saved)[0]]]))

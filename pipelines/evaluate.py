@@ -19,7 +19,9 @@ from pipelines.run import SavedRun, read_run, test_ids
 from pipelines.task import read_targets
 
 
-def evaluate(run: Path, file: Path | None, split: str | None, store: str | None, progress: Any) -> dict[str, Any]:
+def evaluate(
+    run: Path, file: Path | None, split: str | None, store: str | None, progress: Any, encoding: str | None = None
+) -> dict[str, Any]:
     """Answer for labelled samples and score the answers.
 
     Parameters
@@ -34,6 +36,8 @@ def evaluate(run: Path, file: Path | None, split: str | None, store: str | None,
         Feature store to use instead of the run's.
     progress
         Told how extraction goes.
+    encoding
+        Of the file; by default that of the run's data.
 
     Returns
     -------
@@ -55,7 +59,7 @@ def evaluate(run: Path, file: Path | None, split: str | None, store: str | None,
         samples = load_data(config.data, ids=set(ids))
         rows = rows_of(samples, ids, run)
     else:
-        samples = load_data(config.data, split=split) if file is None else load_samples(file, columns_of_data(config.data))
+        samples = load_data(config.data, split=split) if file is None else _load(file, encoding, config)
         rows = _labelled(samples, split, str(file or config.data.source))
     raw, usable, skipped = Predictor(saved, through_store(run, saved, store, progress)).raw(samples.take(rows.tolist()))
     if raw is None:
@@ -75,6 +79,10 @@ def evaluate(run: Path, file: Path | None, split: str | None, store: str | None,
     return {"run": str(run), "samples": len(usable), "skipped": [{"id": s.id, "reason": s.reason} for s in skipped]} | _told(
         classes, outcome, saved.task, notes
     )
+
+
+def _load(file: Path, encoding: str | None, config: Config) -> Samples:
+    return load_samples(file, columns_of_data(config.data), encoding=encoding or config.data.encoding)
 
 
 def _is_own(file: Path, config: Config) -> bool:

@@ -80,8 +80,8 @@ def run_experiment(
     from pipelines.report.figures import write_figures
     from pipelines.run import choose_run_folder, write_run
     from pipelines.task import check_samples, check_slice, make_task
-    from pipelines.train import train
-    from pipelines.trials import check_heads, check_outputs, count_all_trials
+    from pipelines.train import check_decision, train
+    from pipelines.trials import check_folds, check_heads, check_outputs, count_all_trials
 
     check_heads(config)
     launch_if_asked(config)
@@ -89,7 +89,9 @@ def run_experiment(
 
     def check(found: Prospect) -> None:
         check_outputs(config, found.kept)
-        check_samples(config, found)
+        if (task := check_samples(config, found)) is not None:
+            check_folds(config, task)
+            check_decision(config, task)
 
     extraction = extract_config(config, store, strict, bars, check=check, check_slice=partial(check_slice, config.kind))
     if Rank.of_process().number:

@@ -142,7 +142,7 @@ def extract_config(
     strict: bool = False,
     progress: Any = None,
     loaded: dict[str, Any] | None = None,
-    check: Callable[[Prospect], None] | None = None,
+    check: Callable[[Prospect], object] | None = None,
     check_slice: Callable[[Samples], None] | None = None,
 ) -> Extraction:
     """Make sure that the store holds the features of a config's samples, of a stream slice by slice.

@@ -1,12 +1,15 @@
 """Pictures of features and of trainings, drawn by matplotlib without a display."""
 
+import functools
 import importlib.util
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from pipelines.errors import UsageError
 from pipelines.names import nearest
@@ -16,6 +19,23 @@ MOST_POINTS = 5000
 """Samples that t-SNE and UMAP are given; more are thinned out evenly, which the picture says."""
 
 _MANY = 12
+_OTHER_SCRIPTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Source Han Sans",
+    "WenQuanYi Zen Hei",
+    "IPAexGothic",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Apple SD Gothic Neo",
+    "Arial Unicode MS",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+)
+"""Fonts that a machine may have for labels that matplotlib's own cannot write."""
 
 
 def project(features: np.ndarray, method: str, seed: int = 0) -> np.ndarray:
@@ -140,8 +160,22 @@ def save_figure(figure: Figure, path: str | Path | None) -> Figure:
     """Save a figure where a path is given, in the format of its ending; return it."""
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=144, facecolor="white", bbox_inches="tight", pad_inches=0.15)
+        families = ["DejaVu Sans", *_fonts_of_other_scripts()]
+        for text in figure.findobj(Text):
+            text.set_fontfamily(families)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # then a box stands for a letter
+            figure.savefig(path, dpi=144, facecolor="white", bbox_inches="tight", pad_inches=0.15)
     return figure
+
+
+@functools.cache
+def _fonts_of_other_scripts() -> tuple[str, ...]:
+    """Return the fonts of this machine that have letters that matplotlib's own has not."""
+    from matplotlib import font_manager
+
+    here = {entry.name for entry in font_manager.fontManager.ttflist}
+    return tuple(name for name in _OTHER_SCRIPTS if name in here)
 
 
 def _bins(values: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What a user gives `predict`: texts or paths of images as arguments, a file or folder of either, or lines as they come."""
 
+import codecs
 import dataclasses
 import itertools
 import json
@@ -15,6 +16,7 @@ from extract.images import ENDINGS
 from extract.remote import is_url
 from extract.sources.columns import samples_from_columns
 from extract.sources.streams import reads_in_slices
+from extract.sources.tabular import text_encoding
 from pipelines.errors import UsageError
 
 STANDARD_INPUT = Path("-")
@@ -24,13 +26,16 @@ _KEYS_TOLD = 10
 _NO_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
-def read_given(arguments: Sequence[str], file: Path | str | None, columns: Columns, most: int) -> Iterator[Samples]:
+def read_given(
+    arguments: Sequence[str], file: Path | str | None, columns: Columns, most: int, encoding: str = "utf-8"
+) -> Iterator[Samples]:
     """Read what is to be answered for, a part at a time.
 
     Parameters
     ----------
     arguments
-        Texts; or paths of images and of folders of them, if all of them are such.
+        Texts; or paths of images and of folders of them, if all of them are such. Where `columns` name a pair, JSON lists of
+        two texts.
     file
         Instead of them: a table, an image, a folder of images or texts; what is read a slice at a time, as Parquet files, by
         path, pattern or URL; or lines, in a `.txt` or JSONL file or, as `-`, on standard input: each a text (or an image's
@@ -39,6 +44,8 @@ def read_given(arguments: Sequence[str], file: Path | str | None, columns: Colum
         Which columns of a table matter.
     most
         The most samples in a part.
+    encoding
+        Of files of texts, and of standard input.
 
     Raises
     ------
@@ -51,32 +58,36 @@ def read_given(arguments: Sequence[str], file: Path | str | None, columns: Colum
         raise UsageError("give texts or images to classify, or a file of them with --file")
     file = file if file is None or is_url(str(file)) else Path(file)
     if file == STANDARD_INPUT:
-        return _read_lines("stdin", _lines_of(sys.stdin.fileno()), columns, most, tolerant=True)
+        return _read_lines("stdin", _lines_of(sys.stdin.fileno(), encoding), columns, most, tolerant=True)
     if isinstance(file, Path) and file.suffix in _LINES:
         try:
             descriptor = os.open(file, os.O_RDONLY)
         except OSError as error:
             raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
-        return _read_lines(file.name, _lines_of(descriptor, close=True), columns, most, plain=file.suffix == ".txt")
+        return _read_lines(file.name, _lines_of(descriptor, encoding, close=True), columns, most, plain=file.suffix == ".txt")
     if file is not None and reads_in_slices(str(file)):
         return _in_parts(stream_samples(str(file), columns), most)
-    return _in_parts([_read_arguments(arguments) if file is None else load_samples(file, columns)], most)
+    samples = _read_arguments(arguments, columns) if file is None else load_samples(file, columns, encoding=encoding)
+    return _in_parts([samples], most)
 
 
 def _in_parts(slices: Iterable[Samples], most: int) -> Iterator[Samples]:
     return (samples.part(start, start + most) for samples in slices for start in range(0, len(samples), most))
 
 
-def _lines_of(descriptor: int, close: bool = False) -> Iterator[list[str]]:
+def _lines_of(descriptor: int, encoding: str, close: bool = False) -> Iterator[list[str]]:
     """Yield the lines of a file or pipe as they come, as many at a time as there are; never waits for more than one."""
-    rest = b""
+    decoder = codecs.getincrementaldecoder(text_encoding(encoding))("surrogateescape")
+    rest = ""
     try:
         while block := os.read(descriptor, _BYTES):
-            *lines, rest = (rest + block).split(b"\n")
+            *lines, rest = (rest + decoder.decode(block)).split("\n")
             if lines:
-                yield [line.decode("utf-8", "surrogateescape") for line in lines]
-        if rest:
-            yield [rest.decode("utf-8", "surrogateescape")]
+                yield lines
+        if rest := rest + decoder.decode(b"", final=True):
+            yield [rest]
+    except UnicodeError as error:
+        raise UsageError(f"not readable as {encoding}: {error}; name the encoding with --encoding") from error
     finally:
         if close:
             os.close(descriptor)
@@ -102,7 +113,9 @@ def _read_lines(
                     yield _records([line for _, line in part], places, columns, name, named)
                     named = True
                 else:
-                    yield dataclasses.replace(Samples.of([line.rstrip("\r") for _, line in part], name), ids=places)
+                    texts = [line.rstrip("\r") for _, line in part]
+                    inputs = texts if plain else [_text_or_pair(text, columns) for text in texts]
+                    yield dataclasses.replace(Samples.of(inputs, name), ids=places)
 
 
 def _records(lines: Sequence[str], places: Sequence[str], columns: Columns, name: str, named: bool) -> Samples:
@@ -155,12 +168,29 @@ def show(sample: Any, place: str) -> Any:
     return sample if sample is None or isinstance(sample, int | float) else place
 
 
-def _read_arguments(arguments: Sequence[str]) -> Samples:
-    if not all(map(_leads_to_images, arguments)):
-        return Samples.of(arguments, "command line")
+def _read_arguments(arguments: Sequence[str], columns: Columns) -> Samples:
+    images = list(map(_leads_to_images, arguments))
+    if not all(images):
+        odd = arguments[images.index(False)]
+        if any(images) and (columns.text is None or odd.lower().endswith(ENDINGS)):
+            raise UsageError(f"{odd[:200]}: there is no such image and no such folder")
+        return Samples.of([_text_or_pair(argument, columns) for argument in arguments], "command line")
     parts = [load_samples(argument) for argument in arguments]
     inputs = [sample for part in parts for sample in part.inputs]
     return dataclasses.replace(Samples.of(inputs, "command line"), ids=[id_ for part in parts for id_ in part.ids])
+
+
+def _text_or_pair(text: str, columns: Columns) -> str | tuple[str, str]:
+    """Return a text as it is; where pairs are looked for, one that is a JSON list of two texts is a pair."""
+    if columns.pair is None or not text.lstrip().startswith("["):
+        return text
+    try:
+        match json.loads(text):
+            case [str(first), str(second)]:
+                return first, second
+    except (ValueError, RecursionError):
+        pass
+    return text
 
 
 def _leads_to_images(argument: str) -> bool:

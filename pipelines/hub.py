@@ -132,7 +132,7 @@ def _copy(run: Path, folder: Path, within: Path) -> None:
 def _write_config(run: Path, folder: Path) -> dict[str, Any]:
     """Write a run's config without paths of the machine it comes from, and return it."""
     content: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    content["store"] = "features"
+    content.pop("store", None)  # the one in the working directory, as by default, and not one beside the head
     if content["data"].get("path"):
         content["data"]["path"] = Path(content["data"]["path"]).name
     (folder / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")

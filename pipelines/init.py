@@ -1,5 +1,6 @@
 """A first config, written by looking at the data: which column is what, and why it is thought so."""
 
+import codecs
 import dataclasses
 import json
 import os
@@ -16,9 +17,9 @@ from extract import Columns, load_samples, stream_samples
 from extract.backbones.catalog import list_backbones
 from extract.images import ENDINGS
 from extract.remote import expand, is_url
-from extract.sources.columns import SPLITS, split_labels
+from extract.sources.columns import DECIMAL_COMMA, SPLITS, split_labels, split_named
 from extract.sources.streams import always_streams
-from extract.sources.tabular import delimiter_of
+from extract.sources.tabular import read_csv, read_jsonl
 from pipelines.errors import UsageError
 
 ROWS = 20_000
@@ -49,6 +50,7 @@ PAIRS = (
     ("text_a", "text_b"),
     ("query", "passage"),
 )
+_TEXTS = (".csv", ".tsv", ".jsonl", ".ndjson")
 SEPARATORS = (";", "|", ",")
 MOST_CLASSES = 1_000
 
@@ -57,18 +59,28 @@ MOST_CLASSES = 1_000
 class Guess:
     """What a table's columns are taken for; `why` has a line for every one of them.
 
-    `flags` are the columns of 0 and 1, the label among them, where there are several: each might be a label of its own.
+    `multilabel` is as in a config: True where labels are lists, or what stands between them in a text. `flags` are the columns
+    of 0 and 1, the label among them, where there are several: each might be a label of its own. `odd_split` is a column with
+    names of splits and one that is none, and that name. `commas`: the label's decimals are written with them.
     """
 
     columns: Columns
     regression: bool = False
-    separator: str | None = None
+    multilabel: bool | str = False
     flags: tuple[str, ...] = ()
+    odd_split: tuple[str, str] | None = None
+    commas: bool = False
     why: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def write_config(
-    data: Path | str, to: Path | None, text: str | None, label: str | None, image: str | None, overwrite: bool = False
+    data: Path | str,
+    to: Path | None,
+    text: str | None,
+    label: str | None,
+    image: str | None,
+    overwrite: bool = False,
+    encoding: str | None = None,
 ) -> dict[str, Any]:
     """Write a commented config for some data; return where it is and what was found.
 
@@ -82,6 +94,8 @@ def write_config(
         Columns that the user names, instead of looking for them.
     overwrite
         Whether a file that is there may be replaced.
+    encoding
+        Of a table; by default UTF-8, or if it is something else, UTF-16 where it begins as that does, or Windows' own.
 
     Raises
     ------
@@ -98,22 +112,28 @@ def write_config(
         )
     data = Path(data)
     to = to or Path(f"{_title(data)}.yaml")
-    head = {} if data.is_dir() else _read_head(Path(expand(name)[0]) if streams else data)
+    told = encoding if encoding is not None or streams or data.suffix not in _TEXTS else _encoding_of(data)
+    head = {} if data.is_dir() else _read_head(Path(expand(name)[0]) if streams else data, told or "utf-8")
     if not data.is_dir() and not any(head.values()):
         raise UsageError(f"{data}: has no rows; there is nothing to look at")
     if to.exists() and not overwrite:
         raise UsageError(f"{to}: exists already; --force replaces it, and --output names another file")
     guess = Guess(Columns()) if data.is_dir() else guess_columns(head, name, text, label, image)
-    samples = next(iter(stream_samples(name, guess.columns))) if streams else load_samples(data, guess.columns)
+    samples = (
+        next(iter(stream_samples(name, guess.columns)))
+        if streams
+        else load_samples(data, guess.columns, encoding=told or "utf-8")
+    )
     kind = samples.kind or "text"
     count = len(samples)
     labels = [name for name in samples.labels or () if name is not None]
-    parts = labels if guess.separator is None else [part for name in labels for part in split_labels(name, guess.separator)]
+    between = guess.multilabel if isinstance(guess.multilabel, str) else None
+    parts = [part for name in labels for part in split_labels(name, between)] if guess.multilabel else labels
     classes = sorted(set(parts) - {""})
-    content = _compose(data, to, guess, kind, count, classes, samples.splits)
+    content = _compose(data, to, guess, kind, count, classes, samples.splits, told)
     to.write_text(content, encoding="utf-8")
     named = {name: value for name, value in dataclasses.asdict(guess.columns).items() if value is not None}
-    task = "regression" if guess.regression else "multilabel" if guess.separator else "classification"
+    task = "regression" if guess.regression else "multilabel" if guess.multilabel else "classification"
     return {
         "config": str(to),
         "samples": count,
@@ -122,7 +142,25 @@ def write_config(
         "task": task,
         "classes": len(classes),
         "streams": streams,
+        "encoding": told,
+        "notes": _notes(guess, told, encoding is None),
     }
+
+
+def _notes(guess: Guess, encoding: str | None, guessed: bool) -> list[str]:
+    """Return what the user should look at."""
+    notes = []
+    if encoding is not None and guessed:
+        notes.append(f"not UTF-8, so taken for {encoding}: see that letters with accents come out right, or say --encoding")
+    if guess.commas:
+        notes.append(f"`{guess.columns.label}` has decimals with a comma, which training does not read: write points")
+    if guess.odd_split is not None:
+        notes.append(_odd_split(*guess.odd_split))
+    return notes
+
+
+def _odd_split(column: str, name: str) -> str:
+    return f"`{column}` looks like a split, but `{name}` is none; splits are {', '.join(SPLITS)}"
 
 
 def guess_columns(
@@ -140,7 +178,7 @@ def guess_columns(
         if value is not None and value not in table:
             raise UsageError(f"{name}: there is no column `{value}` ({asked}); columns are {listed}")
     why: dict[str, str] = {}
-    left = {column: [value for value in values if value not in (None, "")] for column, values in table.items()}
+    left = {column: [value for value in values if not _is_blank(value)] for column, values in table.items()}
     left = {column: values for column, values in left.items() if values}
 
     def take(role: str, column: str | None, reason: str) -> str | None:
@@ -150,6 +188,9 @@ def guess_columns(
         return column
 
     split = take("split", next((c for c, v in left.items() if _is_split(v)), None), "its values are names of splits")
+    odd_split = None if split is not None else next((odd for c, v in left.items() if (odd := _near_split(c, v))), None)
+    if odd_split is not None and odd_split[0] != label:
+        left.pop(odd_split[0])
     if label is not None:
         left.pop(label, None)
     if image is None and text is None:
@@ -170,63 +211,81 @@ def guess_columns(
     identity = take("id", _named(left, NAMES["id"], lambda v: len(set(map(str, v))) == rows), "a different value in every row")
     group = take("group", _named(left, NAMES["group"], lambda v: 1 < len(set(map(str, v))) < rows), "by its name")
     if label is None:
-        label = _named(left, NAMES["label"], _may_be_label) or _fewest(left) or _measured(left)
+        named = _named(left, NAMES["label"], _may_be_label)
+        label = named or _fewest(left) or _measured(left) or _named(left, NAMES["label"], lambda values: len(set(values)) == 1)
     columns = Columns(text, label, split, group, identity, image, pair)
     if label is None:
-        return Guess(columns, why=why)
-    values = [value for value in table[label] if value not in (None, "")]
+        return Guess(columns, odd_split=odd_split, why=why)
+    values = [value for value in table[label] if not _is_blank(value)]
     lists = any(isinstance(value, list) for value in values)
-    separator = "," if lists else next((s for s in SEPARATORS if _is_several(values, s)), None)
-    regression = separator is None and _is_number(values)
+    regression = not lists and _is_number(values)
+    multilabel = lists or (not regression and next((s for s in SEPARATORS if _is_several(values, s)), False))
+    commas = regression and any(isinstance(value, str) and DECIMAL_COMMA.fullmatch(value) for value in values)
     different = len(set(map(str, values)))
     why["label"] = (
-        f"{different:,} different numbers from {min(map(float, values)):g} to {max(map(float, values)):g}" if regression
+        f"{different:,} different numbers from {min(map(_number, values)):g} to {max(map(_number, values)):g}" if regression
         else "lists of names" if lists
-        else f"several names a row, with `{separator}` between them" if separator
+        else f"several names a row, with `{multilabel}` between them" if multilabel
         else f"{different:,} different values"
     )  # fmt: skip
     flags = tuple(column for column in table if (column == label or column in left) and _is_flag(table[column]))
-    return Guess(columns, regression, separator, flags if label in flags and len(flags) > 1 else (), why)
+    return Guess(columns, regression, multilabel, flags if label in flags and len(flags) > 1 else (), odd_split, commas, why)
 
 
-def _read_head(data: Path) -> dict[str, list[Any]]:
-    """Return the first rows of a table, column by column."""
-    import pandas as pd
+def _read_head(data: Path, encoding: str) -> dict[str, list[Any]]:
+    """Return the first rows of a table, column by column, without those that cannot be read."""
     import pyarrow.parquet as pq
 
     try:
-        if data.suffix in (".csv", ".tsv"):
-            with open(data, encoding="utf-8", errors="surrogateescape") as file:
-                separator = delimiter_of(data, file.readline())
-            frame = pd.read_csv(
-                data,
-                sep=separator,
-                nrows=ROWS,
-                dtype=str,
-                keep_default_na=False,
-                encoding_errors="replace",
-                on_bad_lines="skip",
-            )
-        elif data.suffix in (".jsonl", ".ndjson"):
-            with open(data, encoding="utf-8", errors="replace") as file:
-                records = [json.loads(line) for _, line in zip(range(ROWS), file, strict=False) if not line.isspace()]
-            return {name: [record.get(name) for record in records] for name in dict.fromkeys(n for r in records for n in r)}
-        elif data.suffix == ".parquet":
-            batch = next(pq.ParquetFile(data).iter_batches(ROWS), None)
-            return {} if batch is None else {str(name): batch[name].to_pylist() for name in batch.schema.names}
-        else:
+        if data.suffix in _TEXTS:
+            rows = (read_csv if data.suffix in (".csv", ".tsv") else read_jsonl)(data, encoding, ROWS)
+            return {
+                name: [value for row, value in enumerate(values) if row not in rows.faults]
+                for name, values in rows.table.items()
+            }
+        if data.suffix != ".parquet":
             raise UsageError(f"{data}: give a .csv, .tsv, .jsonl or .parquet file, or a folder of images or texts by class")
+        batch = next(pq.ParquetFile(data).iter_batches(ROWS), None)
     except FileNotFoundError as error:
         raise UsageError(f"{data}: there is no such file or folder") from error
-    except (OSError, ValueError, AttributeError) as error:
-        if data.is_file() and not data.stat().st_size:
-            raise UsageError(f"{data}: the file is empty") from error
+    except (OSError, ValueError) as error:
         raise UsageError(f"{data}: cannot be read: {' '.join(str(error).split())}") from error
-    return {str(name): frame[name].tolist() for name in frame.columns}
+    return {} if batch is None else {str(name): batch[name].to_pylist() for name in batch.schema.names}
+
+
+def _encoding_of(data: Path) -> str | None:
+    """Return the encoding that a file seems to have, or None if it is UTF-8, or cannot be read."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with open(data, "rb") as file:
+            if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                return "utf-16"
+            file.seek(0)
+            while block := file.read(1 << 20):
+                decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except OSError:
+        return None
+    except UnicodeDecodeError:
+        return "cp1252"
+    return None
+
+
+def _near_split(column: str, values: Sequence[Any]) -> tuple[str, str] | None:
+    """Return a column with names of splits, training among them, and the name in it that is none."""
+    names = list(dict.fromkeys(map(str, values))) if isinstance(values[0], str) else []
+    odd = [name for name in names if split_named(name) is None]
+    known = {split_named(name) for name in names} - {None}
+    return (column, odd[0]) if "train" in known and len(odd) == 1 and len(names) <= 5 else None
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _is_split(values: Sequence[Any]) -> bool:
-    return len(names := {str(value).strip().lower() for value in values}) > 1 and names <= set(SPLITS)
+    names = {str(value) for value in values}
+    return len(names) > 1 and all(split_named(name) is not None for name in names)
 
 
 def _is_image(values: Sequence[Any]) -> bool:
@@ -272,7 +331,7 @@ def _fewest(columns: dict[str, list[Any]]) -> str | None:
 def _measured(columns: dict[str, list[Any]]) -> str | None:
     """Return the column of measured numbers with fractions, if there is one alone."""
     found = [
-        column for column, values in columns.items() if _is_number(values) and not all(float(v).is_integer() for v in values)
+        column for column, values in columns.items() if _is_number(values) and not all(_number(v).is_integer() for v in values)
     ]
     return found[0] if len(found) == 1 else None
 
@@ -280,11 +339,16 @@ def _measured(columns: dict[str, list[Any]]) -> str | None:
 def _is_number(values: Sequence[Any]) -> bool:
     """Tell whether values are measured numbers, and not the numbers of a few classes."""
     try:
-        numbers = [float(value) for value in values if not isinstance(value, bool)]
+        numbers = [_number(value) for value in values if not isinstance(value, bool)]
     except (TypeError, ValueError):
         return False
     whole = all(number.is_integer() for number in numbers)
     return len(numbers) == len(values) and len(set(numbers)) > (50 if whole else 10)
+
+
+def _number(value: Any) -> float:
+    """Return a number, which may be written with a decimal comma."""
+    return float(value.replace(",", ".") if isinstance(value, str) and DECIMAL_COMMA.fullmatch(value) else value)
 
 
 def _is_flag(values: Sequence[Any]) -> bool:
@@ -307,6 +371,7 @@ def _compose(
     count: int,
     classes: Sequence[str],
     splits: Sequence[str | None] | None,
+    encoding: str | None,
 ) -> str:
     columns, why, streams = guess.columns, guess.why, always_streams(str(data))
     lines = [
@@ -317,18 +382,24 @@ def _compose(
         "data:",
         f"  path: {_quote(os.path.relpath(data, to.parent))}" + "  # read a slice at a time: docs/large-data.md" * streams,
     ]
+    if encoding is not None:
+        lines.append(f"  encoding: {_quote(encoding)}")
     for role in ("text", "pair", "image", "label", "split", "group", "id"):
         value = getattr(columns, role)
         if value is not None:
             lines.append(f"  {role}: {_quote(value)}" + (f"  # {why[role]}" if role in why else ""))
-    if guess.separator is not None:
-        lines.append(f"  multilabel: {_quote(guess.separator)}  # stands between a sample's labels")
+    if guess.multilabel is True:
+        lines.append("  multilabel: true  # the labels are lists")
+    elif guess.multilabel:
+        lines.append(f"  multilabel: {_quote(guess.multilabel)}  # stands between a sample's labels")
     if guess.flags:
         lines.append(f"  # or several labels: label: [{', '.join(map(_quote, guess.flags))}]")
     if columns.label is None and not data.is_dir():
         lines.append("  # label: ...  # no column looks like one; `headstart train` needs it, `headstart extract` does not")
     if data.is_dir() and classes:
         lines.append(f"  # the folders are the classes: {', '.join(classes[:5])}{' ...' if len(classes) > 5 else ''}")
+    if guess.odd_split is not None:
+        lines.append(f"  # split: {_quote(guess.odd_split[0])}  # {_odd_split(*guess.odd_split)}")
     if splits is None:
         lines.append("  # test_size: 0.2  # no column of splits: a fifth is held out as test")
     if columns.group is None and not data.is_dir():

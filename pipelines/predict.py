@@ -11,6 +11,7 @@ import numpy as np
 from extract import BackboneSpec, Encoder, Samples, Skipped, extract, find_backbone
 from extract.devices import choose_device
 from extract.extractor import make_recipe, settle_precision
+from extract.samples import kind_of
 from pipelines.columns import put_together, read_answered
 from pipelines.errors import RunError, UsageError
 from pipelines.given import read_given, show
@@ -105,6 +106,18 @@ def _check_recipe(run: Path, saved: SavedRun, member: SavedMember, samples: Samp
         )
 
 
+def _refuse_other_form(samples: Samples, saved: SavedRun) -> Samples:
+    """Make a fault of a single text where the run takes pairs, and the other way round: the heads never saw such."""
+    odd = tuple | list if not saved.takes_pairs else str
+    if saved.takes_pairs:
+        text = saved.columns.text or "text"
+        why = f'a single text, and the run takes pairs: `{text}` and `{saved.columns.pair}` of a table, or ["a", "b"]'
+    else:
+        why = "a pair, and the run takes single texts"
+    faults = {row: why for row, sample in enumerate(samples.inputs) if isinstance(sample, odd) and kind_of(sample) == "text"}
+    return dataclasses.replace(samples, faults=faults | dict(samples.faults)) if faults else samples
+
+
 class Predictor:
     """A run's heads, ready to answer.
 
@@ -127,6 +140,7 @@ class Predictor:
         from heads import class_probabilities, label_probabilities, mean_prediction
 
         saved = self.saved
+        samples = _refuse_other_form(samples, saved)
         if samples.kind is None:  # then nothing says which part of a backbone they are for
             return None, np.empty(0, int), samples.admit(kinds_answered(saved)[0]).skipped
         found = [self._look(member, samples) for member in saved.members]
@@ -202,7 +216,12 @@ class Tally:
 
 
 def predict(
-    run: Path, texts: Sequence[str] = (), file: Path | str | None = None, store: str | None = None, progress: Any = None
+    run: Path,
+    texts: Sequence[str] = (),
+    file: Path | str | None = None,
+    store: str | None = None,
+    progress: Any = None,
+    encoding: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Answer for every text or image, in order, as an iterator that computes a part at a time.
 
@@ -213,11 +232,13 @@ def predict(
     texts, file
         What to answer for: texts, or paths of images and folders of them; or a file (`.txt`: a text a line; CSV, TSV, JSONL,
         Parquet: the run's columns; an image; a folder of images or texts; a pattern or URL of Parquet files; `-`: standard
-        input, a text or a JSON object a line).
+        input, a text or a JSON object a line). Of a run on pairs, a text is a JSON list of two.
     store
         Feature store to use instead of the run's.
     progress
         Told how extraction goes.
+    encoding
+        Of files of texts, by default that of the run's data; and of standard input, by default UTF-8.
 
     Yields
     ------
@@ -233,7 +254,8 @@ def predict(
     """
     saved = read_run(run)
     predictor = Predictor(saved, through_store(run, saved, store, progress))
-    return predictor.stream(read_given(texts, file, saved.columns, CHUNK))
+    encoding = encoding or ("utf-8" if file is None or str(file) == "-" else saved.encoding)
+    return predictor.stream(read_given(texts, file, saved.columns, CHUNK, encoding))
 
 
 def _answers(saved: SavedRun, mean: np.ndarray) -> list[dict[str, Any]]:

@@ -189,6 +189,8 @@ class SavedRun:
         `classification`, `multilabel` or `regression`.
     names
         The classes that were learnt, or the labels; none for numbers.
+    columns, encoding
+        Which columns of a table are the samples, and what files are read in.
     """
 
     members: list[SavedMember]
@@ -198,6 +200,12 @@ class SavedRun:
     store: str
     device: str
     columns: Columns
+    encoding: str = "utf-8"
+
+    @property
+    def takes_pairs(self) -> bool:
+        """Whether a sample is a text with a second one."""
+        return self.columns.pair is not None
 
     @property
     def sure(self) -> bool:
@@ -228,7 +236,9 @@ def read_run(folder: Path) -> SavedRun:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, HeadstartError) as error:
         raise RunError(f"{folder}: cannot be used: {error}") from error
     columns = Columns(config.data.text, pair=config.data.pair, image=config.data.image)
-    return SavedRun(members, decision, config.kind, names, config.store, config.device, columns)
+    return SavedRun(
+        members, decision, config.kind, names, config.store, config.device, columns, config.data.encoding
+    )  # fmt: skip
 
 
 def test_ids(run: Path) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from cache import Names
 from cache.keys import sortable
 from extract import LABEL_SEPARATOR, Samples
-from extract.sources.columns import split_labels
+from extract.sources.columns import DECIMAL_COMMA, split_labels
 from heads import choose_splitter, hold_out
 from pipelines.config import Config
 from pipelines.errors import TrainingError
@@ -139,7 +139,7 @@ def task_of_samples(samples: Samples, rows: np.ndarray, read: int, config: Confi
     if not len(placed):
         if not read:
             raise TrainingError(f"{samples.name}: holds no samples")
-        raise TrainingError(f"{samples.name}: no usable sample has a label in column `{config.data.label}`")
+        raise TrainingError(_nothing_labelled(samples, rows, read, config))
     labels, names = read_targets(samples, placed, config)
     groups = None if samples.groups is None else _groups(Names.of(samples.groups), placed)
     parts = np.full(len(placed), "train") if splits is None else splits.at(placed)
@@ -153,10 +153,11 @@ def task_of_samples(samples: Samples, rows: np.ndarray, read: int, config: Confi
     return task
 
 
-def check_samples(config: Config, found: Prospect) -> None:
+def check_samples(config: Config, found: Prospect) -> Task | None:
     """See that samples can be trained on, before anything is extracted; of a stream nothing is known yet.
 
-    A label that is no number does not matter at an image that cannot be read, so one alone is not told yet.
+    A label that is no number does not matter at an image that cannot be read, so one alone is not told yet. Returns the task
+    as it is if every image can be read.
 
     Raises
     ------
@@ -164,12 +165,12 @@ def check_samples(config: Config, found: Prospect) -> None:
         As `make_task` does.
     """
     if found.samples is None:
-        return
+        return None
     rows = found.rows
     if config.kind == "regression" and not found.are_texts and found.samples.labels is not None:
         numbers = [_number(str(found.samples.labels[row])) is not None for row in rows.tolist()]
         rows = rows[numbers] if any(numbers) else rows
-    task_of_samples(found.samples, rows, len(found.samples), config)
+    return task_of_samples(found.samples, rows, len(found.samples), config)
 
 
 def check_slice(kind: str, samples: Samples) -> None:
@@ -207,7 +208,8 @@ def _taking_part(samples: Samples) -> np.ndarray:
 
 
 def _no_number(place: str, label: str) -> str:
-    return f"{place}: the label `{label[:40]}` is no number, as `task: regression` needs; leave that out for classes"
+    way = "write decimals with a point" if DECIMAL_COMMA.fullmatch(label) else "leave that out for classes"
+    return f"{place}: the label `{label[:40]}` is no number, as `task: regression` needs; {way}"
 
 
 def _no_classes(name: str, different: int, samples: int) -> str:
@@ -225,14 +227,15 @@ def read_targets(
     Raises
     ------
     TrainingError
-        If a number is none.
+        If a number is none, or what is said of several labels does not go with what is there.
     """
     column = Names.of(samples.labels or ())
+    lists = any(LABEL_SEPARATOR in name for name in column.names.tolist())
     if config.kind == "classification":
-        if any(LABEL_SEPARATOR in name for name in column.names.tolist()):
+        if lists:
             raise TrainingError(
                 f"{config.where('data', 'label')}: `{config.data.label}` holds lists, several labels a sample; "
-                "say so with `multilabel: ','` beside it"
+                "say so with `multilabel: true` beside it"
             )
         return column.at(rows), ()
     used, which = np.unique(column.codes[rows], return_inverse=True)
@@ -244,7 +247,13 @@ def read_targets(
             place = samples.ids[int(rows[(which == bad).argmax()])]
             raise TrainingError(_no_number(place, values[bad]))
         return np.array(numbers, float)[which], ()
-    several = [set(split_labels(value, config.data.multilabel)) for value in values]
+    between = config.data.multilabel
+    if between is True and not lists and not known:
+        raise TrainingError(
+            f"{config.where('data', 'multilabel')}: `{config.data.label}` holds no lists of several labels; name what stands "
+            "between a text's labels, such as `multilabel: ';'`, or leave it out for classes"
+        )
+    several = [set(split_labels(value, between if isinstance(between, str) and not lists else None)) for value in values]
     found = config.data.label if isinstance(config.data.label, list) else sorted(set().union(*several))
     names = tuple(dict.fromkeys([*known, *found]))
     place_of = {name: number for number, name in enumerate(names)}
@@ -252,6 +261,17 @@ def read_targets(
     for number, labels in enumerate(several):
         table[number, [place_of[name] for name in labels]] = 1
     return table[which], names
+
+
+def _nothing_labelled(samples: Samples, usable: np.ndarray, read: int, config: Config) -> str:
+    lost = np.setdiff1d(np.arange(len(samples)), usable)[:1].tolist()
+    skipped = samples.take(lost).admit(samples.kind or "text").skipped
+    if not len(usable):
+        return f"{samples.name}: none of {read:,} samples can be used" + (
+            f"; the first: {skipped[0].reason}" if skipped else ""
+        )
+    why = f"; of {read:,} samples {read - len(usable):,} cannot be used: {skipped[0].reason}" if skipped else ""
+    return f"{samples.name}: no usable sample has a label in column `{config.data.label}`{why}"
 
 
 def _left_out(samples: int, lacking: str) -> str:
@@ -290,8 +310,14 @@ def _hold_out(labels: np.ndarray, groups: np.ndarray | None, among: np.ndarray, 
     try:
         chosen = hold_out(labels[candidates], None if groups is None else groups[candidates], share, config.selection.seed)
     except ValueError as error:
+        if groups is not None and len(np.unique(groups[candidates])) < 2:
+            raise TrainingError(
+                f"{config.where('data', 'group')}: all {len(candidates):,} samples are of one group in `{config.data.group}`, "
+                "and a group is never on both sides of a split; leave `group` out or name the test samples by `split`"
+            ) from error
         raise TrainingError(f"no test part can be held out of {len(candidates)} training samples: {error}") from error
-    notes.append(f"no test split in the data: {chosen.sum():,} samples ({share:.0%}) were held out as test")
+    whole = "" if groups is None else ", whole groups,"
+    notes.append(f"no test split in the data: {chosen.sum():,} samples ({chosen.mean():.0%}){whole} were held out as test")
     test = np.zeros(len(labels), bool)
     test[candidates[chosen]] = True
     return test

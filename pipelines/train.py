@@ -25,11 +25,14 @@ from pipelines.choice import candidates, choose, nested_scores, rank, runner_up
 from pipelines.config import Config
 from pipelines.errors import TrainingError
 from pipelines.extract import Extraction
-from pipelines.held_out import HeldOut, fit_on_development, hold_out_predictions, predict_raw
+from pipelines.held_out import HeldOut, fit_on_development, hold_out_predictions, predict_raw, true_codes
 from pipelines.outcome import Comparison, Outcome, Truth, answer_test, compare
 from pipelines.task import Task
 from pipelines.trials import Score, Trial, columns_of, run_trials
 from pipelines.workers import fitting_workers
+
+ENOUGH = 100_000
+"""Samples by which it is seen whether a decision can be fitted."""
 
 
 @dataclass(frozen=True)
@@ -124,20 +127,30 @@ def train(config: Config, extraction: Extraction, task: Task, on_trial: Callable
     with warnings.catch_warnings(), fitting_workers(config):
         for expected in (ConvergenceWarning, UndefinedMetricWarning):
             warnings.simplefilter("ignore", expected)
-        for told in ("The least populated class", "y_pred contains classes", "The number of unique classes"):
+        for told in (
+            "The least populated class",
+            "y_pred contains classes",
+            "The number of unique classes",
+            "A single label was found",
+        ):
             warnings.filterwarnings("ignore", told)  # the task's notes say what matters of these
         trials = rank(run_trials(config, extraction, task, on_trial), config.metric)
         chosen = choose(trials, config)
         shares, held = _shares(trials, chosen, config, extraction, task)
-        decision = _decide(shares, held, config, task)
+        decision = Decision()
+        if held is not None:
+            mean = mean_prediction(held.predictions, np.array([weight for _, weight in shares]))
+            decision = _decide(mean, held.true, config)
         nested = nested_scores(config, extraction, task) if config.selection.nested else None
         members, raw = [], []
         notes: list[str] = []
         for trial, weight in shares:
             columns = columns_of(trial, extraction, task)
             members.append(Member(trial, fit_on_development(trial, columns, task), weight))
-            notes = notes or cautions(trials, trial, members[0].head, columns, task, config.metric)
+            notes = notes or cautions(trials, trial, members[0].head, columns, task, config)
             raw.append(predict_raw(members[-1].head, select_rows(columns.X, task.test), task))
+        if decision.temperature == 1:
+            notes.append("no held-out prediction is mistaken: nothing to calibrate by, and probabilities stay as they are")
         mean = mean_prediction(raw, np.array([member.weight for member in members]))
         sure = len(members) > 1 or gives_probabilities(members[0].head)
         classes, outcome = answer_test(mean, sure, decision, Truth.of_test(task), config.selection.seed)
@@ -177,13 +190,26 @@ def _shares(
     return [(chosen, 1.0)], None
 
 
-def _decide(shares: Shares, held: HeldOut | None, config: Config, task: Task) -> Decision:
-    if held is None:
-        return Decision()
+def check_decision(config: Config, task: Task) -> None:
+    """See that what a config asks for after fitting goes with the data, before anything is extracted.
+
+    Raises
+    ------
+    TrainingError
+        With the line of what does not.
+    """
+    rows = task.development if task.validation is None else np.flatnonzero(task.validation)
+    rows = rows[:ENOUGH]
+    true = true_codes(task, rows)
+    shape = (len(rows), len(task.classes)) if task.kind == "classification" else true.shape
+    _decide(np.full(shape, 1 / shape[-1]), true, config)
+
+
+def _decide(predictions: np.ndarray, true: np.ndarray, config: Config) -> Decision:
     try:
         return fit_decision(
-            mean_prediction(held.predictions, np.array([weight for _, weight in shares])),
-            held.true,
+            predictions,
+            true,
             temperature=config.calibrate == "temperature",
             thresholds=config.thresholds,
             coverage=config.conformal,

@@ -1,6 +1,7 @@
 """Columns to samples: which column is the text, the image, the label, ..., and what their values may be."""
 
 import difflib
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -12,6 +13,7 @@ from extract.images import ImageCell, ImageFile, ImageText, place_of
 from extract.samples import LABEL_SEPARATOR, Samples, is_nothing
 
 _ANSWERS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
+DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
 SPLITS = {
     "train": "train",
     "training": "train",
@@ -19,8 +21,12 @@ SPLITS = {
     "valid": "validation",
     "val": "validation",
     "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "test": "test",
     "testing": "test",
+    "heldout": "test",
+    "holdout": "test",
 }
 
 
@@ -37,7 +43,7 @@ class Columns:
     label
         Its class; or several columns of 0 and 1, each a label that the sample has or not.
     split
-        `train`, `validation` or `test` (also `training`, `valid`, `val`, `dev`, `testing`).
+        `train`, `validation` or `test` (also by the other names in `SPLITS`).
     group
         What must not be on both sides of a split, such as a document or a patient.
     id
@@ -125,7 +131,7 @@ def samples_from_columns(
         labels = [_as_label(value) for value in picked["label"]]
     for row, label in enumerate(labels or ()):
         if label is not None and not _is_unicode(label):
-            faults.setdefault(row, "the label is not valid UTF-8")
+            faults.setdefault(row, "the label is not valid UTF-8; if the file has another encoding, name it as `encoding`")
             labels[row] = None  # type: ignore[index]
     if "split" in picked:
         splits = [_split_of(value, places[row], row in faults) for row, value in enumerate(picked["split"])]
@@ -160,8 +166,8 @@ def _suggest(column: str, table: Mapping[str, Any]) -> str:
 
 
 def _as_name(value: Any) -> str | None:
-    """Return a label's or group's name; None for what stands for nothing: None, NaN, the empty string."""
-    if is_nothing(value) or value == "":
+    """Return a label's or group's name; None for what stands for nothing: None, NaN, an empty or blank text."""
+    if is_nothing(value) or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # pandas makes whole numbers floats where one is missing
@@ -176,10 +182,11 @@ def _as_label(value: Any) -> str | None:
 
 
 def split_labels(label: str, separator: str | None = None) -> list[str]:
-    """Return a sample's labels: of a list or of several columns, or of a text with a separator between them."""
-    parts = label.split(LABEL_SEPARATOR)
-    if separator is not None:
-        parts = [name for part in parts for name in part.split(separator)]
+    """Return a sample's labels: of a list or of several columns, or of a text with a separator between them.
+
+    The names in a list are whole, whatever stands in them.
+    """
+    parts = label.split(LABEL_SEPARATOR if separator is None or LABEL_SEPARATOR in label else separator)
     return [name for part in parts if (name := part.strip())]
 
 
@@ -207,10 +214,15 @@ def _split_of(value: Any, place: str, faulty: bool) -> str | None:
     name = _as_name(value)
     if name is None or faulty:
         return None
-    known = SPLITS.get(name.strip().lower())
+    known = split_named(name)
     if known is None:
         raise SourceError(f"{place}: `{name}` is not a split; splits are {', '.join(SPLITS)}")
     return known
+
+
+def split_named(name: str) -> str | None:
+    """Return the split that is meant by a name, or None; only its letters matter, `Held-Out` is `heldout`."""
+    return SPLITS.get(re.sub(r"[\W_]", "", name).lower())
 
 
 def _is_unicode(text: str) -> bool:

@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from extract.errors import NoSuchSourceError
+from extract.errors import NoSuchSourceError, SourceError
 from extract.images import ENDINGS, ImageFile
 from extract.samples import Samples
-from extract.sources.columns import Columns, samples_from_columns
-
-_SPLIT_FOLDERS = {"train", "training", "validation", "valid", "val", "dev", "test", "testing"}
+from extract.sources.columns import SPLITS, Columns, samples_from_columns, split_named
 
 
 def load_folder(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
@@ -71,8 +69,21 @@ def _image_folder(path: Path, files: list[str], by_split: bool) -> Samples:
 
 
 def _is_by_split(path: Path) -> bool:
-    children = [child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")]
-    return bool(children) and all(child.name.lower() in _SPLIT_FOLDERS for child in children)
+    """Tell whether the folders are splits.
+
+    Raises
+    ------
+    SourceError
+        If some are, and one beside them is not.
+    """
+    children = sorted(child.name for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
+    splits = [name for name in children if split_named(name) is not None]
+    if len(splits) > 1 and (odd := [name for name in children if name not in splits]):
+        raise SourceError(
+            f"{path}: `{odd[0]}` is no split and lies beside {', '.join(f'`{name}`' for name in splits)}; rename it or move it "
+            f"away; splits are {', '.join(SPLITS)}"
+        )
+    return bool(children) and len(splits) == len(children)
 
 
 def _images_below(top: str) -> Iterator[str]:

@@ -21,6 +21,9 @@ def predict(
             help="A file of them: .txt, CSV, TSV, JSONL, Parquet (also a pattern or URL), a folder, or - for stdin.",
         ),
     ] = None,
+    encoding: Annotated[
+        str | None, typer.Option("--encoding", metavar="NAME", help="Of files of texts; the run's data's by default.")
+    ] = None,
     store: Store = None,
     json: Json = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a sample, as soon as it is answered.")] = False,
@@ -34,7 +37,7 @@ def predict(
     if json and jsonl:
         raise UsageError("give --json or --jsonl, and not both")
     tally = Tally()
-    predictions = tally.count(classify(run, texts or (), file, store, bars.Bars(quiet=jsonl)))
+    predictions = tally.count(classify(run, texts or (), file, store, bars.Bars(quiet=jsonl), encoding))
     if jsonl:
         for prediction in predictions:
             console.print_json(prediction)
@@ -53,6 +56,9 @@ def evaluate(
         typer.Option("--file", metavar="F", help="Labelled samples: a table with the run's columns, or a folder by class."),
     ] = None,
     split: Annotated[str | None, typer.Option("--split", help="Only this split: train, validation, test.")] = None,
+    encoding: Annotated[
+        str | None, typer.Option("--encoding", metavar="NAME", help="Of files of texts; the run's data's by default.")
+    ] = None,
     store: Store = None,
     json: Json = False,
 ) -> None:
@@ -60,7 +66,7 @@ def evaluate(
     from pipelines import bars, console, listings
     from pipelines.evaluate import evaluate as test
 
-    evaluation = test(run, file, split, store, bars.Bars())
+    evaluation = test(run, file, split, store, bars.Bars(), encoding)
     console.print_json(evaluation) if json else listings.show_evaluation(evaluation)
 
 

@@ -16,6 +16,9 @@ def init(
     text: Annotated[str | None, typer.Option("--text", help="The column of texts.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="The column of labels.")] = None,
     image: Annotated[str | None, typer.Option("--image", help="The column of images.")] = None,
+    encoding: Annotated[
+        str | None, typer.Option("--encoding", metavar="NAME", help="Of a table that is not UTF-8, such as cp1252.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a config that is there.")] = False,
     json: Json = False,
 ) -> None:
@@ -23,8 +26,10 @@ def init(
     from pipelines import console, listings
     from pipelines.init import write_config
 
-    written = write_config(data, output, text, label, image, force)
+    written = write_config(data, output, text, label, image, force, encoding)
     console.print_json(written) if json else listings.show_config(written)
+    for line in written["notes"]:
+        console.note(line)
 
 
 def backbones(

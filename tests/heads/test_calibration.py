@@ -81,3 +81,10 @@ def test_no_threshold_is_better_than_the_one_chosen(samples, metric):
 def test_a_threshold_for_a_metric_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="metrics are f1"):
         tune_threshold(np.array([0.1, 0.9]), np.array([False, True]), "auc")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_samples_without_a_mistake_do_not_make_a_head_certain(several):
+    probabilities = np.array([[0.7, 0.3], [0.2, 0.8], [0.6, 0.4]])
+    true = (probabilities > 0.5).astype(int) if several else probabilities.argmax(axis=1)
+    assert fit_temperature(probabilities, true) == 1

@@ -4,7 +4,17 @@ import pytest
 import torch
 from scipy import sparse
 
-from heads import KNNHead, LinearHead, MLPHead, RidgeHead, encode_targets, plain_labels
+from heads import (
+    KNNHead,
+    KNNRegressor,
+    LinearHead,
+    MLPHead,
+    MLPRegressor,
+    RidgeHead,
+    RidgeRegressor,
+    encode_targets,
+    plain_labels,
+)
 from heads.targets import class_weights, encode_known, encode_labels
 
 NAMES = ["b", "a", "b", "c"]
@@ -69,6 +79,13 @@ def test_an_indicator_is_taken_as_it_is(kind):
     [
         (["a", None, "b"], "sample 1 has no label"),
         (pd.Series(["a", "b", None], dtype="str"), "sample 2 has no label"),
+        (pd.Series(["a", None, "b"], dtype="category"), "sample 1 has no label"),
+        (pd.Series(["a", None, "b"], dtype="string[pyarrow]"), "sample 1 has no label"),
+        (pd.Series([0, 1, None], dtype="Int64"), "sample 2 has no label"),
+        (pd.Series([True, None, False], dtype="boolean"), "sample 1 has no label"),
+        (pd.Series([0, 1, None], dtype="int64[pyarrow]"), "sample 2 has no label"),
+        (np.array([0, np.nan, 1]), "sample 1 has no label"),
+        (np.array([[0, 1], [1, np.nan]]), "sample 1 has no label"),
         (["a", "a"], "at least 2 classes"),
         ([0.1, 0.2, 0.3], "Unknown label type"),
         (np.array([[0, 2], [1, 1]]), "no indicator"),
@@ -149,3 +166,10 @@ def test_a_label_that_all_have_or_none_has_keeps_its_share(tagged):
 def test_plain_labels_never_hold_objects_where_a_type_would_do():
     assert plain_labels(pd.Series(["a", "b"], dtype="str")).dtype.kind == "U"
     assert plain_labels(pd.Categorical([3, 4])).dtype.kind == "i"
+
+
+@pytest.mark.parametrize("y", [np.array([0.5, np.nan, 1, 2]), pd.Series([5, None, 1, 2], dtype="Int64")])
+@pytest.mark.parametrize("head", [RidgeRegressor(), KNNRegressor(k=1), MLPRegressor()], ids=lambda head: type(head).__name__)
+def test_a_number_that_is_missing_is_told_by_its_sample(head, y):
+    with pytest.raises(ValueError, match="sample 1 has no label"):
+        head.fit(np.eye(4, dtype=np.float32), y)

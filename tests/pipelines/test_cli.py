@@ -317,8 +317,8 @@ def test_lists_in_a_label_column_are_several_labels(headstart, project):
     change_config(project, data={"path": "tags.jsonl", "text": "text", "label": "tags"})
     told = headstart("train", "config.yaml", status=1).err
     assert "config.yaml:" in told
-    assert "say so with `multilabel: ','`" in told
-    found = headstart.json("train", "config.yaml", "--set", "data.multilabel=','")
+    assert "say so with `multilabel: true`" in told
+    found = headstart.json("train", "config.yaml", "--set", "data.multilabel=true")
     assert found["classes"] == ["a", "b"]
 
 

@@ -108,3 +108,10 @@ def test_values_can_be_set_from_the_command_line(tmp_path):
 def test_a_wrong_change_is_one_line(tmp_path, change, message):
     with pytest.raises(UsageError, match=message):
         load(tmp_path, GOOD, change)
+
+
+def test_a_head_may_be_named_by_its_kind_alone(tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "name: x\ndata: {path: d.csv, label: label}\nbackbones: [b]\nheads: [linear, {kind: knn, k: 3}]\n"
+    )
+    assert [head.kind for head in load_config(tmp_path / "c.yaml").heads] == ["linear", "knn"]

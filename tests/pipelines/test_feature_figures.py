@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.feature_figures import distribution_figure, learning_curves, project, scatter_figure, thin
+from pipelines.feature_figures import distribution_figure, learning_curves, project, save_figure, scatter_figure, thin
 
 RNG = np.random.default_rng(0)
 TWO = np.concatenate([RNG.normal(0, 1, (30, 8)), RNG.normal(9, 1, (30, 8))])
@@ -74,3 +74,9 @@ def test_accuracies_have_a_panel_of_their_own():
     figure = learning_curves([2, 1], [2, 2], [0.5, 0.9], [0.5, 0.7])
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy"]
     assert all(len(axes.lines) == 2 for axes in figure.axes)
+
+
+def test_labels_of_any_script_give_a_picture_and_no_warnings(tmp_path, recwarn):
+    save_figure(scatter_figure(TWO[:, :2], ["良い"] * 60, "ตัวอย่าง"), tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 1000
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]

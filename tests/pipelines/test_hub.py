@@ -50,7 +50,7 @@ def test_paths_of_the_machine_stay_on_it(headstart, run, project):
     headstart("push", run, "shared")
     content = yaml.safe_load((project / "shared/config.yaml").read_text())
     assert content["data"]["path"] == "reviews.csv"
-    assert content["store"] == "features"
+    assert "store" not in content
     assert str(project) not in (project / "shared/metrics.json").read_text()
 
 
@@ -95,7 +95,8 @@ def test_the_hubs_cache_of_links_is_pulled_and_another_machines_store_is_not(hea
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, revision: str(snapshot))
     headstart("pull", "hub:somebody/head", "mine")
     assert headstart.json("predict", "mine", "good great")["predictions"][0]["label"] == "good"
-    assert yaml.safe_load((project / "mine/config.yaml").read_text())["store"] == "features"
+    assert "store" not in yaml.safe_load((project / "mine/config.yaml").read_text())
+    assert not (project / "mine/features").exists()
 
 
 def test_what_is_no_head_and_a_hub_out_of_reach_are_one_line(run, project, monkeypatch):

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cache import HeadstartError
 from pipelines.config_file import load_config
 from pipelines.errors import UsageError
 from pipelines.extract import load_data
@@ -33,7 +34,7 @@ def test_pairs_pictures_numbers_and_several_labels_are_known():
     assert (picture.columns.image, picture.columns.text) == ("file", None)
     assert columns(text=TEXTS, score=[f"{n / 7:.3f}" for n in range(120)]).regression
     several = columns(text=TEXTS, labels=["a;b", "b", "c;a"] * 40)
-    assert several.separator == ";"
+    assert several.multilabel == ";"
     assert not columns(text=TEXTS, stars=[str(n % 5) for n in range(120)]).regression
 
 
@@ -156,7 +157,7 @@ def test_of_a_file_without_samples_it_says_so(tmp_path, content, said):
     (tmp_path / "t.csv").write_text(content)
     (tmp_path / "mine.yaml").write_text("mine")
     for config in (tmp_path / "c.yaml", tmp_path / "mine.yaml"):
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(HeadstartError, match=said):
             write_config(tmp_path / "t.csv", config, None, None, None)
     assert not (tmp_path / "c.yaml").exists()
     assert (tmp_path / "mine.yaml").read_text() == "mine"
@@ -171,3 +172,53 @@ def test_lists_and_semicolons_are_understood(headstart, project):
     (project / "euro.csv").write_text("text;label\n" + "".join(f"a, film {n};{'xy'[n % 2]}\n" for n in range(40)))
     found = headstart.json("init", "euro.csv")
     assert (found["columns"], found["classes"]) == ({"text": "text", "label": "label"}, 2)
+
+
+def test_lists_of_names_are_not_taken_apart(headstart, project):
+    rows = [{"text": f"film {n}", "tags": ["Sports, Fitness", "News"][: 1 + n % 2]} for n in range(40)]
+    (project / "tags.jsonl").write_text("{broken\n" + "\n".join(map(json.dumps, rows)))
+    assert headstart.json("init", "tags.jsonl")["classes"] == 2
+    assert load_config(project / "tags.yaml").data.multilabel is True
+    backbone = load_config(project / "config.yaml").backbones[0].name
+    found = headstart.json("train", "tags.yaml", "--set", f"backbones=['{backbone}']", "--set", "heads=[linear]")
+    assert found["classes"] == ["News", "Sports, Fitness"]
+    assert len(found["extract"]["skipped"]) == 1
+
+
+def test_an_open_quote_is_told_with_its_own_line(headstart, project):
+    rows = [f"film {n},{'xy'[n % 2]}" for n in range(40)]
+    rows[20] = '"' + rows[20]
+    (project / "t.csv").write_text("text,label\n" + "\n".join(rows))
+    assert "t.csv:22: a quote is opened" in headstart("init", "t.csv", status=1).err
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_table_that_is_not_utf_8_is_read_and_its_encoding_written(headstart, project, encoding):
+    rows = "".join(f"un très bon film {n},{['négatif', 'positif'][n % 2]}\n" for n in range(40))
+    (project / "t.csv").write_bytes(("text,label\n" + rows).encode(encoding))
+    told = headstart("init", "t.csv")
+    assert f"taken for {encoding}" in " ".join(told.err.split())
+    samples = load_data(load_config(project / "t.yaml").data)
+    assert (samples.inputs[0], samples.labels[0]) == ("un très bon film 0", "négatif")
+    assert (
+        headstart.json("init", "t.csv", "--force", "--encoding", "latin-1" if encoding == "cp1252" else encoding)["notes"] == []
+    )
+
+
+def test_a_split_with_a_name_of_its_own_is_told(headstart, project):
+    rows = "".join(f"film {n},{'xy'[n % 2]},{['Training', 'Dev', 'Kept'][n % 3]}\n" for n in range(60))
+    (project / "t.csv").write_text("text,label,part\n" + rows)
+    assert "`part` looks like a split, but `Kept` is none" in headstart.json("init", "t.csv")["notes"][0]
+    assert "# split: part" in (project / "t.yaml").read_text()
+
+
+def test_decimals_with_commas_are_numbers_and_are_told(headstart, project):
+    (project / "t.csv").write_text("text;score\n" + "".join(f"film {n};{n // 7},{n % 7}\n" for n in range(60)))
+    found = headstart.json("init", "t.csv")
+    assert found["task"] == "regression"
+    assert "decimals with a comma" in found["notes"][0]
+
+
+def test_a_label_with_a_single_value_and_blanks_is_a_label(headstart, project):
+    (project / "t.csv").write_text("text,label\n" + "".join(f"film {n},{' x'[n % 2]}\n" for n in range(60)))
+    assert "training needs two" in headstart("init", "t.csv").out

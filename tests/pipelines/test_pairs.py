@@ -1,10 +1,14 @@
 import csv
 
+from fastapi.testclient import TestClient
+
 from pipelines.bars import Bars
 from pipelines.config_file import load_config
+from pipelines.endpoint import make_app, warm_up
 from pipelines.experiment import run_experiment
 from pipelines.extract import extract_config
-from pipelines.predict import predict
+from pipelines.predict import Predictor, predict, without_store
+from pipelines.run import read_run
 from tests.conftest import WORDS
 
 
@@ -31,3 +35,24 @@ def test_texts_with_pairs_go_from_a_file_to_a_run_and_predictions_of_another_fil
     predictions = predict(project / "run", file=project / "new.csv")
     assert [entry["input"] for entry in predictions][2] == ("film", "was")
     assert {entry["label"] for entry in predictions} <= {"same", "other"}
+    listed, single = predict(project / "run", ['["film", "was"]', "film"])
+    assert (listed["input"], single["input"]) == (("film", "was"), "film")
+    assert listed["label"] in ("same", "other")
+    assert single["label"] is None
+    assert "the run takes pairs: `premise` and `hypothesis`" in single["reason"]
+
+
+def test_the_endpoint_of_a_run_on_pairs_takes_pairs_and_no_single_texts(project):
+    write_pairs(project / "pairs.csv", 60)
+    config = (project / "config.yaml").read_text().replace("reviews.csv", "pairs.csv, text: premise, pair: hypothesis")
+    (project / "pairs.yaml").write_text(config)
+    for config, fitting, other in (("pairs", ["film", "was"], "film"), ("config", "film", ["film", "was"])):
+        run_experiment(project / f"{config}.yaml", None, str(project / "run"), (), False, Bars(quiet=True), print)
+        saved = read_run(project / "run")
+        predictor = Predictor(saved, without_store(project / "run", saved))
+        warm_up(predictor)
+        with TestClient(make_app(predictor, "run")) as client:
+            assert client.get("/health").json()["takes"] == ["pair of texts" if config == "pairs" else "text"]
+            assert client.post("/predict", json={"inputs": [fitting]}).json()["predictions"][0]["label"] is not None
+            refused = client.post("/predict", json={"inputs": [other]})
+            assert (refused.status_code, "no input of this run" in refused.json()["detail"]) == (422, True)

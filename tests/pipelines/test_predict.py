@@ -12,6 +12,7 @@ from pipelines.experiment import run_experiment
 from pipelines.given import _lines_of, _read_lines
 from pipelines.predict import Predictor, predict, through_store, without_store
 from pipelines.run import read_run
+from tests.images import write_image_folder
 
 TEXTS = ["good great loved", "bad awful hated", "", "loved great good"]
 LABELS = ["good", "bad", None, "good"]
@@ -66,7 +67,7 @@ def test_a_line_that_cannot_be_used_says_why_and_the_stream_goes_on(trained, pro
     read, write = os.pipe()
     with open(write, "w") as pipe:
         pipe.write("\n".join(lines))
-    given = _read_lines("stdin", _lines_of(read, close=True), read_run(trained).columns, 1, tolerant=True)
+    given = _read_lines("stdin", _lines_of(read, "utf-8", close=True), read_run(trained).columns, 1, tolerant=True)
     saved = read_run(trained)
     answers = list(Predictor(saved, through_store(trained, saved)).stream(given))
     assert [entry["label"] for entry in answers] == [None, None, None, None, None, "bad", None]
@@ -139,3 +140,33 @@ def test_many_lines_are_answered_in_parts(trained, project):
     numbers = np.random.default_rng(0).integers(0, 2, 300)
     (project / "new.txt").write_text("".join(f"{TEXTS[number]} {row}\n" for row, number in enumerate(numbers.tolist())))
     assert [entry["label"] for entry in predict(trained, file=project / "new.txt")] == [LABELS[number] for number in numbers]
+
+
+def test_a_path_that_leads_nowhere_among_images_is_named(headstart, trained, project):
+    write_image_folder(project / "pictures", 2)
+    told = headstart("predict", "run", "pictures", "pictures/none.png", status=2).err
+    assert told == "error: pictures/none.png: there is no such image and no such folder\n"
+
+
+@pytest.mark.parametrize("file", ["new.csv", "new.txt"])
+def test_files_are_read_in_the_encoding_of_the_run_s_data_or_the_one_named(headstart, project, file):
+    (project / "reviews.csv").write_bytes((project / "reviews.csv").read_text().replace("good", "café").encode("utf-16"))
+    headstart("train", "config.yaml", "--run", "run", "--set", "data.encoding=utf-16")
+    content = "text\ncafé great\n" if file.endswith("csv") else "café great\n"
+    (project / file).write_bytes(content.encode("utf-16"))
+    assert headstart.json("predict", "run", "--file", file)["predictions"][0]["input"] == "café great"
+    (project / file).write_bytes(content.encode("latin-1"))
+    assert headstart.json("predict", "run", "--file", file, "--encoding", "latin-1")["predictions"][0]["input"] == "café great"
+    assert (
+        "encoding `klingon` is not known" in headstart("predict", "run", "--file", file, "--encoding", "klingon", status=2).err
+    )
+
+
+def test_labelled_files_are_read_in_the_encoding_of_the_run_s_data_or_the_one_named(headstart, project):
+    content = (project / "reviews.csv").read_text().replace("good", "café")
+    (project / "reviews.csv").write_bytes(content.encode("utf-16"))
+    headstart("train", "config.yaml", "--run", "run", "--set", "data.encoding=utf-16")
+    (project / "new.csv").write_bytes(content.encode("utf-16"))
+    expected = headstart.json("evaluate", "run", "--file", "new.csv")["samples"]
+    (project / "new.csv").write_bytes(content.encode("latin-1"))
+    assert headstart.json("evaluate", "run", "--file", "new.csv", "--encoding", "latin-1")["samples"] == expected == 120

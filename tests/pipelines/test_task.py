@@ -113,3 +113,60 @@ def test_many_fractions_as_classes_are_told(headstart, project, label):
     label(lambda number: number % 30 + 0.25)
     told = headstart("train", "config.yaml", "--set", "heads=[{kind: linear}]", "--set", "selection.folds=2")
     assert "if they are measured, say `task: regression`" in " ".join(told.err.split())
+
+
+def test_files_that_are_not_utf_8_are_told_by_their_encoding(headstart, project):
+    lines = [f"caf\xe9 {n},{'ab'[n % 2]}\n" for n in range(40)]
+    (project / "reviews.csv").write_bytes("".join(["text,label\n", *lines]).encode("latin-1"))
+    config = (project / "config.yaml").read_text().replace(", split: split", "")
+    (project / "config.yaml").write_text(config)
+    assert "name it as `encoding`" in headstart("train", "config.yaml", status=1).err
+
+
+@pytest.mark.parametrize(
+    ("config", "told", "status"),
+    [
+        ("task: regression\ncalibrate: temperature\n", "`calibrate` does not go with numbers", 2),
+        ("task: regression\nthresholds: f1\n", "`thresholds` does not go with numbers", 2),
+        ("thresholds: f1\n", "a threshold is for two classes or for labels, and there are 3 classes", 1),
+        ("conformal: 0.999\n", "cannot promise a coverage of 0.999", 1),
+        ("selection: {folds: 200}\n", "cannot be split into 200 folds", 1),
+    ],
+)
+def test_what_does_not_go_with_the_labels_is_told_before_anything_is_extracted(headstart, project, label, config, told, status):
+    label(lambda number: "abc"[number % 3] if "regression" not in config else number, config)
+    assert told in " ".join(headstart("train", "config.yaml", status=status).err.split())
+    assert not list(project.rglob("*.h5"))
+
+
+def test_prediction_sets_are_not_for_several_labels(headstart, project, label):
+    label(lambda number: "a;b" if number % 2 else "b", "conformal: 0.9\n")
+    config = (project / "config.yaml").read_text().replace("label: made", "label: made, multilabel: ';'")
+    (project / "config.yaml").write_text(config)
+    assert "`conformal` does not go with several labels" in headstart("train", "config.yaml", status=2).err
+
+
+def test_a_single_group_is_told_and_few_groups_by_the_share_that_they_make(headstart, project, label):
+    config = (project / "config.yaml").read_text().replace("split: split", "group: who")
+    (project / "config.yaml").write_text(config)
+    reviews = (project / "reviews.csv").read_text().splitlines()
+    for groups in (1, 4):
+        rows = [f"{line},{number * groups // 120}" for number, line in enumerate(reviews[1:])]
+        (project / "reviews.csv").write_text("\n".join([f"{reviews[0]},who", *rows]) + "\n")
+        told = headstart("train", "config.yaml", "--set", "selection.folds=3", status=1 if groups == 1 else 0).err
+        expected = "are of one group in `who`" if groups == 1 else "(25%), whole groups, were held out"
+        assert expected in " ".join(told.split())
+
+
+def test_a_decimal_comma_is_told(headstart, project, label):
+    label(lambda number: f'"{number},5"', "task: regression\n")
+    assert "write decimals with a point" in " ".join(headstart(*COMMANDS["rank"], status=1).err.split())
+
+
+def test_a_text_is_no_list_of_labels(headstart, project, label):
+    label(lambda number: '"a, b"' if number % 2 else "b")
+    (project / "config.yaml").write_text(
+        (project / "config.yaml").read_text().replace("label: made", "label: made, multilabel: true")
+    )
+    told = " ".join(headstart("train", "config.yaml", status=1).err.split())
+    assert "`made` holds no lists of several labels" in told

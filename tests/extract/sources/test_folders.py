@@ -57,3 +57,11 @@ def test_a_folder_of_texts_is_read_as_before(tmp_path):
 def test_a_folder_with_nothing_in_it_says_what_is_expected(tmp_path):
     with pytest.raises(SourceError, match=r"no images and no text files .*; expected .*/<class>/\* or .*/<split>/<class>/\*"):
         load_samples(tmp_path)
+
+
+def test_a_folder_that_is_no_split_beside_splits_is_told(tmp_path):
+    for folder in ("train", "Kept", "test"):
+        (tmp_path / folder / "good").mkdir(parents=True)
+        (tmp_path / folder / "good/1.txt").write_text("fine")
+    with pytest.raises(SourceError, match="`Kept` is no split and lies beside `test`, `train`"):
+        load_samples(tmp_path)

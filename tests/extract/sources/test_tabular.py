@@ -6,6 +6,7 @@ import pytest
 
 from extract import Columns, SourceError, load_samples
 from extract.images import ImageFile, ImageText, resolve
+from extract.sources.columns import split_labels
 
 LABELLED = Columns("text", "label", "split")
 
@@ -35,7 +36,7 @@ def test_one_bad_byte_costs_its_row_and_not_the_file(tmp_path):
     assert admitted.rows.tolist() == [0]
     assert [s.id for s in admitted.skipped] == ["r.csv:3", "r.csv:4"]
     assert "byte 0xe9" in admitted.skipped[0].reason
-    assert admitted.skipped[1].reason == "the label is not valid UTF-8"
+    assert admitted.skipped[1].reason == "the label is not valid UTF-8; if the file has another encoding, name it as `encoding`"
 
 
 def test_another_encoding_can_be_named(tmp_path):
@@ -175,3 +176,27 @@ def test_utf_16_is_told_for_what_it_is(tmp_path):
     with pytest.raises(SourceError, match="begins as UTF-16 does; name its encoding"):
         load_samples(tmp_path / "a.csv")
     assert list(load_samples(tmp_path / "a.csv", encoding="utf-16").inputs) == ["a"]
+
+
+def test_a_blank_label_is_none(tmp_path):
+    samples = load_samples(write(tmp_path / "r.csv", "text,label\na,x\nb,  \nc,\n"), Columns("text", "label"))
+    assert samples.labels == ["x", None, None]
+
+
+def test_whole_numbers_that_pandas_wrote_beside_an_empty_cell_are_labels_as_in_other_files(tmp_path):
+    path = write(tmp_path / "r.csv", "text,label,movie\n1.0,0.0,1.0\nb,,\nc,2.5,0.0\n")
+    assert load_samples(path, Columns("text", "label")).labels == ["0", None, "2.5"]
+    assert load_samples(path, Columns("text", ("movie",))).labels == ["movie", None, ""]
+    assert load_samples(path, Columns("text", "label")).inputs[0] == "1.0"
+
+
+@pytest.mark.parametrize("name", ["Held-Out", "held_out", "Holdout"])
+def test_what_is_held_out_is_test(tmp_path, name):
+    path = write(tmp_path / "r.csv", f"text,label,split\na,x,Eval\nb,y,{name}\n")
+    assert load_samples(path, LABELLED).splits == ["validation", "test"]
+
+
+def test_names_in_a_list_are_whole_and_those_in_a_text_are_told_apart():
+    lists = load_samples({"text": ["a"], "label": [["Sports, Fitness", "News"]]}, Columns("text", "label")).labels
+    assert split_labels(lists[0], ",") == ["Sports, Fitness", "News"]
+    assert split_labels("Sports, Fitness", ",") == ["Sports", "Fitness"]
