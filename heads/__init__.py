@@ -6,7 +6,15 @@ from heads.attention_pool import AttentionPoolClassifier, AttentionPoolHead, Att
 from heads.calibration import apply_temperature, apply_temperature_to_labels, calibration_error, fit_temperature, tune_threshold
 from heads.callbacks import Callback, History, TrainingState
 from heads.catalog import HEADS, REGRESSORS, head_class, make_head
-from heads.comparison import McNemar, PairedDifference, adjust_p_values, bootstrap_difference, corrected_resampled_t, mcnemar
+from heads.comparison import (
+    McNemar,
+    PairedDifference,
+    adjust_p_values,
+    bootstrap_difference,
+    corrected_resampled_t,
+    difference_of_shares,
+    mcnemar,
+)
 from heads.conformal import ConformalIntervals, ConformalSets, conformal_intervals, conformal_sets
 from heads.decision import Decision, fit_decision
 from heads.ensemble import greedy_weights, mean_prediction, top_weights
@@ -112,6 +120,7 @@ __all__ = [
     "conformal_sets",
     "confusion_matrix",
     "corrected_resampled_t",
+    "difference_of_shares",
     "encode_targets",
     "export_onnx",
     "few_shot_curve",

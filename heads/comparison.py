@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom, t
+from scipy.stats import binom, norm, t
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,26 @@ def corrected_resampled_t(
     return PairedDifference(mean, mean - reach, mean + reach, 2 * float(t.sf(abs(mean) / error, freedom)))
 
 
+def difference_of_shares(first_right: np.ndarray, second_right: np.ndarray, confidence: float = 0.95) -> PairedDifference:
+    """Compare how often two heads are right on the same samples: McNemar's mid-p, and Bonett and Price's interval (2012).
+
+    The interval is Wald's after one sample more on either side of which the heads differ, so that it has a width where few
+    samples differ, or none, of which a bootstrap would draw no others.
+
+    Parameters
+    ----------
+    first_right, second_right
+        `[n]` of bool: which samples each head got right.
+    confidence
+        Of the interval.
+    """
+    found, samples = mcnemar(first_right, second_right), len(first_right)
+    first, second = (found.only_first + 1) / (samples + 2), (found.only_second + 1) / (samples + 2)
+    reach = float(norm.ppf((1 + confidence) / 2)) * math.sqrt((first + second - (first - second) ** 2) / (samples + 2))
+    low, high = max(-1.0, first - second - reach), min(1.0, first - second + reach)
+    return PairedDifference((found.only_first - found.only_second) / samples, low, high, found.p_mid)
+
+
 def bootstrap_difference(
     first: np.ndarray, second: np.ndarray, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
 ) -> PairedDifference:
@@ -95,17 +115,13 @@ def bootstrap_difference(
     Parameters
     ----------
     first, second
-        What each sample adds to each head's mean score `[n]`: right or wrong, or a loss.
+        What each sample adds to each head's mean score `[n]`, such as a loss; for right or wrong see `difference_of_shares`.
     resamples, confidence, seed
         Of the bootstrap. `p` is twice the share of resamples on the far side of zero.
     """
     values = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
     rng = np.random.default_rng(seed)
-    distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) <= 3:  # right or wrong: drawing samples is drawing their counts
-        means = rng.multinomial(len(values), counts / len(values), size=resamples) @ distinct / len(values)
-    else:
-        means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)])
+    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(resamples)])
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     p = min(1.0, 2 * min(float((means <= 0).mean()), float((means >= 0).mean())))
     return PairedDifference(float(values.mean()), float(low), float(high), max(p, 1 / resamples))

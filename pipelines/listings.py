@@ -45,7 +45,7 @@ def show_ranking(ranking: Mapping[str, Any]) -> None:
 def show_runs(found: Sequence[RunEntry], folder: Path) -> None:
     """List runs, newest first."""
     if found:
-        out.print(table(_HEADINGS, [_line(entry) for entry in found], f"Runs in {folder}, newest first", (3,)))
+        out.print(table(_HEADINGS, [_line(entry) for entry in found], f"Runs in {folder}, newest first", (3, 4)))
     else:
         out.print(f"no runs in {folder}; `headstart train` makes one")
 
@@ -53,7 +53,7 @@ def show_runs(found: Sequence[RunEntry], folder: Path) -> None:
 def show_run_comparison(compared: Mapping[str, Any]) -> None:
     """Show runs, and each against the first."""
     entries = [RunEntry(**entry) for entry in compared["runs"]]
-    out.print(table(_HEADINGS, [_line(entry) for entry in entries], "Runs", (3,)))
+    out.print(table(_HEADINGS, [_line(entry) for entry in entries], "Runs", (3, 4)))
     shared = [name for name in entries[0].test if all(name in entry.test for entry in entries)]
     values = [(name, *(f"{entry.test[name]['value']:.4f}" for entry in entries)) for name in shared]
     out.print(table(("metric", *(Path(entry.run).name for entry in entries)), values, "On test", range(1, 1 + len(entries))))

@@ -13,6 +13,7 @@ from heads import (
     bootstrap_difference,
     classification_metrics,
     corrected_resampled_t,
+    difference_of_shares,
     mcnemar,
     multilabel_metrics,
     regression_metrics,
@@ -171,7 +172,7 @@ def compare(outcome: Outcome, other: np.ndarray, chosen: Trial | None, runner_up
         other_right = ((other >= 0.5) == outcome.true).all(axis=1)
     else:
         right, other_right = outcome.predicted == outcome.true, other.argmax(axis=1) == outcome.true
-    return Comparison(runner_up, bootstrap_difference(right, other_right), mcnemar(right, other_right), validation)
+    return Comparison(runner_up, difference_of_shares(right, other_right), mcnemar(right, other_right), validation)
 
 
 def _share(hits: np.ndarray) -> Estimate:

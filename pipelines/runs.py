@@ -174,7 +174,7 @@ def _plain(value: Any) -> Any:
 
 
 def _pair(first: Path, base: Answers, second: Path, other: Answers) -> dict[str, Any]:
-    from heads import bootstrap_difference, mcnemar
+    from heads import bootstrap_difference, difference_of_shares, mcnemar
 
     common = [name for name in base if name in other]
     if not common:
@@ -192,7 +192,7 @@ def _pair(first: Path, base: Answers, second: Path, other: Answers) -> dict[str,
         difference = bootstrap_difference(errors[0], errors[1])
     else:
         right = [np.array([a == t for a, t in zip(answers, true, strict=True)]) for answers in (before, after)]
-        difference = bootstrap_difference(right[1], right[0])
+        difference = difference_of_shares(right[1], right[0])
         tested = dataclasses.asdict(mcnemar(right[1], right[0]))
     return {
         "run": str(second),

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pipelines import console
 
-_SHORTEST_NAME = 16
+_SHORT_NAME, _SHORTEST_NAME = 16, 12
 
 
 def table(
@@ -24,15 +24,15 @@ def table(
 ) -> Table:
     """Lay out rows under headings; the columns numbered in `right` are aligned to the right.
 
-    In a terminal that is too narrow cells go on on the next line between words. If that is not enough, long words are cut in
-    the middle, but for those of the columns in `prose`, which go on on the next line, too.
+    In a terminal that is too narrow cells go on on the next line between words, but for those in `right`. If that is not
+    enough, long words are cut in the middle, but for those of the columns in `prose`, which go on on the next line, too.
     """
     cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
     laid = _lay_out(headings, cells, title, right)
     if (beyond := _beyond(laid)) <= 0:
         return laid
     columns = [[heading, *(row[number].plain for row in cells)] for number, heading in enumerate(headings)]
-    widths = _fit(columns, beyond, prose)
+    widths = _fit(columns, beyond, right, prose)
     fitted = [
         [cell if number in prose else _cut_words(cell, widths[number]) for number, cell in enumerate(row)] for row in cells
     ]
@@ -52,7 +52,7 @@ def table_of_names(
     while (beyond := _beyond(_with_names(kept, title, right, name))) > 0 and (least := next(left_out, None)) is not None:
         del kept[least]
     if beyond > 0:
-        most = max(_SHORTEST_NAME, max(map(len, kept[name])) - beyond)
+        most = max(_SHORT_NAME, max(map(len, kept[name])) - beyond)
         kept[name] = [_cut(cell, most) for cell in kept[name]]
     return _with_names(kept, title, right, name)
 
@@ -90,12 +90,14 @@ def _beyond(laid: Table) -> int:
     )
 
 
-def _fit(columns: Sequence[Sequence[str]], beyond: int, prose: Collection[int]) -> list[int]:
+def _fit(columns: Sequence[Sequence[str]], beyond: int, right: Collection[int], prose: Collection[int]) -> list[int]:
     """Return how wide columns are to be, together so much less than they would be: first without words broken, then with."""
     widths = [max(cell_len(line) for cell in column for line in cell.splitlines() or [""]) for column in columns]
     words = [max((cell_len(word) for cell in column for word in cell.split()), default=0) for column in columns]
-    unbroken = [min(word, _SHORTEST_NAME) if number in prose else word for number, word in enumerate(words)]
-    for least in (unbroken, [_SHORTEST_NAME] * len(columns)):
+    whole = [width if number in right else 0 for number, width in enumerate(widths)]
+    unbroken = [min(word, _SHORT_NAME) if number in prose else word for number, word in enumerate(words)]
+    short, shortest = ([length] * len(columns) for length in (_SHORT_NAME, _SHORTEST_NAME))
+    for least in (list(map(max, unbroken, whole)), list(map(max, short, whole)), list(map(max, shortest, whole)), shortest):
         while beyond > 0 and (wider := [number for number, width in enumerate(widths) if width > least[number]]):
             widths[max(wider, key=lambda number: widths[number])] -= 1
             beyond -= 1

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, ttest_1samp
 
-from heads.comparison import adjust_p_values, bootstrap_difference, corrected_resampled_t, mcnemar
+from heads.comparison import adjust_p_values, bootstrap_difference, corrected_resampled_t, difference_of_shares, mcnemar
 
 
 def test_mcnemar_is_the_binomial_test_of_the_samples_that_differ():
@@ -21,8 +21,9 @@ def test_heads_that_agree_everywhere_are_no_different():
     same = np.array([True, False, True])
     assert (mcnemar(same, same).p_exact, mcnemar(same, same).p_mid) == (1, 1)
     assert corrected_resampled_t([0, 0, 0], 80, 20).p == 1
-    difference = bootstrap_difference(same, same)
-    assert (difference.mean, difference.low, difference.high, difference.p) == (0, 0, 0, 1)
+    difference = difference_of_shares(same, same)
+    assert (difference.mean, difference.p) == (0, 1)
+    assert -1 <= difference.low < -0.2 < 0.2 < difference.high <= 1  # of three samples nobody knows more
 
 
 def test_the_corrected_t_test_is_the_plain_one_with_a_larger_variance():
@@ -38,15 +39,30 @@ def test_the_corrected_t_test_is_the_plain_one_with_a_larger_variance():
 
 
 def test_under_no_difference_tests_reject_as_often_as_they_say():
-    rng, exact, mid, boot = np.random.default_rng(0), [], [], []
+    rng, exact, mid, missed = np.random.default_rng(0), [], [], []
     for _ in range(400):
         first, second = rng.random((2, 300)) < 0.8
         found = mcnemar(first, second)
         exact.append(found.p_exact < 0.05)
         mid.append(found.p_mid < 0.05)
-        boot.append(bootstrap_difference(first, second, 500).p < 0.05)
+        difference = difference_of_shares(first, second)
+        assert difference.mean == pytest.approx(first.mean() - second.mean())
+        missed.append(not difference.low <= 0 <= difference.high)
     assert np.mean(exact) <= np.mean(mid) < 0.08
-    assert 0.02 < np.mean(boot) < 0.09
+    assert 0.02 < np.mean(missed) < 0.08
+
+
+@pytest.mark.parametrize(("samples", "better"), [(12, 0.15), (40, 0.1), (1000, 0.03)])
+def test_the_interval_of_a_difference_of_shares_holds_it_as_often_as_it_says(samples, better):
+    rng, held = np.random.default_rng(0), []
+    for _ in range(600):
+        hard = rng.random(samples)
+        first, second = hard + 0.1 * rng.normal(size=samples) < 0.8 + better, hard + 0.1 * rng.normal(size=samples) < 0.8
+        found = difference_of_shares(first, second)
+        held.append((found.low, found.high))
+    hard, noise = rng.random(200_000), 0.1 * rng.normal(size=(2, 200_000))
+    truth = (hard + noise[0] < 0.8 + better).mean() - (hard + noise[1] < 0.8).mean()
+    assert 0.93 <= np.mean([low <= truth <= high for low, high in held]) <= 1
 
 
 def test_a_bootstrap_interval_covers_a_difference_of_losses():

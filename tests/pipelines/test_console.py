@@ -75,6 +75,14 @@ def test_names_and_numbers_in_tables_are_not_broken(monkeypatch, width):
     assert max(map(len, seen.getvalue().splitlines())) <= width
 
 
+def test_intervals_are_whole_at_80_columns(monkeypatch):
+    seen = io.StringIO()
+    monkeypatch.setattr(console, "out", Console(file=seen, width=80, color_system=None))
+    row = ("cjk-20261127-101500", "linear", "tf_efficientnet_lite0 pooled", "1.000", "1.000 [0.722, 1.000]")
+    console.out.print(tables.table(("run", "head", "features", "validation", "test"), [row], right=(3, 4)))
+    assert "1.000 [0.722, 1.000]" in seen.getvalue()
+
+
 def test_words_of_prose_go_on_on_the_next_line(monkeypatch):
     seen = io.StringIO()
     monkeypatch.setattr(console, "out", Console(file=seen, width=40, color_system=None))
