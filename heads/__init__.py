@@ -16,7 +16,7 @@ from heads.comparison import (
     mcnemar,
 )
 from heads.conformal import ConformalIntervals, ConformalSets, conformal_intervals, conformal_sets
-from heads.decision import Decision, fit_decision
+from heads.decision import Decision, check_decision, fit_decision
 from heads.ensemble import greedy_weights, mean_prediction, top_weights
 from heads.estimates import Estimate
 from heads.few_shot import FewShotCurve, few_shot_curve
@@ -112,6 +112,7 @@ __all__ = [
     "area_estimates",
     "bootstrap_difference",
     "calibration_error",
+    "check_decision",
     "choose_splitter",
     "class_estimates",
     "class_probabilities",

@@ -101,8 +101,20 @@ def class_scores(probabilities: np.ndarray, method: str) -> np.ndarray:
 
 def _quantile(scores: np.ndarray, coverage: float) -> float:
     """Return the score that `coverage` of the calibration samples and one more stay below."""
-    rank = math.ceil((len(scores) + 1) * coverage - ROUNDING)
-    if rank > len(scores):
-        needed = math.ceil(coverage / (1 - coverage) - ROUNDING)
-        raise ValueError(f"{len(scores)} samples cannot promise a coverage of {coverage}; it takes {needed}")
+    rank = conformal_rank(len(scores), coverage)
     return float(np.partition(scores, rank - 1)[rank - 1])
+
+
+def conformal_rank(samples: int, coverage: float) -> int:
+    """Return which of the calibration samples' scores, from the lowest, is the one that `coverage` stay below.
+
+    Raises
+    ------
+    ValueError
+        If there are too few samples for any.
+    """
+    rank = math.ceil((samples + 1) * coverage - ROUNDING)
+    if rank > samples:
+        needed = math.ceil(coverage / (1 - coverage) - ROUNDING)
+        raise ValueError(f"{samples} samples cannot promise a coverage of {coverage}; it takes {needed}")
+    return rank

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from heads.calibration import apply_temperature, apply_temperature_to_labels, fit_temperature, tune_threshold
-from heads.conformal import ConformalIntervals, ConformalSets, conformal_intervals, conformal_sets
+from heads.conformal import ConformalIntervals, ConformalSets, conformal_intervals, conformal_rank, conformal_sets
 
 
 @dataclass(frozen=True)
@@ -104,20 +104,51 @@ def fit_decision(
     ValueError
         If something is asked for that does not go with the targets, or there are too few samples.
     """
+    kind = "regression" if predictions.ndim == 1 else "multilabel" if true.ndim == 2 else "classification"
+    check_decision(kind, len(true), predictions.shape[-1], temperature=temperature, thresholds=thresholds, coverage=coverage)
     if predictions.ndim == 1:
-        if temperature or thresholds is not None:
-            raise ValueError("temperature and thresholds are for probabilities, and numbers are predicted here")
         return Decision(intervals=None if coverage is None else conformal_intervals(predictions, true, coverage))
     labels = true.ndim == 2
     decision = Decision(fit_temperature(predictions, true) if temperature else None)
     scaled = decision.label_probabilities(predictions) if labels else decision.class_probabilities(predictions)
     tuned = None
     if thresholds is not None:
-        if not labels and predictions.shape[1] != 2:
-            raise ValueError(f"a threshold is for two classes or for labels, and there are {predictions.shape[1]} classes")
         columns = range(predictions.shape[1]) if labels else (1,)
         tuned = tuple(tune_threshold(scaled[:, k], true[:, k] == 1 if labels else true == 1, thresholds) for k in columns)
-    if coverage is not None and labels:
-        raise ValueError("prediction sets are for one class a sample, and samples have several labels here")
     sets = None if coverage is None else conformal_sets(scaled, true, coverage)
     return Decision(decision.temperature, tuned, sets)
+
+
+def check_decision(
+    kind: str,
+    samples: int,
+    classes: int,
+    *,
+    temperature: bool = False,
+    thresholds: str | None = None,
+    coverage: float | None = None,
+) -> None:
+    """See that a decision can be fitted, before there are predictions.
+
+    Parameters
+    ----------
+    kind
+        Of the targets: `classification`, `multilabel` or `regression`.
+    samples, classes
+        How many are held out, and how many classes there are.
+    temperature, thresholds, coverage
+        As of `fit_decision`.
+
+    Raises
+    ------
+    ValueError
+        If something does not go with the targets, or there are too few samples.
+    """
+    if kind == "regression" and (temperature or thresholds is not None):
+        raise ValueError("temperature and thresholds are for probabilities, and numbers are predicted here")
+    if thresholds is not None and kind == "classification" and classes != 2:
+        raise ValueError(f"a threshold is for two classes or for labels, and there are {classes} classes")
+    if coverage is not None:
+        if kind == "multilabel":
+            raise ValueError("prediction sets are for one class a sample, and samples have several labels here")
+        conformal_rank(samples, coverage)

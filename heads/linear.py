@@ -105,7 +105,7 @@ class LinearHead(LinearProbabilities, ClassifierHead):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearHead":
         """Fit to features `[n, d]` and labels `[n]` (or an indicator `[n, c]`, or sets), with weights `[n]` if given."""
         X, targets = self._read(X, y)
-        weight = _check_sample_weight(sample_weight, X)
+        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         prepared = prepare(X, weight, self.standardize, self.whiten)
         X = prepared.values
         if targets.multilabel:

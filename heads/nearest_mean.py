@@ -44,7 +44,7 @@ class NearestMeanHead(LinearProbabilities, ClassifierHead):
         if targets.multilabel:
             raise ValueError("NearestMeanHead takes one label a sample; use a linear, ridge or k-NN head for several")
         X = self._prepared(X)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         membership = np.zeros((len(targets.classes), len(X)))
         membership[targets.values, np.arange(len(X))] = weight
         share = membership.sum(axis=1, keepdims=True)

@@ -86,7 +86,7 @@ class RidgeHead(_Ridge, LinearScores, ClassifierHead):
 
     def _problem(self, X: Any, y: Any, sample_weight: Any) -> _Problem:
         X, targets = self._read(X, y)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if targets.multilabel:
             if self.class_weight is not None:
                 raise ValueError("RidgeHead weighs samples, not labels: it takes no `class_weight` where samples have several")

@@ -130,7 +130,7 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         """Check what was given to `fit`; return features `[n, d]`, values `[n, m]` and weights `[n]`."""
         y = None if y is None else plain_labels(y)
         X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, ensure_min_samples=2)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         y = np.asarray(y, np.float64)
         self.single_ = y.ndim == 1
         return X, y.reshape(len(y), -1), weight

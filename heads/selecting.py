@@ -116,7 +116,7 @@ class SelectingHead(Selecting, LinearProbabilities, ClassifierHead):
         """Choose columns of features `[n, d]` by labels `[n]` (or an indicator, or sets), and fit a linear head on them."""
         X, targets = self._read(X, y)
         self.check(X.shape[1])
-        weight = _check_sample_weight(sample_weight, X)
+        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         kept = self.kept(self.rank(X, Aim.of_targets(targets), weight), X.shape[1])
         head = self.linear().fit(X[:, kept], y, None if sample_weight is None else weight)
         self.widen(head.coef_, head.intercept_, kept)

@@ -80,7 +80,7 @@ class SweepCV(GridSearchCV):
         """
         X = X if (tokens := as_tokens(X)) is None else tokens
         X, y, groups = indexable(X, None if y is None else plain_labels(y), groups)
-        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         self.scorer_ = check_scoring(self.estimator, scoring=self.scoring)
         self.multimetric_ = isinstance(self.scoring, list | tuple | set | dict)
         metric = self._deciding()

@@ -11,8 +11,11 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
-_MISSING = ("NAType", "NaTType")
-"""Types of pandas' missing values."""
+_MISSING = ("NoneType", "NAType", "NaTType")
+"""Types of missing values, pandas' own among them."""
+
+_MAY_BE_MISSING = (*_MISSING, "float", "float64", "float32", "float16")
+"""And of NaN."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def plain_labels(y: Any) -> np.ndarray:
 def _refuse_missing(y: np.ndarray) -> None:
     if y.dtype.kind == "f":
         missing = np.isnan(y)
-    elif y.dtype == object:
+    elif y.dtype == object and not {type(label).__name__ for label in y.flat}.isdisjoint(_MAY_BE_MISSING):
         missing = np.array([_is_missing(label) for label in y.flat], bool).reshape(y.shape)
     else:
         return
@@ -84,7 +87,7 @@ def _refuse_missing(y: np.ndarray) -> None:
 
 def _is_missing(label: Any) -> bool:
     """Tell whether a label is None, or what numpy and pandas have instead."""
-    return label is None or (isinstance(label, float | np.floating) and np.isnan(label)) or type(label).__name__ in _MISSING
+    return type(label).__name__ in _MISSING or (isinstance(label, float | np.floating) and bool(np.isnan(label)))
 
 
 def as_column(y: Any) -> np.ndarray:
@@ -128,7 +131,11 @@ def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"labels are {list(labels.shape)}, where one a sample [n] is expected")
     _refuse_missing(labels)
     check_classification_targets(labels)
-    classes, codes = np.unique(labels, return_inverse=True)
+    try:
+        classes, codes = np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in labels.tolist()})
+        raise ValueError(f"labels are of several types ({', '.join(kinds)}), which have no order; give all as texts") from error
     if len(classes) < 2:
         raise ValueError(f"the labels hold 1 class ({classes.tolist()[0]!r}); a classifier needs at least 2 classes")
     return classes, codes

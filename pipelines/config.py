@@ -1,7 +1,7 @@
 """An experiment's config: the models that say what may stand in it, and what stands for what is left out."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, field_validator, model_validator
@@ -36,7 +36,7 @@ class Data(Part):
     pair: str | None = Field(None, description="column of a second text that goes with the first")
     image: str | None = Field(None, description="column of images: bytes, or paths relative to the file")
     label: str | list[str] | None = Field(None, description="a column, or several columns of 0 and 1: one a label")
-    multilabel: bool | Annotated[str, Field(min_length=1)] | None = Field(
+    multilabel: bool | str | None = Field(
         None, description="true: the label column holds lists; or what stands between the labels in a text"
     )
     split: str | None = None
@@ -59,6 +59,8 @@ class Data(Part):
     def _one_source(self) -> "Data":
         if sum(place is not None for place in (self.path, self.hub, self.urls)) != 1:
             raise ValueError("give one of `path`, `hub` and `urls`")
+        if self.multilabel == "":
+            raise ValueError("`multilabel` is empty; name what stands between the labels in a text")
         if self.multilabel and isinstance(self.label, list):
             raise ValueError("give either several columns as `label`, or one with `multilabel`")
         return self
@@ -219,10 +221,6 @@ class Config(Part):
     def _one_kind(self) -> "Config":
         if self.task == "regression" and self.kind != "regression":
             raise MisplacedError("`regression` takes one label column of numbers, without `multilabel`", "task")
-        for key, kind in (("calibrate", "regression"), ("thresholds", "regression"), ("conformal", "multilabel")):
-            if getattr(self, key) is not None and self.kind == kind:
-                what = "numbers, which have no probabilities" if kind == "regression" else "several labels a sample"
-                raise MisplacedError(f"`{key}` does not go with {what}; leave it out", key)
         if self.selection.metric is not None and self.selection.metric not in METRICS[self.kind]:
             known = ", ".join(METRICS[self.kind])
             raise MisplacedError(f"`{self.metric}` is no metric of {self.kind}; metrics are {known}", "selection", "metric")

@@ -62,6 +62,7 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
         raise UsageError(f"{path}: is no mapping of keys; a config begins with `name:` or `data:`")
     lines = _lines(path, node)
     content |= {"backbones": Config._bare_names(content["backbones"])} if "backbones" in content else {}
+    content |= {"heads": Config._bare_kinds(content["heads"])} if "heads" in content else {}
     content |= {"engine": Config._bare_engine(content["engine"])} if "engine" in content else {}
     for change in changes:
         _apply(content, change)

@@ -237,13 +237,13 @@ def make_app(predictor: Predictor, name: str, limits: Limits | None = None) -> F
     app.add_middleware(_BodyLimit, most=limits.body, seconds=limits.seconds)
 
     async def health() -> dict[str, Any]:
-        told = ["pair of texts" if kind == "text" and saved.takes_pairs else kind for kind in takes]
+        told = ["pair of texts" if kind == "text" and saved.pairs else kind for kind in takes]
         return {"status": "ok", "run": name, "task": saved.task, "classes": saved.names, "takes": told}
 
     async def predict(question: Question) -> dict[str, Any]:
         if len(question.inputs) > limits.items:
             raise HTTPException(413, f"{len(question.inputs):,} inputs in one request; at most {limits.items:,} are taken")
-        samples = [_sample(entry, number, takes, saved.takes_pairs) for number, entry in enumerate(question.inputs)]
+        samples = [_sample(entry, number, takes, saved.pairs) for number, entry in enumerate(question.inputs)]
         try:
             return {"predictions": await app.state.batcher.ask(samples)}
         except asyncio.QueueFull as error:
@@ -275,7 +275,7 @@ def explain(error: RequestValidationError) -> str:
     return f'{named}: {first["msg"][0].lower()}{first["msg"][1:]}; send {{"inputs": [...]}}'
 
 
-def _sample(entry: str | Sequence[str] | Picture, number: int, takes: Sequence[str], pairs: bool) -> Any:
+def _sample(entry: str | Sequence[str] | Picture, number: int, takes: Sequence[str], pairs: bool | None) -> Any:
     """Make a sample of an input; what the run does not take is refused here, so that a text is never taken for a path."""
     sample: Any = entry
     if isinstance(entry, Picture):
@@ -308,6 +308,6 @@ def warm_up(predictor: Predictor) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (64, 64), (90, 120, 150)).save(picture, "PNG")
     content = picture.getvalue()
-    text = ("a text", "its pair") if predictor.saved.takes_pairs else "a text"
+    text = ("a text", "its pair") if predictor.saved.pairs else "a text"
     samples = {"text": text, "image": content, "image and text": ImageText(content, "a text")}
     predictor.answer(Samples.of([samples[kinds_answered(predictor.saved)[0]]]))

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from extract import Samples, load_samples
+from extract.sources.columns import split_named
+from extract.sources.tabular import as_whole
 from heads import confusion_matrix
 from pipelines.config import Config
 from pipelines.config_file import load_config
@@ -52,6 +54,9 @@ def evaluate(
     RunError
         If the run cannot be read, or its backbone has changed.
     """
+    if encoding is not None and file is None:
+        raise UsageError("--encoding is of a file; name it with --file")
+    split = split and (split_named(split) or split)
     saved = read_run(run)
     config = load_config(run / "config.yaml")
     if file is None and split is None:
@@ -65,6 +70,9 @@ def evaluate(
     if raw is None:
         raise RunError(f"{samples.name}: none of {len(rows):,} samples can be used; the first: {skipped[0].reason}")
     truth, notes = _truth(samples, rows[usable], saved, config), []
+    if unlabelled := sum(label is None for label in samples.labels or ()):
+        lack = "has no label and takes" if unlabelled == 1 else "have no label and take"
+        notes.append(f"{unlabelled:,} of {len(samples):,} samples {lack} no part")
     decision = saved.decision
     if saved.task == "multilabel" and (unknown := len(truth.names) - raw.shape[1]):  # labels that are never predicted
         raw = np.pad(raw, ((0, 0), (0, unknown)))
@@ -120,6 +128,9 @@ def _labelled(samples: Samples, split: str | None, name: str) -> np.ndarray:
 
 def _truth(samples: Samples, rows: np.ndarray, saved: SavedRun, config: Config) -> Truth:
     labels, names = read_targets(samples, rows, config, saved.names if saved.task == "multilabel" else ())
+    if saved.task == "classification":  # runs of before have `1.0` for what is now read as `1`
+        former = {short: name for name in saved.names if (short := as_whole(name)) not in saved.names}
+        labels = np.array([former.get(label, label) for label in labels.tolist()])
     return Truth(saved.task, labels, rows, list(names) if saved.task == "multilabel" else list(saved.names))
 
 

@@ -73,6 +73,10 @@ def run_experiment(
     by_folder = config.data.path is not None and Path(config.data.path).is_dir()  # its folders are the classes
     if config.data.label is None and not by_folder:
         raise UsageError(f"{config.where('data')}: training needs a label column; name it as `data.label`")
+    for key, kind in (("calibrate", "regression"), ("thresholds", "regression"), ("conformal", "multilabel")):
+        if config.kind == kind and getattr(config, key) is not None:
+            what = "numbers, which have no probabilities" if kind == "regression" else "several labels a sample"
+            raise UsageError(f"{config.where(key)}: `{key}` does not go with {what}; leave it out")
     check_trackers(config.trackers)
     # scikit-learn and torch are imported from here on
     from pipelines.memory import settle_heads
@@ -80,7 +84,7 @@ def run_experiment(
     from pipelines.report.figures import write_figures
     from pipelines.run import choose_run_folder, write_run
     from pipelines.task import check_samples, check_slice, make_task
-    from pipelines.train import check_decision, train
+    from pipelines.train import check_asked, train
     from pipelines.trials import check_folds, check_heads, check_outputs, count_all_trials
 
     check_heads(config)
@@ -91,7 +95,7 @@ def run_experiment(
         check_outputs(config, found.kept)
         if (task := check_samples(config, found)) is not None:
             check_folds(config, task)
-            check_decision(config, task)
+            check_asked(config, task)
 
     extraction = extract_config(config, store, strict, bars, check=check, check_slice=partial(check_slice, config.kind))
     if Rank.of_process().number:

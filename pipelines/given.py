@@ -21,6 +21,7 @@ from pipelines.errors import UsageError
 
 STANDARD_INPUT = Path("-")
 _LINES = (".txt", ".jsonl", ".ndjson")
+_TABLES = (".csv", ".tsv", ".parquet")
 _BYTES = 1 << 16
 _KEYS_TOLD = 10
 _NO_CHARACTER = re.compile("[\ud800-\udfff]")
@@ -174,6 +175,8 @@ def _read_arguments(arguments: Sequence[str], columns: Columns) -> Samples:
         odd = arguments[images.index(False)]
         if any(images) and (columns.text is None or odd.lower().endswith(ENDINGS)):
             raise UsageError(f"{odd[:200]}: there is no such image and no such folder")
+        if table := next((argument for argument in arguments if _names_a_table(argument)), None):
+            raise UsageError(f"{table}: is the name of a file, and arguments are texts; give it with --file")
         return Samples.of([_text_or_pair(argument, columns) for argument in arguments], "command line")
     parts = [load_samples(argument) for argument in arguments]
     inputs = [sample for part in parts for sample in part.inputs]
@@ -191,6 +194,11 @@ def _text_or_pair(text: str, columns: Columns) -> str | tuple[str, str]:
     except (ValueError, RecursionError):
         pass
     return text
+
+
+def _names_a_table(argument: str) -> bool:
+    """Tell whether an argument is the name of a file of texts, whether there is one or not."""
+    return len(argument.split()) == 1 and Path(argument).suffix.lower() in (*_LINES, *_TABLES)
 
 
 def _leads_to_images(argument: str) -> bool:

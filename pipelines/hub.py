@@ -39,7 +39,7 @@ def push(run: Path, to: str, private: bool = False) -> str:
         folder = Path(to)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder}: exists already; name an empty or a new folder")
-        _write(run, folder, folder.name)
+        _write(run, folder, folder.name, str(folder))
         return str(folder)
     import tempfile
 
@@ -48,7 +48,7 @@ def push(run: Path, to: str, private: bool = False) -> str:
 
     name = to.removeprefix(HUB)
     with tempfile.TemporaryDirectory() as place:
-        _write(run, Path(place), name)
+        _write(run, Path(place), name, to)
         try:
             api = HfApi()
             api.create_repo(name, private=private, exist_ok=True)
@@ -139,7 +139,7 @@ def _write_config(run: Path, folder: Path) -> dict[str, Any]:
     return content
 
 
-def _write(run: Path, folder: Path, name: str) -> None:
+def _write(run: Path, folder: Path, name: str, where: str) -> None:
     from huggingface_hub import ModelCard
 
     _copy(run, folder, run)
@@ -147,10 +147,10 @@ def _write(run: Path, folder: Path, name: str) -> None:
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     metrics["run"] = name
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    ModelCard(_card(name, content, metrics)).save(folder / "README.md")
+    ModelCard(_card(name, where, content, metrics)).save(folder / "README.md")
 
 
-def _card(name: str, config: dict[str, Any], metrics: dict[str, Any]) -> str:
+def _card(name: str, where: str, config: dict[str, Any], metrics: dict[str, Any]) -> str:
     """Write the model card: metadata that the hub reads, then what a person wants to know."""
     chosen, data = metrics["selected"], config["data"].get("hub") or Path(config["data"]["path"]).name
     task = {"regression": "tabular-regression"}.get(metrics["task"], "text-classification")
@@ -193,7 +193,7 @@ tested once on {metrics["samples"]["test"]:,} samples:
 
 ```bash
 pip install headstart
-headstart pull hub:{name} my-head
+headstart pull {where} my-head
 headstart predict my-head "..."
 ```
 """

@@ -21,6 +21,7 @@ from extract.sources.columns import DECIMAL_COMMA, SPLITS, split_labels, split_n
 from extract.sources.streams import always_streams
 from extract.sources.tabular import read_csv, read_jsonl
 from pipelines.errors import UsageError
+from pipelines.names import spelled_alike
 
 ROWS = 20_000
 """So many rows at the beginning of a table are looked at."""
@@ -53,6 +54,8 @@ PAIRS = (
 _TEXTS = (".csv", ".tsv", ".jsonl", ".ndjson")
 SEPARATORS = (";", "|", ",")
 MOST_CLASSES = 1_000
+MOSTLY = 0.95
+"""Share of a column's values that are numbers where it is one of numbers."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Guess:
 
     `multilabel` is as in a config: True where labels are lists, or what stands between them in a text. `flags` are the columns
     of 0 and 1, the label among them, where there are several: each might be a label of its own. `odd_split` is a column with
-    names of splits and one that is none, and that name. `commas`: the label's decimals are written with them.
+    names of splits and one that is none, and that name. `odd_numbers` are values of the label that training takes for none.
     """
 
     columns: Columns
@@ -69,7 +72,7 @@ class Guess:
     multilabel: bool | str = False
     flags: tuple[str, ...] = ()
     odd_split: tuple[str, str] | None = None
-    commas: bool = False
+    odd_numbers: tuple[str, ...] = ()
     why: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -143,17 +146,21 @@ def write_config(
         "classes": len(classes),
         "streams": streams,
         "encoding": told,
-        "notes": _notes(guess, told, encoding is None),
+        "notes": _notes(guess, classes, told, encoding is None),
     }
 
 
-def _notes(guess: Guess, encoding: str | None, guessed: bool) -> list[str]:
+def _notes(guess: Guess, classes: Sequence[str], encoding: str | None, guessed: bool) -> list[str]:
     """Return what the user should look at."""
     notes = []
     if encoding is not None and guessed:
         notes.append(f"not UTF-8, so taken for {encoding}: see that letters with accents come out right, or say --encoding")
-    if guess.commas:
-        notes.append(f"`{guess.columns.label}` has decimals with a comma, which training does not read: write points")
+    if guess.odd_numbers:
+        odd, comma = guess.odd_numbers[0], DECIMAL_COMMA.fullmatch(guess.odd_numbers[0])
+        way = "write decimals with a point" if comma else "leave such a cell empty"
+        notes.append(f"`{guess.columns.label}` has `{odd[:40]}`, which training takes for no number: {way}")
+    if (alike := None if guess.regression else spelled_alike(classes)) is not None:
+        notes.append(alike)
     if guess.odd_split is not None:
         notes.append(_odd_split(*guess.odd_split))
     return notes
@@ -211,8 +218,9 @@ def guess_columns(
     identity = take("id", _named(left, NAMES["id"], lambda v: len(set(map(str, v))) == rows), "a different value in every row")
     group = take("group", _named(left, NAMES["group"], lambda v: 1 < len(set(map(str, v))) < rows), "by its name")
     if label is None:
-        named = _named(left, NAMES["label"], _may_be_label)
-        label = named or _fewest(left) or _measured(left) or _named(left, NAMES["label"], lambda values: len(set(values)) == 1)
+        label = _named(left, NAMES["label"], _may_be_label) or _fewest(left) or _measured(left)
+    if label is None:
+        label = _named(left, NAMES["label"], lambda values: len(set(map(str, values))) == 1)
     columns = Columns(text, label, split, group, identity, image, pair)
     if label is None:
         return Guess(columns, odd_split=odd_split, why=why)
@@ -220,16 +228,18 @@ def guess_columns(
     lists = any(isinstance(value, list) for value in values)
     regression = not lists and _is_number(values)
     multilabel = lists or (not regression and next((s for s in SEPARATORS if _is_several(values, s)), False))
-    commas = regression and any(isinstance(value, str) and DECIMAL_COMMA.fullmatch(value) for value in values)
+    numbers = [number for value in values if (number := _number(value)) is not None] if regression else []
+    odd_numbers = [str(value) for value in values if regression and not _is_read_as_number(value)]
     different = len(set(map(str, values)))
     why["label"] = (
-        f"{different:,} different numbers from {min(map(_number, values)):g} to {max(map(_number, values)):g}" if regression
+        f"{different:,} different numbers from {min(numbers):g} to {max(numbers):g}" if regression
         else "lists of names" if lists
         else f"several names a row, with `{multilabel}` between them" if multilabel
         else f"{different:,} different values"
     )  # fmt: skip
     flags = tuple(column for column in table if (column == label or column in left) and _is_flag(table[column]))
-    return Guess(columns, regression, multilabel, flags if label in flags and len(flags) > 1 else (), odd_split, commas, why)
+    flags = flags if label in flags and len(flags) > 1 else ()
+    return Guess(columns, regression, multilabel, flags, odd_split, tuple(odd_numbers), why)
 
 
 def _read_head(data: Path, encoding: str) -> dict[str, list[Any]]:
@@ -254,29 +264,37 @@ def _read_head(data: Path, encoding: str) -> dict[str, list[Any]]:
 
 
 def _encoding_of(data: Path) -> str | None:
-    """Return the encoding that a file seems to have, or None if it is UTF-8, or cannot be read."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    """Return the encoding that a file seems to have, or None if it is UTF-8, but for a bad line here and there."""
+    others = proper = 0
     try:
         with open(data, "rb") as file:
-            if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-                return "utf-16"
-            file.seek(0)
-            while block := file.read(1 << 20):
-                decoder.decode(block)
-        decoder.decode(b"", final=True)
+            for line in file:
+                if not (others or proper) and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    return "utf-16"
+                if not line.isascii():
+                    proper += (valid := _is_utf_8(line))
+                    others += not valid
     except OSError:
-        return None
+        return None  # which reading it will tell
+    return "cp1252" if others > proper else None
+
+
+def _is_utf_8(line: bytes) -> bool:
+    try:
+        line.decode()
     except UnicodeDecodeError:
-        return "cp1252"
-    return None
+        return False
+    return True
 
 
 def _near_split(column: str, values: Sequence[Any]) -> tuple[str, str] | None:
-    """Return a column with names of splits, training among them, and the name in it that is none."""
+    """Return a column with names of several splits, training among them, and the name in it that is none."""
+    if column.lower() in NAMES["label"]:
+        return None
     names = list(dict.fromkeys(map(str, values))) if isinstance(values[0], str) else []
     odd = [name for name in names if split_named(name) is None]
     known = {split_named(name) for name in names} - {None}
-    return (column, odd[0]) if "train" in known and len(odd) == 1 and len(names) <= 5 else None
+    return (column, odd[0]) if "train" in known and len(known) > 1 and len(odd) == 1 and len(names) <= 5 else None
 
 
 def _is_blank(value: Any) -> bool:
@@ -317,6 +335,9 @@ def _named(columns: dict[str, list[Any]], names: Sequence[str], fits: Callable[[
 
 
 def _may_be_label(values: Sequence[Any]) -> bool:
+    if any(isinstance(value, list) for value in values):
+        names = {str(name) for value in values if isinstance(value, list) for name in value}
+        return 1 < len(names) <= min(MOST_CLASSES, len(values))
     different = len({str(value) for value in values})
     return different > 1 and (_is_number(values) or different <= min(MOST_CLASSES, len(values) / 2))
 
@@ -331,24 +352,32 @@ def _fewest(columns: dict[str, list[Any]]) -> str | None:
 def _measured(columns: dict[str, list[Any]]) -> str | None:
     """Return the column of measured numbers with fractions, if there is one alone."""
     found = [
-        column for column, values in columns.items() if _is_number(values) and not all(_number(v).is_integer() for v in values)
+        column
+        for column, values in columns.items()
+        if _is_number(values) and not all((number := _number(v)) is None or number.is_integer() for v in values)
     ]
     return found[0] if len(found) == 1 else None
 
 
 def _is_number(values: Sequence[Any]) -> bool:
-    """Tell whether values are measured numbers, and not the numbers of a few classes."""
-    try:
-        numbers = [_number(value) for value in values if not isinstance(value, bool)]
-    except (TypeError, ValueError):
-        return False
+    """Tell whether values are measured numbers, and not the numbers of a few classes; a few may be no numbers."""
+    numbers = [number for value in values if (number := _number(value)) is not None]
     whole = all(number.is_integer() for number in numbers)
-    return len(numbers) == len(values) and len(set(numbers)) > (50 if whole else 10)
+    return len(numbers) >= MOSTLY * len(values) and len(set(numbers)) > (50 if whole else 10)
 
 
-def _number(value: Any) -> float:
-    """Return a number, which may be written with a decimal comma."""
-    return float(value.replace(",", ".") if isinstance(value, str) and DECIMAL_COMMA.fullmatch(value) else value)
+def _number(value: Any) -> float | None:
+    """Return a number, which may be written with a decimal comma; None where it is none."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return float(value.replace(",", ".") if isinstance(value, str) and DECIMAL_COMMA.fullmatch(value) else value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _is_read_as_number(value: Any) -> bool:
+    return _number(value) is not None and not (isinstance(value, str) and DECIMAL_COMMA.fullmatch(value))
 
 
 def _is_flag(values: Sequence[Any]) -> bool:

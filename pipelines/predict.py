@@ -108,10 +108,13 @@ def _check_recipe(run: Path, saved: SavedRun, member: SavedMember, samples: Samp
 
 def _refuse_other_form(samples: Samples, saved: SavedRun) -> Samples:
     """Make a fault of a single text where the run takes pairs, and the other way round: the heads never saw such."""
-    odd = tuple | list if not saved.takes_pairs else str
-    if saved.takes_pairs:
-        text = saved.columns.text or "text"
-        why = f'a single text, and the run takes pairs: `{text}` and `{saved.columns.pair}` of a table, or ["a", "b"]'
+    if saved.pairs is None:
+        return samples
+    odd: Any = str if saved.pairs else list | tuple
+    if saved.pairs:
+        text, pair = saved.columns.text or "text", saved.columns.pair
+        form = "lists of two texts in a table" if pair is None else f'`{text}` and `{pair}` of a table, or ["a", "b"]'
+        why = f"a single text, and the run takes pairs: {form}"
     else:
         why = "a pair, and the run takes single texts"
     faults = {row: why for row, sample in enumerate(samples.inputs) if isinstance(sample, odd) and kind_of(sample) == "text"}
@@ -252,6 +255,8 @@ def predict(
     RunError
         If the run cannot be read or its backbone is no longer what the head was trained on.
     """
+    if encoding is not None and file is None:
+        raise UsageError("--encoding is of a file; name it with --file")
     saved = read_run(run)
     predictor = Predictor(saved, through_store(run, saved, store, progress))
     encoding = encoding or ("utf-8" if file is None or str(file) == "-" else saved.encoding)

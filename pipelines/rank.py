@@ -16,9 +16,9 @@ from pipelines.columns import read_columns
 from pipelines.combinations import is_tokens
 from pipelines.config import Config, Head, Search
 from pipelines.errors import RunError, UsageError
-from pipelines.extract import extract_config
+from pipelines.extract import Prospect, extract_config
 from pipelines.task import Task, check_samples, check_slice, make_task
-from pipelines.trials import run_trials
+from pipelines.trials import check_folds, run_trials
 
 MOST_SAMPLES = 10_000
 """Estimates are made on so many samples at most: neighbours and Gram matrices cost their square."""
@@ -107,9 +107,12 @@ def rank_outputs(config: Config, store: str | None, run: Path | None, check: boo
     """
     if run is not None and check:
         raise UsageError("give --run or --check, and not both")
-    extraction = extract_config(
-        config, store, progress=progress, check=partial(check_samples, config), check_slice=partial(check_slice, config.kind)
-    )
+
+    def look(found: Prospect) -> None:
+        if (task := check_samples(config, found)) is not None and check:
+            check_folds(config, task)
+
+    extraction = extract_config(config, store, progress=progress, check=look, check_slice=partial(check_slice, config.kind))
     task = make_task(extraction, config)
     began = time.monotonic()
     rows = _some(task, config.selection.seed)

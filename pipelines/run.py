@@ -191,6 +191,8 @@ class SavedRun:
         The classes that were learnt, or the labels; none for numbers.
     columns, encoding
         Which columns of a table are the samples, and what files are read in.
+    pairs
+        Whether a sample is a text with a second one; None where the run does not say.
     """
 
     members: list[SavedMember]
@@ -200,12 +202,8 @@ class SavedRun:
     store: str
     device: str
     columns: Columns
-    encoding: str = "utf-8"
-
-    @property
-    def takes_pairs(self) -> bool:
-        """Whether a sample is a text with a second one."""
-        return self.columns.pair is not None
+    encoding: str
+    pairs: bool | None
 
     @property
     def sure(self) -> bool:
@@ -236,8 +234,9 @@ def read_run(folder: Path) -> SavedRun:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, HeadstartError) as error:
         raise RunError(f"{folder}: cannot be used: {error}") from error
     columns = Columns(config.data.text, pair=config.data.pair, image=config.data.image)
+    pairs = True if columns.pair is not None else answers.get("pairs")
     return SavedRun(
-        members, decision, config.kind, names, config.store, config.device, columns, config.data.encoding
+        members, decision, config.kind, names, config.store, config.device, columns, config.data.encoding, pairs
     )  # fmt: skip
 
 
@@ -285,8 +284,16 @@ def _write_heads(folder: Path, config: Config, extraction: Extraction, result: R
         }
         save_head(member.head, folder / name, expects)
         heads.append({"folder": name, "weight": member.weight})
-    learnt = result.classes[: result.learnt]
-    _write_json(folder / "answers.json", {"heads": heads, "decision": result.decision.to_dict(), "names": learnt})
+    answers = {"heads": heads, "decision": result.decision.to_dict(), "names": result.classes[: result.learnt]}
+    _write_json(folder / "answers.json", answers | {"pairs": _are_pairs(config, extraction)})
+
+
+def _are_pairs(config: Config, extraction: Extraction) -> bool | None:
+    """Tell whether samples are texts with a second one, which a column of lists makes them, too; None if nobody knows."""
+    if config.data.pair is not None or extraction.table is not None:
+        return config.data.pair is not None or None
+    rows = extraction.features[0].rows
+    return len(rows) > 0 and isinstance(extraction.samples.inputs[int(rows[0])], list | tuple)
 
 
 def _write_tables(folder: Path, extraction: Extraction, result: Result) -> None:

@@ -16,6 +16,7 @@ from heads import choose_splitter, hold_out
 from pipelines.config import Config
 from pipelines.errors import TrainingError
 from pipelines.extract import Extraction, Prospect
+from pipelines.names import spelled_alike
 
 SMALL_CLASS = 5
 MANY_NUMBERS = 20
@@ -208,7 +209,7 @@ def _taking_part(samples: Samples) -> np.ndarray:
 
 
 def _no_number(place: str, label: str) -> str:
-    way = "write decimals with a point" if DECIMAL_COMMA.fullmatch(label) else "leave that out for classes"
+    way = "write decimals with a point" if DECIMAL_COMMA.fullmatch(label) else "leave the cell empty, or `task` out for classes"
     return f"{place}: the label `{label[:40]}` is no number, as `task: regression` needs; {way}"
 
 
@@ -248,12 +249,9 @@ def read_targets(
             raise TrainingError(_no_number(place, values[bad]))
         return np.array(numbers, float)[which], ()
     between = config.data.multilabel
-    if between is True and not lists and not known:
-        raise TrainingError(
-            f"{config.where('data', 'multilabel')}: `{config.data.label}` holds no lists of several labels; name what stands "
-            "between a text's labels, such as `multilabel: ';'`, or leave it out for classes"
-        )
-    several = [set(split_labels(value, between if isinstance(between, str) and not lists else None)) for value in values]
+    if not known and (wrong := _other_form(between, lists, "" in column.names)):
+        raise TrainingError(f"{config.where('data', 'multilabel')}: `{config.data.label}` {wrong}")
+    several = [set(split_labels(value, between if isinstance(between, str) else None)) for value in values]
     found = config.data.label if isinstance(config.data.label, list) else sorted(set().union(*several))
     names = tuple(dict.fromkeys([*known, *found]))
     place_of = {name: number for number, name in enumerate(names)}
@@ -261,6 +259,18 @@ def read_targets(
     for number, labels in enumerate(several):
         table[number, [place_of[name] for name in labels]] = 1
     return table[which], names
+
+
+def _other_form(multilabel: bool | str | None, lists: bool, empty: bool) -> str | None:
+    """Say that several labels stand in a column in another form than is told; None where they do not."""
+    if isinstance(multilabel, str) and lists:
+        return "holds lists, whose names are not to be taken apart; say `multilabel: true`"
+    if multilabel is True and not lists and not empty:
+        return (
+            "holds no lists of several labels; name what stands between a text's labels, such as `multilabel: ';'`, "
+            "or leave it out for classes"
+        )
+    return None
 
 
 def _nothing_labelled(samples: Samples, usable: np.ndarray, read: int, config: Config) -> str:
@@ -310,7 +320,7 @@ def _hold_out(labels: np.ndarray, groups: np.ndarray | None, among: np.ndarray, 
     try:
         chosen = hold_out(labels[candidates], None if groups is None else groups[candidates], share, config.selection.seed)
     except ValueError as error:
-        if groups is not None and len(np.unique(groups[candidates])) < 2:
+        if groups is not None and len(np.unique(groups[candidates])) == 1:
             raise TrainingError(
                 f"{config.where('data', 'group')}: all {len(candidates):,} samples are of one group in `{config.data.group}`, "
                 "and a group is never on both sides of a split; leave `group` out or name the test samples by `split`"
@@ -330,6 +340,8 @@ def _training(task: Task) -> np.ndarray:
 def _check_classes(task: Task, name: str) -> None:
     training, notes = _training(task), task.notes
     classes, counts = np.unique(task.labels[training], return_counts=True)
+    if (alike := spelled_alike(classes.tolist())) is not None:
+        notes.append(alike)
     if len(classes) < 2:
         held = f"only the class `{classes[0]}`" if len(classes) else "no samples"
         raise TrainingError(f"{name}: the training split holds {held}; a classifier needs at least two classes")
@@ -349,6 +361,8 @@ def _check_classes(task: Task, name: str) -> None:
 
 def _check_labels(task: Task, name: str) -> None:
     counts = task.labels[_training(task)].sum(axis=0)
+    if (alike := spelled_alike(task.names)) is not None:
+        task.notes.append(alike)
     if not len(counts) or not counts.any():
         raise TrainingError(f"{name}: no training sample has any label")
     if len(counts) == 1:

@@ -2,8 +2,10 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -12,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from heads import (
     Decision,
     Estimate,
+    check_decision,
     confusion_matrix,
     fit_decision,
     gives_probabilities,
@@ -25,14 +28,11 @@ from pipelines.choice import candidates, choose, nested_scores, rank, runner_up
 from pipelines.config import Config
 from pipelines.errors import TrainingError
 from pipelines.extract import Extraction
-from pipelines.held_out import HeldOut, fit_on_development, hold_out_predictions, predict_raw, true_codes
+from pipelines.held_out import HeldOut, fit_on_development, hold_out_predictions, predict_raw
 from pipelines.outcome import Comparison, Outcome, Truth, answer_test, compare
 from pipelines.task import Task
 from pipelines.trials import Score, Trial, columns_of, run_trials
 from pipelines.workers import fitting_workers
-
-ENOUGH = 100_000
-"""Samples by which it is seen whether a decision can be fitted."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _shares(
     return [(chosen, 1.0)], None
 
 
-def check_decision(config: Config, task: Task) -> None:
+def check_asked(config: Config, task: Task) -> None:
     """See that what a config asks for after fitting goes with the data, before anything is extracted.
 
     Raises
@@ -198,15 +198,28 @@ def check_decision(config: Config, task: Task) -> None:
     TrainingError
         With the line of what does not.
     """
-    rows = task.development if task.validation is None else np.flatnonzero(task.validation)
-    rows = rows[:ENOUGH]
-    true = true_codes(task, rows)
-    shape = (len(rows), len(task.classes)) if task.kind == "classification" else true.shape
-    _decide(np.full(shape, 1 / shape[-1]), true, config)
+    held = len(task.development) if task.validation is None else int(task.validation.sum())
+    asked: dict[str, dict[str, Any]] = {
+        "calibrate": {"temperature": config.calibrate is not None},
+        "thresholds": {"thresholds": config.thresholds},
+        "conformal": {"coverage": config.conformal},
+    }
+    for key, wish in asked.items():
+        with _told_at(config, key):
+            check_decision(task.kind, held, len(task.classes) if task.kind == "classification" else len(task.names), **wish)
+
+
+@contextmanager
+def _told_at(config: Config, key: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise TrainingError(f"{config.where(key)}: {error}") from error
 
 
 def _decide(predictions: np.ndarray, true: np.ndarray, config: Config) -> Decision:
-    try:
+    asked = next((key for key in ("thresholds", "conformal") if getattr(config, key) is not None), "calibrate")
+    with _told_at(config, asked):
         return fit_decision(
             predictions,
             true,
@@ -214,9 +227,6 @@ def _decide(predictions: np.ndarray, true: np.ndarray, config: Config) -> Decisi
             thresholds=config.thresholds,
             coverage=config.conformal,
         )
-    except ValueError as error:
-        asked = next(key for key in ("thresholds", "conformal", "calibrate") if getattr(config, key) is not None)
-        raise TrainingError(f"{config.where(asked)}: {error}") from error
 
 
 def _validation(shares: Shares, held: HeldOut | None, config: Config, task: Task) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Columns to samples: which column is the text, the image, the label, ..., and what their values may be."""
 
 import difflib
+import functools
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -182,11 +183,10 @@ def _as_label(value: Any) -> str | None:
 
 
 def split_labels(label: str, separator: str | None = None) -> list[str]:
-    """Return a sample's labels: of a list or of several columns, or of a text with a separator between them.
-
-    The names in a list are whole, whatever stands in them.
-    """
-    parts = label.split(LABEL_SEPARATOR if separator is None or LABEL_SEPARATOR in label else separator)
+    """Return a sample's labels: of a list or of several columns, or of a text with a separator between them."""
+    parts = label.split(LABEL_SEPARATOR)
+    if separator is not None:
+        parts = [name for part in parts for name in part.split(separator)]
     return [name for part in parts if (name := part.strip())]
 
 
@@ -220,6 +220,7 @@ def _split_of(value: Any, place: str, faulty: bool) -> str | None:
     return known
 
 
+@functools.cache
 def split_named(name: str) -> str | None:
     """Return the split that is meant by a name, or None; only its letters matter, `Held-Out` is `heldout`."""
     return SPLITS.get(re.sub(r"[\W_]", "", name).lower())

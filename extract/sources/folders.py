@@ -12,6 +12,7 @@ from extract.errors import NoSuchSourceError, SourceError
 from extract.images import ENDINGS, ImageFile
 from extract.samples import Samples
 from extract.sources.columns import SPLITS, Columns, samples_from_columns, split_named
+from extract.sources.tabular import text_encoding
 
 
 def load_folder(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
@@ -44,8 +45,9 @@ def load_text_folder(path: Path, columns: Columns, encoding: str = "utf-8") -> S
             )
         expected = " or ".join(f"{path.name}/{place}" for place in ("<class>/*", "<split>/<class>/*"))
         raise NoSuchSourceError(f"{path}: no images and no text files (*.txt); expected {expected}")
+    known = text_encoding(encoding)
     table = {
-        "text": [file.read_bytes().decode(encoding, errors="surrogateescape") for file in files],
+        "text": [file.read_bytes().decode(known, errors="surrogateescape") for file in files],
         "label": [file.parent.name for file in files],
     }
     if by_split:
@@ -74,11 +76,11 @@ def _is_by_split(path: Path) -> bool:
     Raises
     ------
     SourceError
-        If some are, and one beside them is not.
+        If several are, training among them, and one beside them is not.
     """
     children = sorted(child.name for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
     splits = [name for name in children if split_named(name) is not None]
-    if len(splits) > 1 and (odd := [name for name in children if name not in splits]):
+    if len(splits) > 1 and "train" in map(split_named, splits) and (odd := [name for name in children if name not in splits]):
         raise SourceError(
             f"{path}: `{odd[0]}` is no split and lies beside {', '.join(f'`{name}`' for name in splits)}; rename it or move it "
             f"away; splits are {', '.join(SPLITS)}"

@@ -9,13 +9,11 @@ from extract.errors import SourceError
 from extract.images import ImageCell
 from extract.remote import first_line
 from extract.samples import Samples
-from extract.sources.columns import Columns, samples_from_columns
+from extract.sources.columns import Columns, samples_from_columns, split_named
 from extract.sources.urls import stream_of_parts
 from extract.stream import SLICE_BYTES, SLICE_SAMPLES, Part, SampleStream
 
 ROWS_AT_ONCE = 256
-SPLITS = ("train", "validation", "test")
-"""The parts that are taken where there are any of them, and not, say, the `unsupervised` part of IMDB."""
 
 
 def load_hub(name: str, columns: Columns, config: str | None = None, revision: str | None = None) -> Samples:
@@ -51,7 +49,8 @@ def _load(name: str, config: str | None, revision: str | None, streaming: bool) 
         ) from error
     finally:
         logging.set_verbosity(verbosity)
-    return {split: rows for split, rows in splits.items() if split in SPLITS} or dict(splits)
+    known = {split: rows for split, rows in splits.items() if split_named(split) is not None}
+    return known or dict(splits)  # and not, say, the `unsupervised` part of IMDB
 
 
 def stream_parts(name: str, parts: Mapping[str, Any], columns: Columns) -> SampleStream:
@@ -62,10 +61,12 @@ def stream_parts(name: str, parts: Mapping[str, Any], columns: Columns) -> Sampl
     SourceError
         While reading, if there is no such column, or what the data set reads from fails.
     """
-    told = len(parts) > 1 and set(parts) <= set(SPLITS) and columns.split is None
+    told = columns.split is None and _are_splits(parts)
 
     def cut() -> list[Part]:
-        return [partial(_read, name, split, rows, columns, split if told else None) for split, rows in parts.items()]
+        return [
+            partial(_read, name, split, rows, columns, split_named(split) if told else None) for split, rows in parts.items()
+        ]
 
     return stream_of_parts(name, cut)
 
@@ -125,9 +126,13 @@ def samples_from_parts(name: str, parts: Mapping[str, Any], columns: Columns) ->
     table = {column: _together(parts, column, feature) if column in wanted else () for column, feature in features.items()}
     places = [f"{split}:{row}" for split, rows in parts.items() for row in range(len(rows))]
     told = None
-    if len(parts) > 1 and set(parts) <= set(SPLITS):
-        told = [split for split, rows in parts.items() for _ in range(len(rows))]
+    if _are_splits(parts):
+        told = [split_named(split) for split, rows in parts.items() for _ in range(len(rows))]
     return samples_from_columns(name, table, columns, places, {}, None if columns.split else told)
+
+
+def _are_splits(parts: Mapping[str, Any]) -> bool:
+    return len(parts) > 1 and all(split_named(part) is not None for part in parts)
 
 
 def _is_image(feature: Any) -> bool:

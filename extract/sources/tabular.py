@@ -45,7 +45,7 @@ def load_csv(path: Path, columns: Columns, encoding: str = "utf-8") -> Samples:
     """
     rows = read_csv(path, encoding)
     labels = columns.label if isinstance(columns.label, tuple) else (columns.label,)
-    table = {name: list(map(_as_whole, column)) if name in labels else column for name, column in rows.table.items()}
+    table = {name: list(map(as_whole, column)) if name in labels else column for name, column in rows.table.items()}
     return samples_from_columns(str(path), table, columns, rows.places, rows.faults, folder=str(path.parent))
 
 
@@ -107,7 +107,7 @@ def _read_rows(
     return rows, places[:-1], faults
 
 
-def _as_whole(value: str | None) -> str | None:
+def as_whole(value: str | None) -> str | None:
     """Write a whole number that has a fraction of zero as one without: pandas gives whole numbers one beside an empty cell."""
     return value.strip().partition(".")[0] if value is not None and _WHOLE.fullmatch(value.strip()) else value
 

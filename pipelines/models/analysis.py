@@ -75,7 +75,7 @@ class FeatureAnalyzer:
         self, predictions: Sequence[Any], true_labels: Sequence[Any], save_path: SavePath = None
     ) -> Figure:
         """Draw which classes were taken for which: `n` predictions and true labels."""
-        checked(predictions, true_labels)
+        true_labels = checked(predictions, true_labels) or []
         names = sorted(set(map(named, (*predictions, *true_labels))))
         places = {name: code for code, name in enumerate(names)}
         true, predicted = (np.array([places[named(name)] for name in part]) for part in (true_labels, predictions))
@@ -100,7 +100,7 @@ def vectors(values: Any) -> np.ndarray:
 
 
 def checked(rows: Any, labels: Sequence[Any] | None) -> Sequence[Any] | None:
-    """Return labels; raises `UsageError` if there are more or fewer than rows."""
+    """Return labels in their order, whatever index they have; raises `UsageError` if there are more or fewer than rows."""
     if labels is not None and len(labels) != len(rows):
         raise UsageError(f"there are {len(rows)} rows and {len(labels)} labels")
-    return labels
+    return None if labels is None else list(labels)

@@ -27,7 +27,7 @@ class DatasetLoader:
         text: str | None = None,
         image: str | None = None,
         label: str | Sequence[str] = "label",
-        multilabel: str | None = None,
+        multilabel: bool | str | None = None,
         split: str | None = None,
         pair: str | None = None,
         validation_size: float = 0.1,
@@ -50,7 +50,7 @@ class DatasetLoader:
             Names of columns, where they are not `text`, or else the images, and `label`. Several names as `label` are columns
             of 0 and 1, one a label that a sample has or not.
         multilabel
-            What separates a sample's labels within the label column.
+            What separates a sample's labels within the label column; True if it holds lists.
         validation_size, test_size
             Shares of the training part that become parts of their own where the data set has none, by class.
         seed
@@ -78,7 +78,7 @@ class DatasetLoader:
         source = name_or_path if local or name_or_path.startswith("hub:") else f"hub:{name_or_path}"
         columns = Columns(text, label if isinstance(label, str) else tuple(label), split, image=image, pair=pair)
         samples = load_samples(source, columns, hub_config=config, hub_revision=revision)
-        if multilabel is not None and samples.labels is not None:
+        if isinstance(multilabel, str) and samples.labels is not None:
             samples = replace(samples, labels=[_several(name, multilabel) for name in samples.labels])
         if kind is not None and samples.kind not in (kind, None):
             raise UsageError(
@@ -88,7 +88,7 @@ class DatasetLoader:
         rng = np.random.default_rng(seed)
         if limit is not None:
             parts = {part: np.sort(rng.permutation(rows)[:limit]) for part, rows in parts.items()}
-        lists = multilabel is not None or targets == "multilabel" or not isinstance(label, str)
+        lists = bool(multilabel) or targets == "multilabel" or not isinstance(label, str)
         if samples.labels is not None and (lists or any(LABEL_SEPARATOR in (name or "") for name in samples.labels)):
             samples = replace(samples, labels=[None if name is None else split_labels(name) for name in samples.labels])
         return {part: samples.take(rows.tolist()) for part, rows in parts.items()}

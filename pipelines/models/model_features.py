@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from cache import Ragged
-from extract import extract
+from extract import Samples, extract
 from heads.inputs import Tokens
 from heads.scaling import ROWS_AT_ONCE
 from pipelines.errors import TrainingError
@@ -108,7 +108,7 @@ def usable_rows(model: FeatureBasedModel, data: Labelled) -> Usable:
     samples = data.samples
     skipped: dict[int, str] = {}
     if isinstance(model.backbone, BackboneModule):
-        samples = samples.as_files() if model.backbone.kind == "image" else samples
+        samples = _as_taken(samples, model.backbone)
         skipped = model.backbone.unusable(samples)
     rows = np.array([row for row in range(len(samples)) if row not in skipped], dtype=np.int64)
     if not len(rows):
@@ -120,7 +120,12 @@ def promising_rows(model: FeatureBasedModel, data: Labelled) -> np.ndarray:
     """Return the rows `[m]` of the samples that look usable to a model, before any is decoded."""
     if not isinstance(model.backbone, BackboneModule):
         return np.arange(len(data))
-    return data.samples.promising(model.backbone.kind)
+    return _as_taken(data.samples, model.backbone).promising(model.backbone.kind)
+
+
+def _as_taken(samples: Samples, backbone: BackboneModule) -> Samples:
+    """Take texts for the paths of images where a backbone takes images."""
+    return samples.as_files() if backbone.kind == "image" else samples
 
 
 def logits_of(model: FeatureBasedModel, features: ModelFeatures) -> np.ndarray:

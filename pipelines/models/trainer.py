@@ -134,13 +134,20 @@ class FeatureBasedTrainer:
         self.progress = progress
         self.seed = seed
         self.say = say or (lambda line: None)
-        self.train_data = with_labels(read_labelled(given, "train_data"))
-        self.eval_data = None if evaluated is None else with_labels(read_labelled(evaluated, "eval_data"))
+        self.train_data = self._labelled(given, "train_data")
+        self.eval_data = None if evaluated is None else self._labelled(evaluated, "eval_data")
         self.history = TrainerHistory(objective.followed())
         self.cost = Cost()
         self.trackers = trackers_of(use_wandb, tensorboard_writer, use_mlflow)
         for tracker in self.trackers:
             tracker.config(self.settings())
+
+    def _labelled(self, data: Any, what: str) -> Labelled:
+        read = read_labelled(data, what)
+        kept = with_labels(read)
+        if left_out := len(read) - len(kept):
+            self.say(f"{left_out:,} of {len(read):,} samples of {what} have no label and are left out")
+        return kept
 
     def train(
         self,

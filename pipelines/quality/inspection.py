@@ -11,6 +11,7 @@ import numpy as np
 
 from extract import Samples
 from pipelines.errors import UsageError
+from pipelines.names import spelled_alike
 from pipelines.quality.duplicates import EXACT, SAME_TEXT, Pair, find_pairs
 from pipelines.quality.label_errors import HeldOutAnswers, answer_held_out, suspect_labels
 from pipelines.quality.neighbours import find_neighbours, outlying
@@ -207,6 +208,8 @@ def _weak_judge(task: Task, answers: HeldOutAnswers) -> list[str]:
     """Tell of a head that is itself often wrong, and so takes many right labels for errors."""
     if task.kind != "classification":
         return []
+    if (alike := spelled_alike(task.classes.tolist())) is not None:
+        return [f"{alike}, which is behind many of the label errors"]
     said = np.asarray(answers.classes)[answers.values.argmax(axis=1)]
     right = float((said == task.labels).mean())
     if right >= SURE:

@@ -5,11 +5,13 @@ import torch
 from scipy import sparse
 
 from heads import (
+    GroupLassoHead,
     KNNHead,
     KNNRegressor,
     LinearHead,
     MLPHead,
     MLPRegressor,
+    NearestMeanHead,
     RidgeHead,
     RidgeRegressor,
     encode_targets,
@@ -173,3 +175,17 @@ def test_plain_labels_never_hold_objects_where_a_type_would_do():
 def test_a_number_that_is_missing_is_told_by_its_sample(head, y):
     with pytest.raises(ValueError, match="sample 1 has no label"):
         head.fit(np.eye(4, dtype=np.float32), y)
+
+
+@pytest.mark.parametrize("head", [LinearHead(), MLPHead(), RidgeHead(), NearestMeanHead(), GroupLassoHead(), KNNHead()])
+def test_negative_weights_are_refused(head):
+    X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        head.fit(X, ["a", "b"] * 10, sample_weight=np.r_[-np.ones(5), np.ones(15)])
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        RidgeRegressor().fit(X, X[:, 0], sample_weight=np.r_[-np.ones(5), np.ones(15)])
+
+
+def test_labels_of_several_types_are_told():
+    with pytest.raises(ValueError, match=r"labels are of several types \(int, str\)"):
+        encode_targets(np.array([1, "a", 1, "a"], dtype=object))

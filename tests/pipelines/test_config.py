@@ -115,3 +115,4 @@ def test_a_head_may_be_named_by_its_kind_alone(tmp_path):
         "name: x\ndata: {path: d.csv, label: label}\nbackbones: [b]\nheads: [linear, {kind: knn, k: 3}]\n"
     )
     assert [head.kind for head in load_config(tmp_path / "c.yaml").heads] == ["linear", "knn"]
+    assert load_config(tmp_path / "c.yaml", ["heads.0.C=[1, 2]"]).heads[0].space() == {"C": [1, 2]}

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import yaml
 
@@ -27,7 +29,8 @@ def test_new_labelled_samples_are_scored_and_unknown_classes_count_as_mistakes(h
     assert found["samples"] == 41
     assert found["classes"] == ["bad", "good", "strange"]
     assert [entry["reason"] for entry in found["skipped"]] == ["empty text"]
-    assert "not learnt" in found["notes"][0]
+    assert found["notes"][0] == "1 of 43 samples has no label and takes no part"
+    assert "not learnt" in found["notes"][1]
 
 
 def test_several_labels_keep_the_order_that_was_learnt(headstart, project):
@@ -89,3 +92,33 @@ def test_a_label_that_was_not_learnt_is_missed_and_never_said_with_thresholds_to
     headstart("train", "s.yaml", "--run", "run")
     (project / "some.csv").write_text("text,label\ngood great,pos\nloved it,pos;new\n")
     assert headstart.json("evaluate", "run", "--file", "some.csv")["classes"] == ["loud", "neg", "pos", "new"]
+
+
+def test_a_run_that_learnt_whole_numbers_with_fractions_still_knows_them(headstart, project):
+    (project / "reviews.csv").write_text(
+        (project / "reviews.csv").read_text().replace(",good,", ",1.0,").replace(",bad,", ",0.0,")
+    )
+    headstart("train", "config.yaml", "--run", "run")
+    expected = headstart.json("evaluate", "run")["test"]
+    answers = json.loads((project / "run/answers.json").read_text())
+    assert answers["names"] == ["0", "1"]
+    answers["names"] = ["0.0", "1.0"]  # as earlier versions read them
+    (project / "run/answers.json").write_text(json.dumps(answers))
+    head = (project / "run/head/head.json").read_text()
+    (project / "run/head/head.json").write_text(head.replace('"0"', '"0.0"').replace('"1"', '"1.0"'))
+    assert headstart.json("evaluate", "run")["test"] == expected
+
+
+def test_splits_have_their_other_names_and_an_encoding_is_of_a_file(headstart, project):
+    headstart("train", "config.yaml", "--run", "run")
+    expected = headstart.json("evaluate", "run", "--split", "test")
+    assert headstart.json("evaluate", "run", "--split", "Testing") == expected
+    assert "--encoding is of a file" in headstart("evaluate", "run", "--encoding", "latin-1", status=2).err
+    assert "--encoding is of a file" in headstart("predict", "run", "a", "--encoding", "latin-1", status=2).err
+
+
+def test_samples_without_a_label_are_told(headstart, project):
+    headstart("train", "config.yaml", "--run", "run")
+    (project / "new.csv").write_text("text,label,split\ngood great,good,test\nbad,,test\n")
+    found = headstart.json("evaluate", "run", "--file", "new.csv")
+    assert (found["samples"], found["notes"]) == (1, ["1 of 2 samples has no label and takes no part"])

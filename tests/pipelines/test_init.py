@@ -216,9 +216,43 @@ def test_decimals_with_commas_are_numbers_and_are_told(headstart, project):
     (project / "t.csv").write_text("text;score\n" + "".join(f"film {n};{n // 7},{n % 7}\n" for n in range(60)))
     found = headstart.json("init", "t.csv")
     assert found["task"] == "regression"
-    assert "decimals with a comma" in found["notes"][0]
+    assert "`score` has `0,0`, which training takes for no number: write decimals with a point" in found["notes"][0]
 
 
 def test_a_label_with_a_single_value_and_blanks_is_a_label(headstart, project):
     (project / "t.csv").write_text("text,label\n" + "".join(f"film {n},{' x'[n % 2]}\n" for n in range(60)))
     assert "training needs two" in headstart("init", "t.csv").out
+
+
+def test_one_bad_byte_does_not_make_another_encoding_of_a_file(headstart, project):
+    rows = "".join(f"un très bon film {n},{['négatif', 'positif'][n % 2]}\n" for n in range(40)).encode()
+    (project / "t.csv").write_bytes(b"text,label\n" + rows + b"caf\xe9,positif\n")
+    assert headstart.json("init", "t.csv")["encoding"] is None
+    (project / "t.csv").write_bytes(b"text,label\n" + b"".join(b"caf\xe9 %d,%d\n" % (n, n % 2) for n in range(40)))
+    assert headstart.json("init", "t.csv", "--force")["encoding"] == "cp1252"
+
+
+def test_lists_that_are_mostly_different_are_labels(headstart, project):
+    rows = [{"text": f"film {n}", "label": [name for bit, name in enumerate("abcdef") if n >> bit & 1]} for n in range(1, 60)]
+    (project / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = headstart.json("init", "t.jsonl")
+    assert (found["columns"]["label"], found["classes"]) == ("label", 6)
+
+
+def test_a_class_called_train_is_no_split():
+    assert columns(text=TEXTS, label=["train", "bus"] * 60).columns.label == "label"
+    assert columns(text=TEXTS, vehicle=["train", "bus"] * 60).odd_split is None
+
+
+def test_a_few_words_among_numbers_are_told_and_those_are_still_numbers(headstart, project):
+    rows = "".join(f"film {n},{'n/a' if n == 7 else '' if n == 9 else n / 3}\n" for n in range(60))
+    (project / "t.csv").write_text("text,price\n" + rows)
+    found = headstart.json("init", "t.csv")
+    assert (found["task"], found["columns"]["label"]) == ("regression", "price")
+    assert "`price` has `n/a`, which training takes for no number: leave such a cell empty" in found["notes"][0]
+
+
+def test_labels_that_differ_by_case_or_spaces_are_told(headstart, project):
+    labels = ["Billing", "billing ", "Other"]
+    (project / "t.csv").write_text("text,label\n" + "".join(f"film {n},{labels[n % 3]}\n" for n in range(60)))
+    assert "`Billing`, `billing ` differ by case or spaces alone" in headstart.json("init", "t.csv")["notes"][0]

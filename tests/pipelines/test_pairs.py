@@ -1,4 +1,5 @@
 import csv
+import json
 
 from fastapi.testclient import TestClient
 
@@ -56,3 +57,19 @@ def test_the_endpoint_of_a_run_on_pairs_takes_pairs_and_no_single_texts(project)
             assert client.post("/predict", json={"inputs": [fitting]}).json()["predictions"][0]["label"] is not None
             refused = client.post("/predict", json={"inputs": [other]})
             assert (refused.status_code, "no input of this run" in refused.json()["detail"]) == (422, True)
+
+
+def test_lists_of_two_texts_in_one_column_are_pairs_to_the_run_as_well(headstart, project):
+    rows = [
+        {"text": [WORDS[n % 20], WORDS[(n + n % 2) % 20]], "label": "ab"[n % 2], "split": ["train", "test"][n % 5 == 0]}
+        for n in range(60)
+    ]
+    (project / "lists.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (project / "config.yaml").write_text((project / "config.yaml").read_text().replace("reviews.csv", "lists.jsonl"))
+    trained = headstart.json("train", "config.yaml", "--run", "run")
+    assert headstart.json("evaluate", "run")["test"] == trained["test"]
+    assert "a single text, and the run takes pairs" in headstart("predict", "run", "one", status=1).err
+    answers = json.loads((project / "run/answers.json").read_text())
+    del answers["pairs"]  # as earlier versions wrote it: nothing is known
+    (project / "run/answers.json").write_text(json.dumps(answers))
+    assert headstart.json("evaluate", "run")["test"] == trained["test"]

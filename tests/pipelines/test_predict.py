@@ -170,3 +170,10 @@ def test_labelled_files_are_read_in_the_encoding_of_the_run_s_data_or_the_one_na
     expected = headstart.json("evaluate", "run", "--file", "new.csv")["samples"]
     (project / "new.csv").write_bytes(content.encode("latin-1"))
     assert headstart.json("evaluate", "run", "--file", "new.csv", "--encoding", "latin-1")["samples"] == expected == 120
+
+
+@pytest.mark.parametrize("name", ["new.csv", "new.txt", "none.parquet"])
+def test_a_file_s_name_is_no_text(headstart, trained, project, name):
+    (project / "new.txt").write_text("good great")
+    assert f"{name}: is the name of a file" in headstart("predict", "run", name, status=2).err
+    assert headstart.json("predict", "run", f"I read it in {name}")["predictions"][0]["label"]

@@ -1,5 +1,7 @@
 """Labels that cannot be learnt are told before anything is extracted."""
 
+import json
+
 import pytest
 import yaml
 
@@ -170,3 +172,41 @@ def test_a_text_is_no_list_of_labels(headstart, project, label):
     )
     told = " ".join(headstart("train", "config.yaml", status=1).err.split())
     assert "`made` holds no lists of several labels" in told
+
+
+def test_lists_are_not_taken_apart_at_a_separator(headstart, project):
+    rows = [{"text": f"film {n}", "tags": ["Sports, Fitness", "News"][: 1 + n % 2], "split": "train"} for n in range(40)]
+    (project / "tags.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    config = (
+        (project / "config.yaml").read_text().replace("reviews.csv, label: label", "tags.jsonl, label: tags, multilabel: ','")
+    )
+    (project / "config.yaml").write_text(config)
+    told = " ".join(headstart("train", "config.yaml", status=1).err.split())
+    assert "`tags` holds lists, whose names are not to be taken apart; say `multilabel: true`" in told
+
+
+def test_lists_of_one_name_or_none_are_lists(headstart, project):
+    rows = [{"text": f"{['good', 'bad'][n % 2]} film {n}", "tags": [["a"], ["b"], []][n % 3]} for n in range(60)]
+    (project / "tags.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    config = (
+        (project / "config.yaml")
+        .read_text()
+        .replace("reviews.csv, label: label, split: split", "tags.jsonl, label: tags, multilabel: true")
+    )
+    (project / "config.yaml").write_text(config)
+    assert headstart.json("train", "config.yaml")["classes"] == ["a", "b"]
+
+
+def test_an_empty_separator_is_told(headstart, project, label):
+    label(lambda number: "a")
+    (project / "config.yaml").write_text(
+        (project / "config.yaml").read_text().replace("label: made", "label: made, multilabel: ''")
+    )
+    assert "config.yaml:2: `data`: `multilabel` is empty" in " ".join(headstart("train", "config.yaml", status=2).err.split())
+
+
+def test_labels_that_differ_by_case_or_spaces_are_told(headstart, project, label):
+    label(lambda number: ["Mail", "mail ", "post"][number % 3])
+    told = "`Mail`, `mail ` differ by case or spaces alone"
+    assert told in " ".join(headstart("train", "config.yaml").err.split())
+    assert any(told in note for note in headstart.json("inspect", "config.yaml")["notes"])

@@ -65,3 +65,18 @@ def test_a_folder_that_is_no_split_beside_splits_is_told(tmp_path):
         (tmp_path / folder / "good/1.txt").write_text("fine")
     with pytest.raises(SourceError, match="`Kept` is no split and lies beside `test`, `train`"):
         load_samples(tmp_path)
+
+
+def test_classes_with_names_of_splits_are_classes_where_none_is_training(tmp_path):
+    for folder in ("dev", "docs", "test"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.txt").write_text("fine")
+    assert load_samples(tmp_path).labels == ["dev", "docs", "test"]
+
+
+def test_texts_in_a_folder_may_begin_with_a_mark_and_have_a_known_encoding(tmp_path):
+    (tmp_path / "good").mkdir()
+    (tmp_path / "good/1.txt").write_bytes(b"\xef\xbb\xbffine")
+    assert load_samples(tmp_path).inputs == ["fine"]
+    with pytest.raises(SourceError, match="`klingon` is not known"):
+        load_samples(tmp_path, encoding="klingon")

@@ -83,3 +83,13 @@ def test_what_goes_wrong_is_told_in_one_line(tmp_path):
     path.write_bytes(b"PAR1 no more")
     with pytest.raises(SourceError, match="cannot be read: .*start again to go on"):
         list(stream)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_parts_with_other_names_of_splits_are_those(stream):
+    parts = {name: datasets.Dataset.from_dict({"text": [name]}) for name in ("train", "dev", "Held_Out")}
+    if stream:
+        found = list(stream_samples({name: rows.to_iterable_dataset() for name, rows in parts.items()}))
+        assert joined(found, "splits") == ["train", "validation", "test"]
+    else:
+        assert load_samples(datasets.DatasetDict(parts)).splits == ["train", "validation", "test"]

@@ -6,7 +6,6 @@ import pytest
 
 from extract import Columns, SourceError, load_samples
 from extract.images import ImageFile, ImageText, resolve
-from extract.sources.columns import split_labels
 
 LABELLED = Columns("text", "label", "split")
 
@@ -194,9 +193,3 @@ def test_whole_numbers_that_pandas_wrote_beside_an_empty_cell_are_labels_as_in_o
 def test_what_is_held_out_is_test(tmp_path, name):
     path = write(tmp_path / "r.csv", f"text,label,split\na,x,Eval\nb,y,{name}\n")
     assert load_samples(path, LABELLED).splits == ["validation", "test"]
-
-
-def test_names_in_a_list_are_whole_and_those_in_a_text_are_told_apart():
-    lists = load_samples({"text": ["a"], "label": [["Sports, Fitness", "News"]]}, Columns("text", "label")).labels
-    assert split_labels(lists[0], ",") == ["Sports, Fitness", "News"]
-    assert split_labels("Sports, Fitness", ",") == ["Sports", "Fitness"]

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -6,6 +7,7 @@ from extract import extract
 from pipelines import FeatureAnalyzer
 from pipelines.errors import UsageError
 from pipelines.models.analysis import vectors
+from pipelines.report.figures import as_pixels
 from tests.pipelines.tiny_models import EVALUATION, make_model
 
 
@@ -60,3 +62,12 @@ def test_confusions_are_counted_by_name(analyzer):
 def test_rows_and_labels_must_be_as_many(analyzer):
     with pytest.raises(UsageError, match="3 rows and 2 labels"):
         analyzer.plot_pca(np.ones((3, 4)), ["a", "b"])
+
+
+@pytest.mark.parametrize("plot", ["plot_feature_distribution", "plot_tsne", "plot_pca"])
+def test_labels_go_by_their_order_whatever_index_they_have(analyzer, plot):
+    features = analyzer.extract_features(EVALUATION)
+    labels = [f"class {number % 2}" for number in range(len(features))]
+    shuffled = pd.Series(labels, index=np.random.default_rng(0).permutation(len(labels)) + 3)
+    found = [as_pixels(getattr(analyzer, plot)(features, given)) for given in (labels, shuffled)]
+    assert np.array_equal(*found)

@@ -32,7 +32,7 @@ def test_a_limit_draws_some(tmp_path):
     assert [len(part) for part in parts.values()] == [20, 11, 12]
 
 
-@pytest.mark.parametrize("way", ["a text with separators", "a list", "columns of 0 and 1"])
+@pytest.mark.parametrize("way", ["a text with separators", "a list", "lists, as is said", "columns of 0 and 1"])
 def test_several_labels_are_lists_of_names(tmp_path, way):
     kinds = [["movie", "negative"], ["news"], ["movie", "news"]] * 10
     texts = [f"text {number}" for number in range(30)]
@@ -40,6 +40,7 @@ def test_several_labels_are_lists_of_names(tmp_path, way):
     data, settings = {
         "a text with separators": ({"text": texts, "label": ["; ".join(row) for row in kinds]}, {"multilabel": ";"}),
         "a list": ({"text": texts, "label": kinds}, {}),
+        "lists, as is said": ({"text": texts, "label": kinds}, {"multilabel": True}),
         "columns of 0 and 1": ({"text": texts, **columns}, {"label": list(columns)}),
     }[way]
     found = DatasetLoader.load_dataset(data, **settings)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -222,3 +224,20 @@ def test_patience_stops_early_and_costs_are_counted(tiny_bert, tmp_path):
     assert len(trainer.history) < 30
     assert trainer.cost.seconds > 0
     assert trainer.model.trained is trainer.cost
+
+
+def test_paths_of_pictures_are_evaluated_as_they_are_however_they_are_written(tmp_path):
+    write_image_folder(tmp_path / "pictures", 16)
+    files = sorted((tmp_path / "pictures").glob("*/*.png"))
+    data = [(file if number % 3 else str(file), file.parent.name) for number, file in enumerate(files[::-1])]
+    folder = save_timm(tmp_path / "resnet")
+    found = []
+    for given in (data, [(Path(file), label) for file, label in data], [(str(file), label) for file, label in data]):
+        torch.manual_seed(0)
+        model = FeatureBasedModel.from_pretrained(
+            f"timm:{folder}", task="image_classification", store=str(tmp_path / "features"), device="cpu"
+        )
+        trainer = trainer_of(model, given)
+        trainer.train(1)
+        found.append(trainer.evaluate(given)["accuracy"])
+    assert found[0] == found[1] == found[2]

@@ -1,6 +1,7 @@
 """Models of numbers and of several labels a sample, through the trainer."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -215,3 +216,10 @@ def test_a_file_of_numbers_or_lists_is_a_data_set(tiny_bert, tmp_path):
     figure = FeatureVisualizer(model).plot_feature_space(data["test"], "pca", "label")
     told = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert told == sorted({", ".join(labels) for labels in data["test"].labels})
+
+
+def test_samples_without_a_label_are_told(tiny_bert, tmp_path):
+    lines = []
+    frame = pd.DataFrame({"text": ["a film", "we", "was"], "label": ["good", None, "bad"]})
+    trainer_of(make_model(tiny_bert, tmp_path), frame, say=lines.append)
+    assert lines == ["1 of 3 samples of train_data have no label and are left out"]
