@@ -130,12 +130,12 @@ def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if labels.ndim != 1:
         raise ValueError(f"labels are {list(labels.shape)}, where one a sample [n] is expected")
     _refuse_missing(labels)
+    kinds = {type(label) for label in labels.tolist()} if labels.dtype == object else set()
+    if str in kinds and len(kinds) > 1:
+        told = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise ValueError(f"labels are of several types ({told}), which have no order; give all as texts")
     check_classification_targets(labels)
-    try:
-        classes, codes = np.unique(labels, return_inverse=True)
-    except TypeError as error:
-        kinds = sorted({type(label).__name__ for label in labels.tolist()})
-        raise ValueError(f"labels are of several types ({', '.join(kinds)}), which have no order; give all as texts") from error
+    classes, codes = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"the labels hold 1 class ({classes.tolist()[0]!r}); a classifier needs at least 2 classes")
     return classes, codes
