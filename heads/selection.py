@@ -15,6 +15,8 @@ from sklearn.model_selection import (
 )
 
 MANY_GROUPS = 2000
+FAR_OFF = 0.05
+"""By so much the share of samples held out in groups may miss the one that is asked for."""
 
 
 def choose_splitter(
@@ -92,6 +94,8 @@ def one_standard_error(means: np.ndarray, deviations: np.ndarray, folds: int, si
 def hold_out(y: np.ndarray, groups: np.ndarray | None, share: float, seed: int = 0) -> np.ndarray:
     """Choose a test part: mask `[n]`, stratified by class, or by whole groups where there are groups.
 
+    Groups are drawn by their number; where they are of such different sizes that this misses the share, by their sizes.
+
     Raises
     ------
     ValueError
@@ -100,12 +104,27 @@ def hold_out(y: np.ndarray, groups: np.ndarray | None, share: float, seed: int =
     rows = np.arange(len(y))
     if groups is not None:
         _, test = next(GroupShuffleSplit(1, test_size=share, random_state=seed).split(rows, groups=groups))
+        if abs(len(test) / len(rows) - share) > FAR_OFF:
+            test = rows[_groups_of_share(groups, share, seed)]
     else:
         counts = np.unique(y, return_counts=True)[1] if is_classes(y) else np.zeros(1)
         enough = counts.min() >= 2 and min(share, 1 - share) * len(rows) >= len(counts)
         _, test = train_test_split(rows, test_size=share, stratify=y if enough else None, random_state=seed)
     mask = np.zeros(len(rows), bool)
     mask[test] = True
+    return mask
+
+
+def _groups_of_share(groups: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Return the mask `[n]` of groups that come as near to a share of the samples as groups in a drawn order do."""
+    names, which, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    taken, total, wanted = np.zeros(len(names), bool), 0, share * len(groups)
+    for group in np.random.default_rng(seed).permutation(len(names)).tolist()[:-1]:  # one is left on the other side
+        if abs(total + sizes[group] - wanted) < abs(total - wanted):
+            taken[group], total = True, total + int(sizes[group])
+    if not total:
+        taken[sizes.argmin()] = True
+    mask: np.ndarray = taken[which]
     return mask
 
 

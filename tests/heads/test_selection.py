@@ -66,3 +66,16 @@ def test_the_rule_needs_folds_and_a_trial_that_succeeded():
         one_standard_error(np.ones(2), np.zeros(2), 1, [0, 1])
     with pytest.raises(ValueError, match="no trial"):
         one_standard_error(np.full(2, np.nan), np.zeros(2), 5, [0, 1])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_groups_of_very_different_sizes_hold_out_about_the_share_and_are_whole(seed):
+    groups = np.repeat(np.arange(9), [600, 50, 50, 50, 50, 50, 50, 50, 50])
+    mask = hold_out(np.tile(["a", "b"], 500), groups, 0.2, seed)
+    assert not set(groups[mask]) & set(groups[~mask])
+    assert 0.15 <= mask.mean() <= 0.25
+
+
+def test_two_groups_are_on_either_side():
+    mask = hold_out(np.tile(["a", "b"], 50), np.repeat([0, 1], [95, 5]), 0.2)
+    assert 0 < mask.sum() < 100
