@@ -23,7 +23,9 @@ REMEMBERS = ("knn",)
 """Heads that find every sample they were fitted to: what they say of those means nothing."""
 
 
-def cautions(trials: list[Trial], chosen: Trial, head: Any, columns: Columns, task: Task, config: Config) -> list[str]:
+def cautions(
+    trials: list[Trial], chosen: Trial, head: Any, columns: Columns, task: Task, config: Config, is_member: bool = False
+) -> list[str]:
     """Return what should be known about a choice.
 
     Parameters
@@ -34,11 +36,14 @@ def cautions(trials: list[Trial], chosen: Trial, head: Any, columns: Columns, ta
         Fitted on all development samples; the features it is on.
     task, config
         What it was chosen for, and the experiment that it was chosen in.
+    is_member
+        Whether others answer with it, and have a smaller share.
     """
     metric = config.metric
     found = [too_wide(trials, len(task.development)), end_of_range(trials, chosen, config)]
     if metric in AT_MOST_ONE and chosen.head not in REMEMBERS:
-        found.append(by_heart(chosen.scores[metric].mean, _on_its_own_samples(head, columns, task, metric), metric))
+        what = "the ensemble's largest member" if is_member else "the chosen trial"
+        found.append(by_heart(chosen.scores[metric].mean, _on_its_own_samples(head, columns, task, metric), metric, what))
     return [*failed(trials), *(caution for caution in found if caution is not None)]
 
 
@@ -110,12 +115,12 @@ def _flow(content: dict[str, Any]) -> str:
     return yaml.safe_dump(content, default_flow_style=True, sort_keys=False, width=10_000).strip()[1:-1]
 
 
-def by_heart(left_out: float, fitted: float, metric: str) -> str | None:
+def by_heart(left_out: float, fitted: float, metric: str, what: str = "the chosen trial") -> str | None:
     """Tell of a head that does far better on the samples it was fitted to."""
     if not fitted - left_out > FAR:
         return None
     return (
-        f"the chosen trial has {metric} {fitted:.3f} on the samples it was fitted to and {left_out:.3f} on those left out: "
+        f"{what} has {metric} {fitted:.3f} on the samples it was fitted to and {left_out:.3f} on those left out: "
         "it has learnt much of them by heart; more samples, a stronger penalty or fewer features may help"
     )
 

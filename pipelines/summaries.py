@@ -82,7 +82,7 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
         for name, e in metrics["test"].items()
         if name not in left
     ]
-    _show_choice(metrics)
+    _show_choice(metrics, trials, metric)
     samples = metrics["samples"]["test"]
     console.out.print(table(("metric", "value", "95% interval"), tested, f"The winner on {samples:,} test samples", (1,)))
     took = ", ".join(f"{name} {console.seconds(value)}" for name, value in metrics["seconds"].items())
@@ -92,12 +92,16 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
     )
 
 
-def _show_choice(metrics: dict[str, Any]) -> None:
+def _show_choice(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> None:
     """Say what was chosen, where that is not simply the first trial, and how it stands to the runner-up."""
     chosen, compared = metrics["selected"], metrics.get("comparison")
     if chosen["head"] == "ensemble":
-        shares = ", ".join(f"{member['weight']:.2f} {member['head'].rpartition('.')[2]}" for member in chosen["members"])
-        console.out.print(Text(f"ensemble of {len(chosen['members'])}: {shares}"))
+        shares = ", ".join(f"{member['weight']:.2f} {_told(member)}" for member in chosen["members"])
+        value = f"{metric} {chosen['validation'][metric]:.4f} by validation"
+        console.out.print(Text(f"chosen: an ensemble of {len(chosen['members'])}, {value}: {shares}"))
+    elif (rank := next((n for n, trial in enumerate([t for t in trials if t.eligible], 1) if _is(trial, chosen)), 1)) > 1:
+        told = f"{_told(chosen)}, {describe(chosen['params'])}, {metric} {chosen['validation'][metric]:.4f}"
+        console.out.print(Text(f"chosen: number {rank}, the simplest within a standard error of the best: {told}"))
     if "nested" in metrics:
         values = ", ".join(
             f"{name} {score['mean']:.4f} ± {score['deviation']:.4f}" for name, score in metrics["nested"].items()
@@ -115,6 +119,17 @@ def _show_choice(metrics: dict[str, Any]) -> None:
         sets, extent = ("intervals", "width") if metrics["task"] == "regression" else ("sets", "size")
         told = f"prediction {sets} hold the truth for {held['value']:.4f} of the test samples; mean {extent} {size:.2f}"
         console.out.print(Text(told))
+
+
+def _told(chosen: dict[str, Any]) -> str:
+    return f"{chosen['head'].rpartition('.')[2]} on {shorten(chosen['output'].split('+'))}"
+
+
+def _is(trial: Any, chosen: dict[str, Any]) -> bool:
+    """Tell whether a trial is the one that a run says was chosen."""
+    ours = (trial.head, trial.backbone, trial.settings, trial.output, describe(trial.params))
+    told = (chosen["head"], chosen["backbone"], chosen.get("settings", ""), chosen["output"], describe(chosen["params"]))
+    return ours == told
 
 
 def show_inspection(found: dict[str, Any], most: int = 5) -> None:

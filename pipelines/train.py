@@ -147,7 +147,7 @@ def train(config: Config, extraction: Extraction, task: Task, on_trial: Callable
         for trial, weight in shares:
             columns = columns_of(trial, extraction, task)
             members.append(Member(trial, fit_on_development(trial, columns, task), weight))
-            notes = notes or cautions(trials, trial, members[0].head, columns, task, config)
+            notes = notes or cautions(trials, trial, members[0].head, columns, task, config, len(shares) > 1)
             raw.append(predict_raw(members[-1].head, select_rows(columns.X, task.test), task))
         if decision.temperature == 1:
             notes.append("no held-out prediction is mistaken: nothing to calibrate by, and probabilities stay as they are")

@@ -10,11 +10,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from extract import Features
-from heads import TrialReport, head_class, make_head
+from heads import TrialReport, gives_probabilities, head_class, make_head
 from pipelines.backbone_config import Backbone
 from pipelines.class_texts import OUTPUT, check_templates, class_embeddings, has_texts
 from pipelines.columns import Columns, read_columns
-from pipelines.combinations import Combination, combine
+from pipelines.combinations import Combination, combine, is_tokens
 from pipelines.config import Config, Head, MisplacedError
 from pipelines.errors import TrainingError, UsageError
 from pipelines.extract import Extraction
@@ -111,7 +111,7 @@ def check_heads(config: Config) -> None:
         for name, values in spaces[number].items():
             if not values:
                 raise UsageError(f"{config.where('heads', number, name)}: `{name}` has no value to try")
-            for place, value in enumerate(values.ends() if isinstance(values, Range) else values):
+            for place, value in enumerate(_values(values)):
                 try:
                     make_head(head.kind, family(config.kind), **{name: value})
                 except ValueError as error:
@@ -119,6 +119,11 @@ def check_heads(config: Config) -> None:
         parameters[number] = set(kind().get_params())
     check_templates(config)
     check_search(config, parameters, spaces)
+    asked = [key for key in ("thresholds", "calibrate", "conformal") if getattr(config, key) is not None]
+    for number, head in enumerate(config.heads if asked and config.kind != "regression" else ()):
+        if not gives_probabilities(_first_of(head, config.kind)):
+            where = config.where("heads", number, "kind")
+            raise UsageError(f"{where}: `{head.kind}` has no probabilities, which `{asked[0]}` needs; leave one of them out")
 
 
 def check_outputs(config: Config, kept: Sequence[Sequence[str]]) -> None:
@@ -133,9 +138,12 @@ def check_outputs(config: Config, kept: Sequence[Sequence[str]]) -> None:
         faults = []
         for available in kept:
             try:
-                combine(head.outputs or "each", available)
+                found = combine(head.outputs or "each", _fitting(head, available, config.kind))
             except ValueError as error:
                 faults.append(str(error))
+                continue
+            if all(map(is_tokens, {name for outputs in found for name in outputs})) and not _takes_tokens(head, config.kind):
+                faults.append(f"`{head.kind}` takes a vector a sample, and {found[0][0]} holds tokens; name another output")
         if len(faults) == len(kept):
             raise UsageError(f"{config.where('heads', number, 'outputs')}: {faults[-1]}")
 
@@ -268,12 +276,32 @@ def plan(config: Config, extraction: Extraction) -> Iterator[tuple[Backbone, Fea
             asked = head.outputs or _usual_outputs(head, backbone, features, config.kind)
             combinations: list[Combination] = []
             with suppress(ValueError):  # where it names outputs of another backbone
-                combinations = combine(asked, features.outputs)
+                combinations = combine(asked, _fitting(head, features.outputs, config.kind))
             for outputs in combinations:
                 chosen = heads.setdefault(outputs, [])
                 if not any(_is_same(head, other) for other in chosen):
                     chosen.append(head)
         yield from ((backbone, features, outputs, chosen) for outputs, chosen in heads.items())
+
+
+def _fitting(head: Head, available: Sequence[str], task: str) -> Sequence[str]:
+    """Return the outputs that a head is tried on unasked: of one that takes a vector a sample, no tokens."""
+    if head.outputs is not None or _takes_tokens(head, task):
+        return available
+    return [name for name in available if not is_tokens(name)] or available
+
+
+def _takes_tokens(head: Head, task: str) -> bool:
+    return bool(getattr(_first_of(head, task), "takes_tokens", False))
+
+
+def _first_of(head: Head, task: str) -> BaseEstimator:
+    """Return a head with the first value of each of its parameters."""
+    return build(head.kind, {name: next(iter(_values(values))) for name, values in head.space().items()}, task)
+
+
+def _values(values: Any) -> Sequence[Any]:
+    return values.ends() if isinstance(values, Range) else values
 
 
 def _usual_outputs(head: Head, backbone: Backbone, features: Features, task: str) -> str:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,33 @@ def number_the_reviews(project):
         tags = ";".join(["is_good"] * good + ["is_long"] * long + ["neither"] * (not good and not long))
         rows.append(f"{line},{3 + 2 * good - 0.5 * long:g},{int(good)},{int(long)},{tags.replace('neither', '')}")
     (project / "reviews.csv").write_text("\n".join(rows) + "\n")
+
+
+@pytest.mark.parametrize("asked", [{"thresholds": "f1"}, {"calibrate": "temperature"}, {"conformal": 0.8}])
+def test_heads_without_probabilities_are_refused_where_those_are_needed(train, asked, monkeypatch):
+    monkeypatch.setattr("pipelines.extract.extract", None)
+    with pytest.raises(UsageError, match=f"`ridge` has no probabilities, which `{next(iter(asked))}` needs"):
+        train(heads=[{"kind": "linear"}, {"kind": "ridge"}], **asked)
+
+
+def test_heads_that_take_a_vector_are_not_tried_on_tokens_unasked(train):
+    metrics = train(
+        heads=[{"kind": "linear"}, {"kind": "knn"}, {"kind": "attention_pool", "max_epochs": 1}], outputs=["mean", "tokens"]
+    )
+    tried = {(row["head"], row["output"].rpartition(".")[2]) for row in read(Path("run/trials.parquet"))}
+    assert tried == {("linear", "mean"), ("knn", "mean"), ("attention_pool", "mean"), ("attention_pool", "tokens")}
+    assert not metrics["failed_trials"]
+    with pytest.raises(UsageError, match="`knn` takes a vector a sample, and .*tokens holds tokens"):
+        train(heads=[{"kind": "knn", "outputs": "*.tokens"}], outputs=["mean", "tokens"])
+
+
+def test_what_was_chosen_is_told_where_it_is_not_the_first(headstart, project):
+    rule = ("--set", "heads=[{kind: linear, C: {log: [1e-3, 1e3, 7]}}]", "--set", "selection.rule=one_standard_error")
+    told = headstart("train", "config.yaml", "--run", "run", *rule).out
+    chosen = json.loads((project / "run/metrics.json").read_text())["selected"]["params"]["C"]
+    first = read(project / "run/trials.parquet")[0]
+    assert chosen < json.loads(first["params"])["C"]
+    assert f"C={chosen:g}, accuracy" in " ".join(told.split())
+    assert "the simplest within a standard error of the best" in " ".join(told.split())
+    told = headstart("train", "config.yaml", "--set", "heads=[{kind: linear, C: [1e-3, 1e3]}, knn]", "--set", "ensemble=3").out
+    assert "an ensemble of" not in told or "by validation: 0." in " ".join(told.split())
