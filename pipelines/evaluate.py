@@ -70,7 +70,8 @@ def evaluate(
     if raw is None:
         raise RunError(f"{samples.name}: none of {len(rows):,} samples can be used; the first: {skipped[0].reason}")
     truth, notes = _truth(samples, rows[usable], saved, config), []
-    if unlabelled := sum(label is None for label in samples.labels or ()):
+    promising = samples.promising(samples.kind or "text").tolist()
+    if unlabelled := sum(samples.labels[row] is None for row in promising if samples.labels is not None):
         lack = "has no label and takes" if unlabelled == 1 else "have no label and take"
         notes.append(f"{unlabelled:,} of {len(samples):,} samples {lack} no part")
     decision = saved.decision

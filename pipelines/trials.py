@@ -279,7 +279,7 @@ def plan(config: Config, extraction: Extraction) -> Iterator[tuple[Backbone, Fea
                 combinations = combine(asked, _fitting(head, features.outputs, config.kind))
             for outputs in combinations:
                 chosen = heads.setdefault(outputs, [])
-                if not any(_is_same(head, other) for other in chosen):
+                if not any(_is_same(head, other, config.kind) for other in chosen):
                     chosen.append(head)
         yield from ((backbone, features, outputs, chosen) for outputs, chosen in heads.items())
 
@@ -310,9 +310,10 @@ def _usual_outputs(head: Head, backbone: Backbone, features: Features, task: str
     return OUTPUT if head.kind == "zero_shot" and OUTPUT in features.outputs and has_texts(backbone.name) else "each"
 
 
-def _is_same(head: Head, other: Head) -> bool:
-    """Whether two heads are tried alike on the same outputs."""
-    return (head.kind, head.space(), head.templates) == (other.kind, other.space(), other.templates)
+def _is_same(head: Head, other: Head, task: str) -> bool:
+    """Whether two heads are tried alike on the same outputs; two kinds may be one, as `linear` and `ridge` are for numbers."""
+    one, two = ((head_class(tried.kind, family(task)), tried.space(), tried.templates) for tried in (head, other))
+    return one == two
 
 
 def _read_trials(

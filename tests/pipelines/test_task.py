@@ -210,3 +210,8 @@ def test_labels_that_differ_by_case_or_spaces_are_told(headstart, project, label
     told = "`Mail`, `mail ` differ by case or spaces alone"
     assert told in " ".join(headstart("train", "config.yaml").err.split())
     assert any(told in note for note in headstart.json("inspect", "config.yaml")["notes"])
+
+
+def test_two_names_of_one_head_are_tried_once(headstart, project, label):
+    label(lambda number: number, "task: regression\n")
+    assert headstart.json("train", "config.yaml", "--set", "heads=[linear, ridge]")["trials"] == 1
