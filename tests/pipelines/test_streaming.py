@@ -83,7 +83,7 @@ def test_whatever_is_asked_of_a_stream_is_told_in_one_line(streamed, headstart):
         pa.table({"text": ["", " "], "label": ["good", "bad"], "split": ["train", "test"]}), streamed / "empty.parquet"
     )
     told = headstart("train", "streamed.yaml", "--set", "data.path=empty.parquet", "--set", "data.streaming=true", status=1).err
-    assert "empty.parquet: no usable sample has a label in column `label`" in told
+    assert "empty.parquet: none of 2 samples can be used" in told
     told = headstart("extract", "streamed.yaml", "--set", "data.path=gopher://a/b.parquet", status=2).err
     assert "URLs of this kind are not read" in told
 
