@@ -27,7 +27,7 @@ def main() -> None:
         console.out = Console(record=True, width=96, highlight=False)
         experiment.metrics["run"] = "runs/demo"
         summaries.show_extraction(experiment.metrics["extract"])
-        summaries.show_run(experiment.metrics, experiment.result.trials, experiment.config.metric)
+        summaries.show_run(experiment.metrics, experiment.result)
         console.out.save_svg(str(IMAGES / "terminal.svg"), title="make train")
         shutil.copy(run / "figures" / "confusion_matrix.png", IMAGES)
         if browser := shutil.which("chromium"):

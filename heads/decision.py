@@ -106,9 +106,9 @@ def fit_decision(
     """
     kind = "regression" if predictions.ndim == 1 else "multilabel" if true.ndim == 2 else "classification"
     check_decision(kind, len(true), predictions.shape[-1], temperature=temperature, thresholds=thresholds, coverage=coverage)
-    if predictions.ndim == 1:
+    if kind == "regression":
         return Decision(intervals=None if coverage is None else conformal_intervals(predictions, true, coverage))
-    labels = true.ndim == 2
+    labels = kind == "multilabel"
     decision = Decision(fit_temperature(predictions, true) if temperature else None)
     scaled = decision.label_probabilities(predictions) if labels else decision.class_probabilities(predictions)
     tuned = None

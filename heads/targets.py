@@ -120,16 +120,15 @@ def encode_targets(y: Any) -> Targets:
 
 
 def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sorted classes `[c]` and each label's place among them `[n]`.
+    """Return the sorted classes `[c]` of `plain_labels`, and each label's place among them `[n]`.
 
     Raises
     ------
     ValueError
-        If the labels are no classes, one is missing, or all are the same.
+        If the labels are no classes, or all are the same.
     """
     if labels.ndim != 1:
         raise ValueError(f"labels are {list(labels.shape)}, where one a sample [n] is expected")
-    _refuse_missing(labels)
     kinds = {type(label) for label in labels.tolist()} if labels.dtype == object else set()
     if str in kinds and len(kinds) > 1:
         told = ", ".join(sorted(kind.__name__ for kind in kinds))

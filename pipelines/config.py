@@ -150,6 +150,11 @@ def default_heads(kind: str, outputs: str) -> list[dict[str, Any]]:
     ]
 
 
+def _spelt_out(entries: Any, key: str) -> Any:
+    """Put texts in a list, which stand for an entry with this key alone, as such entries."""
+    return [{key: entry} if isinstance(entry, str) else entry for entry in entries] if isinstance(entries, list) else entries
+
+
 class Config(Part):
     """An experiment."""
 
@@ -236,12 +241,12 @@ class Config(Part):
     @field_validator("backbones", mode="before")
     @classmethod
     def _bare_names(cls, value: Any) -> Any:
-        return [{"name": entry} if isinstance(entry, str) else entry for entry in value] if isinstance(value, list) else value
+        return _spelt_out(value, "name")
 
     @field_validator("heads", mode="before")
     @classmethod
     def _bare_kinds(cls, value: Any) -> Any:
-        return [{"kind": entry} if isinstance(entry, str) else entry for entry in value] if isinstance(value, list) else value
+        return _spelt_out(value, "kind")
 
     @field_validator("engine", mode="before")
     @classmethod
@@ -251,9 +256,7 @@ class Config(Part):
     @field_validator("outputs", mode="before")
     @classmethod
     def _bare_poolings(cls, value: Any) -> Any:
-        return (
-            [{"pooling": entry} if isinstance(entry, str) else entry for entry in value] if isinstance(value, list) else value
-        )
+        return _spelt_out(value, "pooling")
 
     def to_yaml(self) -> str:
         """Return the config with every default spelt out."""

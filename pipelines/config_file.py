@@ -61,9 +61,8 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
     if not isinstance(content, dict):
         raise UsageError(f"{path}: is no mapping of keys; a config begins with `name:` or `data:`")
     lines = _lines(path, node)
-    content |= {"backbones": Config._bare_names(content["backbones"])} if "backbones" in content else {}
-    content |= {"heads": Config._bare_kinds(content["heads"])} if "heads" in content else {}
-    content |= {"engine": Config._bare_engine(content["engine"])} if "engine" in content else {}
+    bare = {"backbones": Config._bare_names, "heads": Config._bare_kinds, "engine": Config._bare_engine}
+    content |= {key: spell_out(content[key]) for key, spell_out in bare.items() if key in content}
     for change in changes:
         _apply(content, change)
     content.setdefault("name", path.stem)

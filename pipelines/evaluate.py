@@ -18,7 +18,7 @@ from pipelines.extract import columns_of_data, load_data
 from pipelines.outcome import Outcome, Truth, answer_test
 from pipelines.predict import Predictor, through_store
 from pipelines.run import SavedRun, read_run, test_ids
-from pipelines.task import read_targets
+from pipelines.task import left_out, read_targets
 
 
 def evaluate(
@@ -70,10 +70,9 @@ def evaluate(
     if raw is None:
         raise RunError(f"{samples.name}: none of {len(rows):,} samples can be used; the first: {skipped[0].reason}")
     truth, notes = _truth(samples, rows[usable], saved, config), []
-    promising = samples.promising(samples.kind or "text").tolist()
-    if unlabelled := sum(samples.labels[row] is None for row in promising if samples.labels is not None):
-        lack = "has no label and takes" if unlabelled == 1 else "have no label and take"
-        notes.append(f"{unlabelled:,} of {len(samples):,} samples {lack} no part")
+    unlabelled = [row for row, label in enumerate(samples.labels or ()) if label is None]
+    if unlabelled and (lacking := len(np.intersect1d(unlabelled, samples.promising(samples.kind or "text")))):
+        notes.append(left_out(lacking, "label", len(samples)))
     decision = saved.decision
     if saved.task == "multilabel" and (unknown := len(truth.names) - raw.shape[1]):  # labels that are never predicted
         raw = np.pad(raw, ((0, 0), (0, unknown)))

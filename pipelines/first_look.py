@@ -4,13 +4,13 @@ import codecs
 from pathlib import Path
 from typing import Any
 
-from extract.sources.tabular import read_csv, read_jsonl
+from extract.sources.tabular import CSV, JSONL, read_csv, read_jsonl
 from pipelines.errors import UsageError
 
 ROWS = 20_000
 """So many rows at the beginning of a table are looked at."""
 
-TEXTS = (".csv", ".tsv", ".jsonl", ".ndjson")
+TEXTS = (*CSV, *JSONL)
 """Endings of tables that have an encoding."""
 
 
@@ -20,7 +20,7 @@ def read_head(data: Path, encoding: str) -> dict[str, list[Any]]:
 
     try:
         if data.suffix in TEXTS:
-            rows = (read_csv if data.suffix in (".csv", ".tsv") else read_jsonl)(data, encoding, ROWS)
+            rows = (read_csv if data.suffix in CSV else read_jsonl)(data, encoding, ROWS)
             return {
                 name: [value for row, value in enumerate(values) if row not in rows.faults]
                 for name, values in rows.table.items()
@@ -40,9 +40,9 @@ def encoding_of(data: Path) -> str | None:
     others = proper = 0
     try:
         with open(data, "rb") as file:
+            if file.peek(2).startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                return "utf-16"
             for line in file:
-                if not (others or proper) and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                    return "utf-16"
                 if not line.isascii():
                     proper += (valid := _is_utf_8(line))
                     others += not valid

@@ -15,13 +15,12 @@ from extract import Columns, ImageFile, ImageText, Samples, load_samples, stream
 from extract.images import ENDINGS
 from extract.remote import is_url
 from extract.sources.columns import samples_from_columns
-from extract.sources.streams import reads_in_slices
-from extract.sources.tabular import text_encoding
+from extract.sources.streams import PARQUET, reads_in_slices
+from extract.sources.tabular import CSV, JSONL, text_encoding
 from pipelines.errors import UsageError
 
 STANDARD_INPUT = Path("-")
-_LINES = (".txt", ".jsonl", ".ndjson")
-_TABLES = (".csv", ".tsv", ".parquet")
+_LINES = (".txt", *JSONL)
 _BYTES = 1 << 16
 _KEYS_TOLD = 10
 _NO_CHARACTER = re.compile("[\ud800-\udfff]")
@@ -198,7 +197,7 @@ def _text_or_pair(text: str, columns: Columns) -> str | tuple[str, str]:
 
 def _names_a_table(argument: str) -> bool:
     """Tell whether an argument is the name of a file of texts, whether there is one or not."""
-    return len(argument.split()) == 1 and Path(argument).suffix.lower() in (*_LINES, *_TABLES)
+    return len(argument.split()) == 1 and Path(argument).suffix.lower() in (*_LINES, *CSV, *PARQUET)
 
 
 def _leads_to_images(argument: str) -> bool:

@@ -290,8 +290,10 @@ def _write_heads(folder: Path, config: Config, extraction: Extraction, result: R
 
 def _are_pairs(config: Config, extraction: Extraction) -> bool | None:
     """Tell whether samples are texts with a second one, which a column of lists makes them, too; None if nobody knows."""
-    if config.data.pair is not None or extraction.table is not None:
-        return config.data.pair is not None or None
+    if config.data.pair is not None:
+        return True
+    if extraction.table is not None:  # a stream's samples are not in memory
+        return None
     rows = extraction.features[0].rows
     return len(rows) > 0 and isinstance(extraction.samples.inputs[int(rows[0])], list | tuple)
 

@@ -53,8 +53,9 @@ def show_skipped(skipped: Sequence[dict[str, str]], most: int = 5) -> None:
         )
 
 
-def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> None:
+def show_run(metrics: dict[str, Any], result: Any) -> None:
     """Show a run: the best trials, the winner's test result, and where everything is."""
+    metric, trials = metrics["metric"], [trial for trial in result.trials if trial.eligible]
     several = len(metrics["extract"]["recipes"]) > 1
     rows = [
         (
@@ -66,7 +67,7 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
             f"{trial.scores[metric].mean:.4f}",
             f"± {trial.scores[metric].deviation:.4f}",
         )
-        for rank, trial in enumerate([trial for trial in trials if trial.eligible][:5], 1)
+        for rank, trial in enumerate(trials[:5], 1)
     ]
     console.out.print(
         table(
@@ -82,7 +83,7 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
         for name, e in metrics["test"].items()
         if name not in left
     ]
-    _show_choice(metrics, trials, metric)
+    _show_choice(metrics, 1 + trials.index(result.selected))
     samples = metrics["samples"]["test"]
     console.out.print(table(("metric", "value", "95% interval"), tested, f"The winner on {samples:,} test samples", (1,)))
     took = ", ".join(f"{name} {console.seconds(value)}" for name, value in metrics["seconds"].items())
@@ -92,15 +93,15 @@ def show_run(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> Non
     )
 
 
-def _show_choice(metrics: dict[str, Any], trials: Sequence[Any], metric: str) -> None:
+def _show_choice(metrics: dict[str, Any], rank: int) -> None:
     """Say what was chosen, where that is not simply the first trial, and how it stands to the runner-up."""
     chosen, compared = metrics["selected"], metrics.get("comparison")
+    value = f"{metrics['metric']} {chosen['validation'][metrics['metric']]:.4f}"
     if chosen["head"] == "ensemble":
         shares = ", ".join(f"{member['weight']:.2f} {_told(member)}" for member in chosen["members"])
-        value = f"{metric} {chosen['validation'][metric]:.4f} by validation"
-        console.out.print(Text(f"chosen: an ensemble of {len(chosen['members'])}, {value}: {shares}"))
-    elif (rank := next((n for n, trial in enumerate([t for t in trials if t.eligible], 1) if _is(trial, chosen)), 1)) > 1:
-        told = f"{_told(chosen)}, {describe(chosen['params'])}, {metric} {chosen['validation'][metric]:.4f}"
+        console.out.print(Text(f"chosen: an ensemble of {len(chosen['members'])}, {value} by validation: {shares}"))
+    elif rank > 1:
+        told = f"{_told(chosen)}, {describe(chosen['params'])}, {value}"
         console.out.print(Text(f"chosen: number {rank}, the simplest within a standard error of the best: {told}"))
     if "nested" in metrics:
         values = ", ".join(
@@ -123,13 +124,6 @@ def _show_choice(metrics: dict[str, Any], trials: Sequence[Any], metric: str) ->
 
 def _told(chosen: dict[str, Any]) -> str:
     return f"{chosen['head'].rpartition('.')[2]} on {shorten(chosen['output'].split('+'))}"
-
-
-def _is(trial: Any, chosen: dict[str, Any]) -> bool:
-    """Tell whether a trial is the one that a run says was chosen."""
-    ours = (trial.head, trial.backbone, trial.settings, trial.output, describe(trial.params))
-    told = (chosen["head"], chosen["backbone"], chosen.get("settings", ""), chosen["output"], describe(chosen["params"]))
-    return ours == told
 
 
 def show_inspection(found: dict[str, Any], most: int = 5) -> None:

@@ -132,11 +132,11 @@ def task_of_samples(samples: Samples, rows: np.ndarray, read: int, config: Confi
         raise TrainingError(f"{config.where('data')}: training needs a label column; name it as `data.label`")
     labelled = rows[Names.of(samples.labels).known[rows]]
     if unlabelled := len(rows) - len(labelled):
-        notes.append(_left_out(unlabelled, "label"))
+        notes.append(left_out(unlabelled, "label"))
     splits = None if samples.splits is None else Names.of(samples.splits)
     placed = labelled if splits is None else labelled[splits.known[labelled]]
     if unplaced := len(labelled) - len(placed):
-        notes.append(_left_out(unplaced, "split"))
+        notes.append(left_out(unplaced, "split"))
     if not len(placed):
         if not read:
             raise TrainingError(f"{samples.name}: holds no samples")
@@ -284,10 +284,10 @@ def _nothing_labelled(samples: Samples, usable: np.ndarray, read: int, config: C
     return f"{samples.name}: no usable sample has a label in column `{config.data.label}`{why}"
 
 
-def _left_out(samples: int, lacking: str) -> str:
-    if samples == 1:
-        return f"1 sample has no {lacking} and takes no part"
-    return f"{samples:,} samples have no {lacking} and take no part"
+def left_out(samples: int, lacking: str, of: int | None = None) -> str:
+    """Say that some samples, `of` so many, take no part."""
+    counted = f"{samples:,} sample{'' if samples == 1 else 's'}" if of is None else f"{samples:,} of {of:,} samples"
+    return f"{counted} {'has' if samples == 1 else 'have'} no {lacking} and {'takes' if samples == 1 else 'take'} no part"
 
 
 def _count_twins(extraction: Extraction, task: Task) -> int:

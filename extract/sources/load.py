@@ -9,8 +9,6 @@ from extract.images import ENDINGS, ImageFile
 from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
 
-_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-
 
 def load_samples(
     source: Any,
@@ -68,7 +66,7 @@ def load_samples(
 
 def _load_path(path: Path, columns: Columns, encoding: str) -> Samples:
     from extract.sources.folders import load_folder
-    from extract.sources.tabular import load_csv, load_jsonl, load_parquet
+    from extract.sources.tabular import CSV, JSONL, load_csv, load_jsonl, load_parquet
 
     try:
         if path.is_dir():
@@ -76,9 +74,9 @@ def _load_path(path: Path, columns: Columns, encoding: str) -> Samples:
         if path.suffix.lower() in ENDINGS:
             path.stat()
             return Samples(path.name, [ImageFile(str(path))], [path.name])
-        if path.suffix in (".csv", ".tsv"):
+        if path.suffix in CSV:
             return load_csv(path, columns, encoding)
-        if path.suffix in (".jsonl", ".ndjson"):
+        if path.suffix in JSONL:
             return load_jsonl(path, columns, encoding)
         if path.suffix == ".parquet":
             return load_parquet(path, columns)
@@ -90,8 +88,9 @@ def _load_path(path: Path, columns: Columns, encoding: str) -> Samples:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not path.exists():
         raise NoSuchSourceError(f"{path}: there is no such file or folder")
+    known = ", ".join((*CSV, *JSONL, ".parquet"))
     raise NoSuchSourceError(
-        f"{path}: not a kind of file known here; give {', '.join(_ENDINGS)}, an image, or a folder of images or text files"
+        f"{path}: not a kind of file known here; give {known}, an image, or a folder of images or text files"
     )
 
 

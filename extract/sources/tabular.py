@@ -19,6 +19,10 @@ from extract.samples import Samples
 from extract.sources.columns import Columns, samples_from_columns
 from extract.sources.parquet import columns_in_memory
 
+CSV = (".csv", ".tsv")
+JSONL = (".jsonl", ".ndjson")
+"""Endings of the files of either kind."""
+
 _MARKS_OF_UTF16 = ("\udcff\udcfe", "\udcfe\udcff")
 """A byte-order mark, as it is read where another encoding is expected."""
 

@@ -80,7 +80,7 @@ def train(
         console.print_json(experiment.metrics)
     else:
         summaries.show_extraction(experiment.metrics["extract"])
-        summaries.show_run(experiment.metrics, experiment.result.trials, experiment.config.metric)
+        summaries.show_run(experiment.metrics, experiment.result)
 
 
 def rank(

@@ -46,6 +46,9 @@ ConfigOrRun = Annotated[
         metavar="CONFIG|RUN", help="The experiment's YAML file, or a run's folder.", autocompletion=complete_runs_and_configs
     ),
 ]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", metavar="NAME", help="Of files of texts; the run's data's by default.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands.options import ConfigOrRun, Json, RunFolder, Store
+from pipelines.commands.options import ConfigOrRun, Encoding, Json, RunFolder, Store
 
 
 def predict(
@@ -21,9 +21,7 @@ def predict(
             help="A file of them: .txt, CSV, TSV, JSONL, Parquet (also a pattern or URL), a folder, or - for stdin.",
         ),
     ] = None,
-    encoding: Annotated[
-        str | None, typer.Option("--encoding", metavar="NAME", help="Of files of texts; the run's data's by default.")
-    ] = None,
+    encoding: Encoding = None,
     store: Store = None,
     json: Json = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a sample, as soon as it is answered.")] = False,
@@ -56,9 +54,7 @@ def evaluate(
         typer.Option("--file", metavar="F", help="Labelled samples: a table with the run's columns, or a folder by class."),
     ] = None,
     split: Annotated[str | None, typer.Option("--split", help="Only this split: train, validation, test.")] = None,
-    encoding: Annotated[
-        str | None, typer.Option("--encoding", metavar="NAME", help="Of files of texts; the run's data's by default.")
-    ] = None,
+    encoding: Encoding = None,
     store: Store = None,
     json: Json = False,
 ) -> None:

@@ -57,7 +57,7 @@ def fine_tune(job: Job) -> tuple[dict[str, Any], np.ndarray]:
     with stages.stage("load"):
         samples = load_data(config.data)
         backbone = BackboneModule.load(spec_of(config.backbones[0]), samples.kind, job.outputs[0], device)
-        samples = samples.as_files() if backbone.kind == "image" else samples
+        samples = backbone.taken(samples)
         head = LinearClassifier(backbone.width(), job.classes)
         model = FeatureBasedModel(backbone, head, standardize=True).to(backbone.device)
     with stages.stage("prepare"):

@@ -123,7 +123,10 @@ class BackboneModule(nn.Module):
 
     def read(self, inputs: Sequence[Any]) -> Samples:
         """Take raw inputs for samples; for a backbone of images, texts are paths."""
-        samples = Samples.of(inputs)
+        return self.taken(Samples.of(inputs))
+
+    def taken(self, samples: Samples) -> Samples:
+        """Return samples as the backbone takes them; for one of images, texts are paths."""
         return samples.as_files() if self.kind == "image" else samples
 
     def preprocess(self, inputs: Sequence[Any]) -> dict[str, torch.Tensor]:

@@ -10,7 +10,6 @@ import torch
 
 from cache import FeatureStore
 from cache.budget import size_of
-from extract import Samples
 from extract.backbones.base import Prepared
 from extract.boundary import BOUNDARY, Boundary, StoredBoundary, find_boundary
 from pipelines.errors import NoRoomError
@@ -124,7 +123,7 @@ class StoreShelf:
         missing: dict[bytes, Any] = {}
         recipe = self.stored.recipe
         for part in data:
-            samples = self._samples(part)
+            samples = self.backbone.taken(part.samples)
             admitted = samples.admit(self.backbone.kind)
             lacks = self.store.missing(recipe, admitted.keys, [BOUNDARY.name])
             for row in np.flatnonzero(lacks).tolist():
@@ -147,7 +146,7 @@ class StoreShelf:
 
     def keep(self, data: Labelled) -> Kept:
         """See `Shelf`; raises `StoreError` if the store cannot be read or written."""
-        boundary, samples = self.boundary, self._samples(data)
+        boundary, samples = self.boundary, self.backbone.taken(data.samples)
         with as_if_frozen(self.model):
             found = self.stored.extract(samples, self.store, str(self.backbone.device), self.progress)
         chosen = [samples.inputs[row] for row in found.rows.tolist()]
@@ -159,9 +158,6 @@ class StoreShelf:
         values = found.array() if in_memory else self.store.rows(found.recipe, found.keys, BOUNDARY.name)
         lengths = np.asarray(prepared.costs)
         return Kept(values, prepared.samples, lengths, found.rows, {skipped.row: skipped.reason for skipped in found.skipped})
-
-    def _samples(self, data: Labelled) -> Samples:
-        return data.samples.as_files() if self.backbone.kind == "image" else data.samples
 
 
 class MemoryShelf:

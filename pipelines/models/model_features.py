@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from cache import Ragged
-from extract import Samples, extract
+from extract import extract
 from heads.inputs import Tokens
 from heads.scaling import ROWS_AT_ONCE
 from pipelines.errors import TrainingError
@@ -62,8 +62,7 @@ def features_of(
     """
     backbone = model.backbone
     if isinstance(backbone, BackboneModule) and backbone.is_as_loaded:
-        samples = data.samples
-        samples = samples.as_files() if backbone.kind == "image" else samples
+        samples = backbone.taken(data.samples)
         with as_if_frozen(model):
             found = extract(
                 samples,
@@ -108,7 +107,7 @@ def usable_rows(model: FeatureBasedModel, data: Labelled) -> Usable:
     samples = data.samples
     skipped: dict[int, str] = {}
     if isinstance(model.backbone, BackboneModule):
-        samples = _as_taken(samples, model.backbone)
+        samples = model.backbone.taken(samples)
         skipped = model.backbone.unusable(samples)
     rows = np.array([row for row in range(len(samples)) if row not in skipped], dtype=np.int64)
     if not len(rows):
@@ -120,12 +119,7 @@ def promising_rows(model: FeatureBasedModel, data: Labelled) -> np.ndarray:
     """Return the rows `[m]` of the samples that look usable to a model, before any is decoded."""
     if not isinstance(model.backbone, BackboneModule):
         return np.arange(len(data))
-    return _as_taken(data.samples, model.backbone).promising(model.backbone.kind)
-
-
-def _as_taken(samples: Samples, backbone: BackboneModule) -> Samples:
-    """Take texts for the paths of images where a backbone takes images."""
-    return samples.as_files() if backbone.kind == "image" else samples
+    return model.backbone.taken(data.samples).promising(model.backbone.kind)
 
 
 def logits_of(model: FeatureBasedModel, features: ModelFeatures) -> np.ndarray:
