@@ -3,16 +3,25 @@
 Runs `headstart compare` on the configs of the same names, whole or on so many labelled samples a class, and prints tables
 beside the claims that a frozen backbone takes a twelfth of the time, a quarter of the memory and a tenth of the data. Cells
 that are in the folder are not run again, so that a run may be stopped and gone on with; `--cached` prints what is there.
+`--side-by-side 12` runs cells of different methods and sizes in so many processes first, where accuracies are what is asked
+for: their times say little then. On a GPU times are wall time and memory is the device's.
 """
 
 import argparse
+import multiprocessing
 import shutil
+import warnings
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from benchmarks import tables
 from pipelines import console
+from pipelines.compare.cells import Record
+from pipelines.compare.job import Job
 from pipelines.compare.running import compare_methods
+from pipelines.compare.worker import work
+from pipelines.compare_config import CACHED
 from pipelines.config import Config
 from pipelines.config_file import load_config
 from pipelines.errors import RunError
@@ -33,6 +42,7 @@ RATES = {
 }
 """Two learning rates a method, higher than for encoders of BERT's size: these backbones are small."""
 
+TRIALS = 2
 CLAIMS = {"time": 12, "memory": 4}
 METHODS = ("features", "layers", "full", "partial", "lora", "lpft")
 BUDGETS = ("1m", "1h", "24h")
@@ -46,11 +56,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", nargs="+", default=["10", "50", "all"], help="labelled samples a class")
     parser.add_argument("--epochs", type=int, help="10, on few samples more")
+    parser.add_argument("--trials", type=int, default=TRIALS, help="learning rates, or penalties, by the first seed")
+    parser.add_argument("--side-by-side", type=int, default=1, help="processes in which cells are run first")
     parser.add_argument("--folder", default="runs", help="where comparisons are kept")
     parser.add_argument("--figures", help="where pictures go, as compare-NAME-*.png")
     parser.add_argument("--cached", action="store_true", help="run nothing, print what is there")
     parser.add_argument("--recommend", action="store_true", help="also what `headstart recommend` says")
     options = parser.parse_args()
+    if options.side_by_side > 1:
+        run_side_by_side(options)
     for name in options.only or SETTINGS:
         config = load_config(ROOT / "configs" / f"{name}.yaml", changes_of(name, options))
         if not Path(str(config.data.path)).exists():
@@ -70,6 +84,45 @@ def main() -> None:
                 shutil.copy(picture, Path(options.figures) / f"compare-{name}-{picture.name.replace('_', '-')}")
 
 
+def run_side_by_side(options: argparse.Namespace) -> None:
+    """Run the cells of every data set, method and size in processes of their own folders, and gather them."""
+    names = [name for name in options.only or SETTINGS if (ROOT.parent / "shared/data").is_dir() or name == "demo"]
+    heads = [method for method in options.methods if method in CACHED]
+    tuned = [method for method in options.methods if method not in CACHED]
+    own = {"side_by_side": 1, "only": None}
+    first = [(name, argparse.Namespace(**vars(options) | own | {"methods": heads}), None) for name in names]
+    lanes = [
+        (name, argparse.Namespace(**vars(options) | own | {"methods": [method], "size": [size]}), f"{name}-{method}-{size}")
+        for size in reversed(options.size)
+        for name in reversed(names)
+        for method in tuned
+    ]
+    with ProcessPoolExecutor(options.side_by_side, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(run_lane, first))
+        list(pool.map(run_lane, lanes))
+
+
+def run_lane(lane: tuple[str, argparse.Namespace, str | None]) -> None:
+    """Run a part of a comparison in this process; in a folder of its own where one is named, with the cells of all."""
+    name, options, own = lane
+    warnings.simplefilter("ignore")
+    whole = Path(options.folder) / f"compare-{name}"
+    run = whole if own is None else Path(options.folder) / "lanes" / own
+    if own is not None and not run.exists():
+        shutil.copytree(whole, run, ignore=shutil.ignore_patterns("cells"))
+        (run / "cells").symlink_to((whole / "cells").resolve())
+    config = load_config(ROOT / "configs" / f"{name}.yaml", changes_of(name, options))
+    try:
+        compare_methods(config, str(run), quiet=True, runner=run_here)
+    except RunError as error:
+        print(f"{own or name}: {error}", flush=True)
+
+
+def run_here(job: Job, show: bool) -> Record:
+    """Run a job in this process."""
+    return Record(*work(job))
+
+
 def changes_of(name: str, options: argparse.Namespace) -> list[str]:
     """Return the changes to a data set's config."""
     kind = "image" if name == "cifar10" else "text"
@@ -77,13 +130,14 @@ def changes_of(name: str, options: argparse.Namespace) -> list[str]:
         "methods": f"[{', '.join(options.methods)}]",
         "seeds": options.seeds,
         "sizes": f"[{', '.join(options.size)}]",
-        "trials": 2,
+        "trials": options.trials,
         "search": "first",
         **({} if options.epochs is None else {"epochs": options.epochs}),
         "min_steps": 64,
         "penalties": "[1e-2, 1e-1]",
-        "learning_rates": RATES[kind],
     }
+    if options.trials == TRIALS:
+        compare["learning_rates"] = RATES[kind]
     return ["outputs=layers", *(f"compare.{key}={value}" for key, value in compare.items()), *SETTINGS[name]]
 
 
@@ -93,7 +147,9 @@ def show(name: str, config: Config, found: dict[str, Any]) -> None:
     print(f"\n{name}: {found['backbone']}, {found['classes']} classes, {samples['test']:,} test samples\n")
     full = {row["size"]: row for row in found["standings"] if row["method"] == "full"}
     print(tables.markdown(SCORES, [scores(row) for row in found["standings"]]), "\n")
-    print(tables.markdown(COSTS, [costs(row, full.get(row["size"])) for row in found["standings"]]), "\n")
+    on_gpu = found["standings"][0]["costs"]["memory"]["device"] is not None
+    headings = [text.replace("cpu s", "s").replace("above libraries", "on the GPU") if on_gpu else text for text in COSTS]
+    print(tables.markdown(headings, [costs(row, full.get(row["size"])) for row in found["standings"]]), "\n")
     for size, share in found["closed"].items():
         print(f"layers close {share:.0%} of the gap between the last layer and full fine-tuning ({size} a class)")
     print(f"claimed of features against full: {CLAIMS['time']}x faster, {CLAIMS['memory']}x less memory", flush=True)
@@ -117,6 +173,7 @@ COSTS = (
     "memory above libraries",
     "full takes",
     "epochs",
+    "energy",
 )
 
 
@@ -137,20 +194,23 @@ def scores(row: dict[str, Any]) -> tuple[str, ...]:
 def costs(row: dict[str, Any], full: dict[str, Any] | None) -> tuple[str, ...]:
     """Write a method's costs, and how many times as much full fine-tuning takes."""
     own = row["costs"]
+    on_gpu = own["memory"]["device"] is not None
+    clock, memory = ("seconds", "device") if on_gpu else ("cpu_seconds", "above_libraries")
     slower = bigger = ""
     if full is not None and full is not row:
-        slower = f"{full['costs']['cpu_seconds']['once'] / own['cpu_seconds']['once']:.1f}x"
-        bigger = f"{full['costs']['memory']['above_libraries'] / own['memory']['above_libraries']:.1f}x"
+        slower = f"{full['costs'][clock]['once'] / own[clock]['once']:.1f}x"
+        bigger = f"{full['costs']['memory'][memory] / own['memory'][memory]:.1f}x"
     epochs = "" if own["epochs"] is None else f"{own['best_epoch']:.1f} of {own['epochs']:.1f}"
     return (
         row["method"],
         str(row["size"]),
-        f"{own['cpu_seconds']['search']:.1f}",
-        f"{own['cpu_seconds']['once']:.1f}",
+        f"{own[clock]['search']:.1f}",
+        f"{own[clock]['once']:.1f}",
         slower,
-        console.size(int(own["memory"]["above_libraries"])),
+        console.size(int(own["memory"][memory])),
         bigger,
         epochs,
+        "" if own["energy"] is None else f"{own['energy']['joules'] / 1000:.1f} kJ",
     )
 
 

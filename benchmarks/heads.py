@@ -1,4 +1,4 @@
-"""Sweeps of heads, side by side with scikit-learn and plain loops: `python -m benchmarks.heads [--part NAME] [--store DIR]`.
+"""Sweeps of heads, side by side with scikit-learn and plain loops: `python -m benchmarks.heads [--part NAME] [--device cuda]`.
 
 Every part times all its ways in one run. Data: Reuters R8 and TREC through all-MiniLM-L6-v2 where `../shared/data` is there
 (extracted into the store once), and synthetic features with a spectrum that falls like a sentence encoder's.
@@ -24,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks import tables
 from heads import KNNHead, LDAHead, LinearHead, RidgeHead, SweepCV, few_shot_curve
+from heads.devices import choose_device
 from heads.solvers import logistic, stack
 from heads.solvers.engine import read_task
 from heads.solvers.linear import LinearEngine
@@ -62,7 +63,7 @@ class Sample:
 def main() -> None:
     """Measure and print a table per part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts: dict[str, Callable[[str], None]] = {
+    parts: dict[str, Callable[[argparse.Namespace], None]] = {
         "linear": linear,
         "large": large,
         "few-shot": few_shot,
@@ -72,46 +73,48 @@ def main() -> None:
     }
     parser.add_argument("--part", choices=list(parts), help="one part only")
     parser.add_argument("--store", default="features", help="where features are kept")
+    parser.add_argument("--device", default="cpu", help="of linear sweeps: cpu, cuda or auto")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     for name, part in parts.items():
         if options.part in (None, name):
-            part(options.store)
+            part(options)
 
 
-def linear(store: str) -> None:
+def linear(asked: argparse.Namespace) -> None:
     """20 penalties x 5 folds: seconds, distance to the minimum, and accuracies, against scikit-learn."""
-    data = [*real(store), ("synthetic 11,293 x 384, 20 classes", synthetic(11_293, 384, 20))]
+    data = [*real(asked.store), ("synthetic 11,293 x 384, 20 classes", synthetic(11_293, 384, 20))]
     print("\nLinear head, 20 penalties x 5 folds\n")
-    print(tables.markdown(LINEAR_HEADINGS, [compare(name, sample, PENALTIES, 5) for name, sample in data]))
+    print(tables.markdown(LINEAR_HEADINGS, [compare(name, sample, PENALTIES, 5, asked.device) for name, sample in data]))
 
 
-def large(store: str) -> None:
+def large(asked: argparse.Namespace) -> None:
     """The sweep of 50,000 x 768 features in 100 classes; a converged reference of it would take hours, so there is none."""
     sample = synthetic(50_000, 768, 100)
     print("\nLinear head, 20 penalties x 5 folds\n")
-    row = compare("synthetic 50,000 x 768, 100 classes", sample, PENALTIES, 5, check=False)
+    row = compare("synthetic 50,000 x 768, 100 classes", sample, PENALTIES, 5, asked.device, check=False)
     print(tables.markdown(LINEAR_HEADINGS, [row]))
 
 
-def compare(name: str, sample: Sample, penalties: np.ndarray, folds: int, check: bool = True) -> tuple[str, ...]:
+def compare(name: str, sample: Sample, penalties: np.ndarray, folds: int, device: str, check: bool = True) -> tuple[str, ...]:
     """Time one sweep both ways, and look at how far the answers are from the minimum and from each other."""
     cv = StratifiedKFold(folds, shuffle=True, random_state=0)
     splits = list(cv.split(sample.X, sample.y))
     began = time.process_time()
-    ours, seconds = timed(lambda: SweepCV(LinearHead(), {"C": penalties}, cv=cv, refit=False).fit(sample.X, sample.y))
+    sweep = SweepCV(LinearHead(device=device), {"C": penalties}, cv=cv, refit=False)
+    ours, seconds = timed(lambda: sweep.fit(sample.X, sample.y))
     processor = time.process_time() - began
     reference = GridSearchCV(LogisticRegression(max_iter=1000), {"C": penalties}, cv=cv, n_jobs=2, refit=False)
     theirs, their_seconds = timed(lambda: reference.fit(sample.X, sample.y))
-    gap, accuracy = distance(sample, splits) if check else (np.nan, np.nan)
-    work = sum(passes(sample, splits, penalties)) / seconds
+    gap, accuracy = distance(sample, splits, device) if check else (np.nan, np.nan)
+    work = sum(passes(sample, splits, penalties, device)) / seconds
     return (
         name,
         f"{seconds:.1f} s",
         f"{their_seconds:.1f} s",
         f"{their_seconds / seconds:.1f}x",
         f"{processor:.1f} s",
-        f"{100 * work / product_limit():.0f}%",
+        f"{100 * work / product_limit(device):.0f}%",
         f"{gap:.0e}" if check else "",
         f"{accuracy:.3f}" if check else "",
         best_agree(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], len(sample.y)),
@@ -127,7 +130,7 @@ def best_agree(found: np.ndarray, expected: np.ndarray, count: int) -> str:
     return "a tie" if samples <= 1.01 else f"{samples:.0f} samples apart"
 
 
-def passes(sample: Sample, splits: Sequence[tuple[np.ndarray, np.ndarray]], penalties: np.ndarray) -> list[float]:
+def passes(sample: Sample, splits: Sequence[tuple[np.ndarray, np.ndarray]], penalties: np.ndarray, device: str) -> list[float]:
     """Solve once more, counting the operations of all products with the features."""
     counted = []
 
@@ -138,19 +141,19 @@ def passes(sample: Sample, splits: Sequence[tuple[np.ndarray, np.ndarray]], pena
     task = read_task(sample.X, sample.y, None, splits)
     assert task is not None
     with patch.object(stack, "product", counting):
-        list(LinearEngine().solve([LinearHead(C=C) for C in penalties], task))
+        list(LinearEngine().solve([LinearHead(C=C, device=device) for C in penalties], task))
     return counted
 
 
-def product_limit() -> float:
+def product_limit(device: str) -> float:
     """Return the operations a second of a large float32 matrix product."""
-    a = torch.rand(4096, 4096)
-    return 2 * 4096**3 / min(timed(lambda: product(a, a))[1] for _ in range(3))
+    a = torch.rand(4096, 4096, device=choose_device(device))
+    return 2 * 4096**3 / min(timed(lambda: float(product(a, a)[0, 0]))[1] for _ in range(3))
 
 
-def distance(sample: Sample, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+def distance(sample: Sample, folds: Sequence[tuple[np.ndarray, np.ndarray]], device: str) -> tuple[float, float]:
     """Return how far an objective and a trial's cross-validated accuracy are at most from converged fits (7 penalties)."""
-    trials = [LinearHead(C=C) for C in PENALTIES[::3]]
+    trials = [LinearHead(C=C, device=device) for C in PENALTIES[::3]]
     task = read_task(sample.X, sample.y, None, folds)
     assert task is not None
     X, y = sample.X.astype(np.float64), sample.y
@@ -174,17 +177,17 @@ def objective(X: np.ndarray, y: np.ndarray, coef: np.ndarray, intercept: np.ndar
     return C * float(losses) + float((coef.astype(np.float64) ** 2).sum()) / 2
 
 
-def few_shot(store: str) -> None:
+def few_shot(asked: argparse.Namespace) -> None:
     """20 draws x 8 sizes."""
     rows = []
-    for name, sample in real(store)[:1] or [("synthetic", synthetic(5485, 384, 8))]:
+    for name, sample in real(asked.store)[:1] or [("synthetic", synthetic(5485, 384, 8))]:
         curve, seconds = timed(lambda s=sample: few_shot_curve(s.X, s.y, s.X_test, s.y_test, seeds=20))
         print(f"\nFew-shot curve, {name}: 20 draws x {len(curve.sizes)} sizes in {seconds:.1f} s\n")
         rows = [(str(k), f"{m:.3f}", f"{d:.3f}") for k, m, d in zip(curve.sizes, curve.mean, curve.deviation, strict=True)]
     print(tables.markdown(("samples a class", "accuracy", "deviation over draws"), rows))
 
 
-def engines(store: str) -> None:
+def engines(asked: argparse.Namespace) -> None:
     """Sweeps of heads with an engine against the same head in GridSearchCV, both on one thread: processor time."""
     sample = synthetic(5485, 384, 8)
     several = (sample.y[:, None] < np.arange(1, 8)).astype(int)
@@ -214,10 +217,10 @@ def engines(store: str) -> None:
     print(tables.markdown(("sweep", "SweepCV", "GridSearchCV", "ratio", "accuracy off by at most (points)"), rows))
 
 
-def few(store: str) -> None:
+def few(asked: argparse.Namespace) -> None:
     """20 penalties x 5 folds on few samples, raw and standardised in each fold, both ways on one thread: processor time."""
     rows = []
-    for name, sample in real(store)[1:]:
+    for name, sample in real(asked.store)[1:]:
         shuffled = np.random.default_rng(0).permutation(len(sample.y))
         for count in FEW:
             chosen = np.concatenate([shuffled[sample.y[shuffled] == code][:count] for code in np.unique(sample.y)])
@@ -235,7 +238,7 @@ def few(store: str) -> None:
     print(tables.markdown(("data", "samples", "features", "SweepCV", "GridSearchCV", "ratio"), rows))
 
 
-def growth(store: str) -> None:
+def growth(asked: argparse.Namespace) -> None:
     """Time and peak memory against samples, width, classes and trials, each from the same middle; a plot into docs/images."""
     import matplotlib.pyplot as plt
 

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import tables
 from cache import FeatureStore, as_key_array
 from extract import BackboneSpec, find_backbone
+from extract.backbones.loading import autocast
 from extract.backbones.timm import TimmBackbone
 from extract.devices import count_workers
 from extract.extractor import Quiet, make_recipe
@@ -34,7 +35,6 @@ from extract.options import LoopOptions
 from extract.outputs import Output
 
 SOURCE = Path(__file__).parents[2] / "shared/data/cifar10_small/test"
-BATCH = 16
 
 
 class Files(Dataset):
@@ -57,13 +57,17 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2], help="processes that decode, of the plain loop")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"], help="of all ways")
+    parser.add_argument("--batch", type=int, default=16, help="images a batch, of all ways")
     options = parser.parse_args()
     if not SOURCE.is_dir():
         parser.exit(1, f"{SOURCE} is not here\n")
-    files = sorted(map(str, SOURCE.glob("*/*.jpg")))[:: max(1, 1000 // options.images)][: options.images]
+    found = sorted(map(str, SOURCE.glob("*/*.jpg")))
+    files = found[:: max(1, len(found) // options.images)][: options.images]
     with tempfile.TemporaryDirectory() as folder:
-        measure("32 x 32", files, options.rounds, options.workers)
-        measure("640 x 480", [enlarge(file, Path(folder)) for file in files], options.rounds, options.workers)
+        measure("32 x 32", files, options)
+        measure("640 x 480", [enlarge(file, Path(folder)) for file in files], options)
 
 
 def enlarge(file: str, folder: Path) -> str:
@@ -73,43 +77,51 @@ def enlarge(file: str, folder: Path) -> str:
     return str(place)
 
 
-def measure(name: str, files: Sequence[str], rounds: int, workers: Sequence[int]) -> None:
+def measure(name: str, files: Sequence[str], asked: argparse.Namespace) -> None:
     """Time every way on the same images and print the ratios."""
+    device, precision, size = asked.device, asked.precision, asked.batch
     spec = BackboneSpec("efficientnet-lite0")
     checkpoint = find_backbone("efficientnet-lite0")
-    backbone = TimmBackbone.load(checkpoint, spec, "cpu", "float32")
-    recipe = make_recipe(checkpoint, spec, "float32")
+    backbone = TimmBackbone.load(checkpoint, spec, device, precision)
+    recipe = make_recipe(checkpoint, spec, precision)
     samples = [ImageFile(file) for file in files]
     keys = as_key_array(image_keys(samples))
     model = backbone.model
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
-    ready = [torch.stack([transform(Image.open(f).convert("RGB")) for f in part]) for part in _parts(files)]
+    ready = [torch.stack([transform(Image.open(f).convert("RGB")) for f in part]) for part in _parts(files, size)]
 
     def headstart(count: int | None = None) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
             store = FeatureStore(Path(folder) / "store")
             commit = lambda some, features: store.commit(recipe, some, features)  # noqa: E731
-            options = LoopOptions(budget=BATCH, workers=count)
+            options = LoopOptions(budget=size, workers=count)
             run_loop(
-                backbone, samples, keys, [Output(None, "pooled")], "float32", commit, Quiet(), device="cpu", options=options
+                backbone, samples, keys, [Output(None, "pooled")], "float32", commit, Quiet(), device=device, options=options
             )
             return np.asarray(store.read(recipe, keys, "pooled"))
 
     def data_loader(count: int) -> np.ndarray:
-        loader = DataLoader(Files(files, transform), batch_size=BATCH, num_workers=count)
-        return np.concatenate([_forward(model, batch) for batch in loader])
+        loader = DataLoader(Files(files, transform), batch_size=size, num_workers=count, pin_memory=device != "cpu")
+        return np.concatenate([forward(batch) for batch in loader])
 
-    ways: dict[str, Callable[[], np.ndarray | None]] = {f"headstart ({count_workers('cpu')} workers)": headstart}
+    def forward(batch: torch.Tensor) -> np.ndarray:
+        with torch.inference_mode(), autocast(device, precision):
+            found = model.forward_head(model.forward_features(batch.to(device, non_blocking=True)), pre_logits=True)
+            return found.float().cpu().numpy()
+
+    ways: dict[str, Callable[[], np.ndarray | None]] = {f"headstart ({count_workers(device)} workers)": headstart}
     ours = next(iter(ways))
-    ways |= {f"headstart, {count} workers": partial(headstart, count) for count in workers if count != count_workers("cpu")}
-    ways |= {f"timm + DataLoader, {count} workers": partial(data_loader, count) for count in workers}
     ways |= {
-        "forward on ready tensors": lambda: np.concatenate([_forward(model, batch) for batch in ready]),
+        f"headstart, {count} workers": partial(headstart, count) for count in asked.workers if count != count_workers(device)
+    }
+    ways |= {f"timm + DataLoader, {count} workers": partial(data_loader, count) for count in asked.workers}
+    ways |= {
+        "forward on ready tensors": lambda: np.concatenate([forward(batch) for batch in ready]),
         "decoding and transforming, one process": lambda: [transform(Image.open(f).convert("RGB")) for f in files] and None,
     }
     seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     vectors: dict[str, np.ndarray] = {}
-    for turn in range(rounds + 1):
+    for turn in range(asked.rounds + 1):
         for way, run in ways.items():
             began, processor = time.perf_counter(), _processor_time()
             found = run()
@@ -133,13 +145,8 @@ def _processor_time() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def _parts(files: Sequence[str]) -> list[Sequence[str]]:
-    return [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
-
-
-@torch.inference_mode()
-def _forward(model, batch: torch.Tensor) -> np.ndarray:  # type: ignore[no-untyped-def]
-    return model.forward_head(model.forward_features(batch), pre_logits=True).numpy()
+def _parts(files: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [files[start : start + size] for start in range(0, len(files), size)]
 
 
 if __name__ == "__main__":

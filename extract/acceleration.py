@@ -1,6 +1,8 @@
 """Ways to run a model faster that do not change what it computes beyond rounding.
 
-On request `torch.compile` and channels-last memory; on a CPU always, where torch holds it, oneDNN for products with weights.
+On request `torch.compile` and channels-last memory; on a CPU always, where torch holds it, oneDNN for products with weights. On
+an NVIDIA GPU convolutions in float32 are kept from TF32, which torch allows them and which has ten bits of precision: then
+`float32` is what a CPU computes.
 """
 
 import contextlib
@@ -40,8 +42,21 @@ def _linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     return torch.nn.functional.linear(input, weight, bias)
 
 
+class _ConvolutionsInFloat32:
+    """Has convolutions of float32 computed in float32."""
+
+    def __enter__(self) -> None:
+        self._before = torch.backends.cudnn.allow_tf32
+        torch.backends.cudnn.allow_tf32 = False
+
+    def __exit__(self, *raised: object) -> None:
+        torch.backends.cudnn.allow_tf32 = self._before
+
+
 def arithmetic(device: str, options: LoopOptions) -> contextlib.AbstractContextManager[Any]:
-    """Return what to run a forward pass in: on a CPU, products by oneDNN; otherwise nothing special."""
+    """Return what to run a forward pass in, again and again: on a CPU, products by oneDNN; on a GPU, no TF32."""
+    if device.startswith("cuda"):
+        return _ConvolutionsInFloat32()
     autocast = torch.is_autocast_enabled("cpu")
     return (
         _LinearByOneDNN() if ONEDNN and device == "cpu" and not options.compile and not autocast else contextlib.nullcontext()

@@ -53,6 +53,15 @@ def check_device(device: str) -> None:
         ) from error
 
 
+def device_or_auto(device: str) -> str:
+    """Return a device where this machine has it, else `auto`: for what was made on another machine."""
+    try:
+        check_device(device)
+    except NoSuchBackboneError:
+        return "auto"
+    return device
+
+
 def why_device(device: str) -> str:
     """Say why `auto` means this device here."""
     if device.startswith("cuda"):

@@ -12,6 +12,7 @@ from torch import nn
 from heads.limits import ABOVE_ZERO, CLASS_WEIGHT, FROM_ONE, FROM_ZERO, PENALTY, Limits
 from heads.preparation import prepare
 from heads.scores import ClassifierHead, LinearProbabilities
+from heads.solvers.warm_start import find_start
 from heads.targets import Targets
 
 
@@ -61,6 +62,9 @@ class LinearHead(LinearProbabilities, ClassifierHead):
         1e-6 for float32, 1e-10 for float64.
     max_iter
         Most iterations.
+    device
+        Where the way to the minimum is computed: `auto` (CUDA if there is one and the features are many, else the CPU), or a
+        torch device. The last steps are taken on the CPU in any case, so that the minimum is the same.
 
     Attributes
     ----------
@@ -83,6 +87,7 @@ class LinearHead(LinearProbabilities, ClassifierHead):
         "class_weight": CLASS_WEIGHT,
         "tol": [None, FROM_ZERO],
         "max_iter": [FROM_ONE],
+        "device": [str],
     }
     saved_arrays = ("coef:rd", "intercept:r")
 
@@ -94,6 +99,7 @@ class LinearHead(LinearProbabilities, ClassifierHead):
         class_weight: Any = None,
         tol: float | None = None,
         max_iter: int = 1000,
+        device: str = "auto",
     ) -> None:
         self.C = C
         self.standardize = standardize
@@ -101,6 +107,7 @@ class LinearHead(LinearProbabilities, ClassifierHead):
         self.class_weight = class_weight
         self.tol = tol
         self.max_iter = max_iter
+        self.device = device
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LinearHead":
         """Fit to features `[n, d]` and labels `[n]` (or an indicator `[n, c]`, or sets), with weights `[n]` if given."""
@@ -131,6 +138,10 @@ class LinearHead(LinearProbabilities, ClassifierHead):
     def _solve(self, X: np.ndarray, labels: np.ndarray, class_weight: Any, weight: Any) -> LogisticRegression:
         tol = self.tol if self.tol is not None else (1e-6 if X.dtype == np.float32 else 1e-10)
         solver = LogisticRegression(C=self.C, class_weight=class_weight, tol=tol, max_iter=self.max_iter, solver="newton-cg")
+        start = find_start(X, labels, self.C, class_weight, weight, self.device)
+        if start is not None:
+            solver.set_params(warm_start=True)
+            solver.coef_, solver.intercept_ = start
         with warnings.catch_warnings():
             # a line search that fails means that the loss is as low as its arithmetic can tell
             warnings.filterwarnings("ignore", "(?i).*line search")

@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Any
 
+from extract.devices import choose_device
+
 LIBRARIES = ("headstart", "torch", "transformers", "sentence-transformers", "scikit-learn", "h5py", "numpy", "datasets")
 
 
@@ -21,6 +23,15 @@ def library_versions() -> dict[str, str | None]:
     return versions
 
 
+def gpus() -> list[str]:
+    """Return the names of the GPUs that torch can use here through CUDA."""
+    if choose_device() != "cuda":
+        return []
+    import torch
+
+    return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+
+
 def environment() -> dict[str, Any]:
     """Return versions, machine and command line, as they stand in a run's `environment.json`."""
     return {
@@ -28,6 +39,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),
+        "gpus": gpus(),
         "libraries": library_versions(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

@@ -31,15 +31,18 @@ from extract import (
     load_samples,
     stream_samples,
 )
+from extract.backbones.checkpoint import Checkpoint
 from extract.devices import check_device
 from extract.errors import NoSuchNameError
 from extract.extractor import match_samples
 from extract.outputs import Offer, parse_outputs
+from pipelines import console
 from pipelines.backbone_config import Backbone, ViewChoice
 from pipelines.class_texts import OUTPUT, has_texts
 from pipelines.config import Config, Data
 from pipelines.errors import RunError, UsageError
 from pipelines.machine import total_memory
+from pipelines.other_precision import find_other_precision
 from pipelines.recipe_differences import tell_apart
 
 MOST_SAMPLES_WITH_LAYERS = 100_000
@@ -186,6 +189,8 @@ def extract_config(
             by_kind = {checkpoint.offer.takes: found for found, checkpoint in matched}
             rows = [found.promising(kind) for kind, found in by_kind.items()]
             check(Prospect(kept, samples, functools.reduce(np.intersect1d, rows), by_kind.keys() == {"text"}))
+        if not getattr(progress, "quiet", True):
+            _tell_other_precision(config, place, matched)
         features = _extract_all(config, samples, place, strict, progress, loaded)
     _refuse_twins(config, features)
     views = {found.recipe.id: used.views for used, found in zip(config.backbones, features, strict=True) if used.views}
@@ -196,6 +201,17 @@ def extract_config(
         if (run := _place_in_run(used.name)) is not None
     }
     return Extraction(samples, features, time.monotonic() - began, views, name, memory_of(config), tuned)
+
+
+def _tell_other_precision(config: Config, store: FeatureStore, matched: Sequence[tuple[Samples, Checkpoint]]) -> None:
+    """Tell of features that are about to be computed although the store has them as another kind of device computes them."""
+    for number, (backbone, (samples, checkpoint)) in enumerate(zip(config.backbones, matched, strict=True)):
+        asked = _outputs(config, backbone.name, samples)
+        found = find_other_precision(store, samples, checkpoint, spec_of(backbone), asked, config.device)
+        if found is not None:
+            precision, count = found
+            where = f"backbones.{number}.precision={precision}"
+            console.note(f"{store.name} holds {count:,} of the samples to extract in {precision}; `--set {where}` uses those")
 
 
 def _place_in_run(backbone: str) -> str | None:

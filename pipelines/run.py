@@ -28,6 +28,7 @@ import numpy as np
 from cache import HeadstartError
 from cache.place import absolute
 from extract import BackboneSpec, Columns
+from extract.devices import device_or_auto
 from heads import Decision, gives_probabilities, load_head, save_head
 from pipelines.config import Config
 from pipelines.environment import environment
@@ -236,7 +237,7 @@ def read_run(folder: Path) -> SavedRun:
     columns = Columns(config.data.text, pair=config.data.pair, image=config.data.image)
     pairs = True if columns.pair is not None else answers.get("pairs")
     return SavedRun(
-        members, decision, config.kind, names, config.store, config.device, columns, config.data.encoding, pairs
+        members, decision, config.kind, names, config.store, device_or_auto(config.device), columns, config.data.encoding, pairs
     )  # fmt: skip
 
 
@@ -270,8 +271,9 @@ def _read_member(folder: Path, entry: dict[str, Any]) -> SavedMember:
 
 
 def _write_heads(folder: Path, config: Config, extraction: Extraction, result: Result) -> None:
-    specs = {
-        features.recipe.id: spec_of(backbone) for backbone, features in zip(config.backbones, extraction.features, strict=True)
+    specs = {  # in the precision that was computed in: `auto` may be another one where the head is used
+        features.recipe.id: dataclasses.replace(spec_of(backbone), precision=features.recipe.precision)
+        for backbone, features in zip(config.backbones, extraction.features, strict=True)
     }
     heads = []
     for number, member in enumerate(result.members, 1):

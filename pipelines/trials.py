@@ -61,7 +61,7 @@ class Trial:
     settings
         What tells its backbone from others of the same name.
     given
-        Parameters that the features decide: widths of blocks, embeddings of classes.
+        Parameters that no trial tries: widths of blocks, embeddings of classes, the device.
     """
 
     head: str
@@ -219,7 +219,7 @@ def run_trials(
         groups = None if task.groups is None else task.groups[development]
         for head in heads:
             blocks = {"blocks": list(columns.widths)} if _takes_blocks(head.kind, task.kind) else {}
-            given = blocks | class_embeddings(head, backbone, features, outputs, task, config.device)
+            given = blocks | _place(head, config) | class_embeddings(head, backbone, features, outputs, task, config.device)
             built = build(head.kind, given, task.kind)
             X, y, splits = sweep_lesson(columns, development, task.labels[development], folds, built)
             scoring = [metric, *sorted(set(SCORES[task.kind]) - {metric})]
@@ -253,6 +253,12 @@ def family(task: str) -> str:
 
 def _takes_blocks(kind: str, task: str) -> bool:
     return "blocks" in head_class(kind, family(task))().get_params()
+
+
+def _place(head: Head, config: Config) -> dict[str, str]:
+    """Return where a head computes, if that is named for all of the experiment and not for this head."""
+    known = head_class(head.kind, family(config.kind))().get_params()
+    return {"device": config.device} if config.device != "auto" and "device" in known and "device" not in head.space() else {}
 
 
 def _count_rows(features: Features, extraction: Extraction, task: Task, kind: str) -> int:

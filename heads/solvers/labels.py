@@ -32,23 +32,23 @@ def solve_labels(
     alone gives them.
     """
     labels = np.arange(len(task.classes))
-    points = torch.zeros(len(heads), len(folds), len(labels), features.values.shape[1], dtype=features.values.dtype)
+    points = features.values.new_zeros(len(heads), len(folds), len(labels), features.values.shape[1])
     iterations = np.zeros((len(heads), len(folds)), int)
     open_labels = np.zeros((len(folds), len(labels)), bool)
     for at, fold in enumerate(folds):
         has, weight = task.codes[task.folds[fold][0]], _own_weight(fold, task)
         open_labels[at] = has.any(axis=0) & ~has.all(axis=0)
         odds = np.log((weight @ has + 0.5) / (weight @ ~has + 0.5))
-        points[:, at, :, -1] = torch.as_tensor(np.where(open_labels[at], 0, odds), dtype=points.dtype)
+        points[:, at, :, -1] = points.new_tensor(np.where(open_labels[at], 0, odds))
     if open_labels.any():
         tried = np.array([(head, fold, label) for head in range(len(heads)) for fold, label in np.argwhere(open_labels)])
         head_of, fold_of, label_of = tried.T
         problems = _problems(heads, folds, tried, task)
         tolerance = np.array([np.nan if heads[head].tol is None else heads[head].tol for head in head_of])
-        loss = BinaryLoss(torch.as_tensor(task.codes.T.astype(np.float32)))
+        loss = BinaryLoss(torch.as_tensor(task.codes.T.astype(np.float32), device=points.device))
         limit = int(heads[0].max_iter)
         solution = solve_logistic(features, loss, problems, tolerance=tolerance, max_iter=limit)
-        points[head_of, fold_of, label_of] = solution.rotated[:, 0].cpu()
+        points[head_of, fold_of, label_of] = solution.rotated[:, 0]
         np.maximum.at(iterations, (head_of, fold_of), solution.iterations)
         warn_unconverged(solution.converged, limit)
     solved = {}

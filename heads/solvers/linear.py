@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from sklearn.utils import compute_class_weight
 
+from heads.devices import choose_device, run_on
 from heads.linear import LinearHead
 from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.found import Found
@@ -19,7 +20,7 @@ from heads.solvers.products import product
 from heads.solvers.rotation import RotatedFeatures, rotate
 from heads.solvers.stack import Problems
 
-PARAMETERS = {"C", "standardize", "whiten", "class_weight", "tol", "max_iter"}
+PARAMETERS = {"C", "standardize", "whiten", "class_weight", "tol", "max_iter", "device"}
 FINEST = 1e-6
 """The smallest `tol` that float32 can hold; trials with a smaller one are fitted one by one."""
 
@@ -50,16 +51,28 @@ class LinearEngine:
 
     def solve(self, heads: Sequence[LinearHead], task: FoldTask) -> Iterator[tuple[int, list[Solved]]]:
         """Fit every head on every fold, folds that train on the same classes in one stack."""
-        solved: dict[tuple[int, int], Solved] = {}
-        present = task.fold_classes
-        features = rotate(task.features)
-        for limit in sorted({head.max_iter for head in heads}):
-            chosen = [number for number, head in enumerate(heads) if head.max_iter == limit]
-            for classes in sorted(set(present)):
-                folds = [fold for fold, found in enumerate(present) if found == classes]
-                solved |= solve_stack([heads[number] for number in chosen], chosen, folds, np.array(classes), features, task)
+        if not heads:
+            return
+        solved = run_on(solving_device(heads, task), partial(_solve_all, heads, task))
         for number in range(len(heads)):
             yield number, [solved[number, fold] for fold in range(len(task.folds))]
+
+
+def solving_device(heads: Sequence[LinearHead], task: FoldTask) -> torch.device:
+    """Return where heads are solved on all folds: where the first one says, by what one pass for all of them costs."""
+    return choose_device(heads[0].device, float(task.features.size) * len(task.classes) * len(heads) * len(task.folds))
+
+
+def _solve_all(heads: Sequence[LinearHead], task: FoldTask, device: torch.device) -> dict[tuple[int, int], Solved]:
+    solved: dict[tuple[int, int], Solved] = {}
+    present = task.fold_classes
+    features = rotate(task.features, device=device)
+    for limit in sorted({head.max_iter for head in heads}):
+        chosen = [number for number, head in enumerate(heads) if head.max_iter == limit]
+        for classes in sorted(set(present)):
+            folds = [fold for fold, found in enumerate(present) if found == classes]
+            solved |= solve_stack([heads[number] for number in chosen], chosen, folds, np.array(classes), features, task)
+    return solved
 
 
 def solve_stack(
@@ -107,7 +120,7 @@ def _make_task(
     """Return the problems of heads on folds that hold the same classes, fold after fold of a head."""
     place = np.zeros(len(task.classes), int)
     place[classes] = np.arange(len(classes))
-    codes = torch.as_tensor(place[task.codes])
+    codes = torch.as_tensor(place[task.codes], device=features.values.device)
     loss: SoftmaxLoss | BinaryLoss
     loss = SoftmaxLoss(codes, len(classes)) if len(classes) > 2 else BinaryLoss(codes[None].float())
     kinds, kind_of = _distinct([head.class_weight for head in heads])

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from heads.callbacks import History
+from heads.devices import choose_device
 from heads.held_out import choose_held_out
 from heads.mlp import MLPHead
 from heads.scaling import fit_scaling
@@ -79,7 +80,7 @@ def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solve
     scaling = fit_scaling(X, weight)
     mean, scale = scaling.mean, scaling.scale
     seed = int(check_random_state(head.random_state).randint(2**31 - 1))
-    device, groups = torch.device(head._device()), None if task.groups is None else task.groups[train]
+    device, groups = choose_device(head.device), None if task.groups is None else task.groups[train]
     held_out = choose_held_out(len(codes), codes, groups, head.validation_fraction, seed)
     X = (X - mean) / scale
 

@@ -10,13 +10,15 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import clone
 
+from heads.devices import run_on
 from heads.linear import LinearHead
 from heads.preparation import unscale, whitened
 from heads.scaling import Scaling, fit_scaling
 from heads.solvers.engine import FoldTask, Solved
-from heads.solvers.linear import LinearEngine, solve_folds, solve_stack
+from heads.solvers.linear import LinearEngine, solve_folds, solve_stack, solving_device
 from heads.solvers.rotation import RotatedFeatures, rotate
 
 SMALL = 2**24
@@ -47,20 +49,27 @@ class PreparedEngine:
             if not numbers:
                 continue
             chosen, count = [heads[number] for number in numbers], len(task.folds)
+            device = solving_device(chosen, task)
             together = count if task.features.size * count <= SMALL and task.single else 1
             folds = []
             for first in range(0, count, together):
-                rotated = [_rotate_fold(task, fold, standardize) for fold in range(first, min(first + together, count))]
-                folds += _solve_folds(chosen, rotated)
+                some = range(first, min(first + together, count))
+                folds += run_on(device, partial(_solve_some, chosen, task, some, standardize))
             for at, number in enumerate(numbers):
                 yield number, [solved[at] for solved in folds]
 
 
-def _rotate_fold(task: FoldTask, fold: int, standardize: bool) -> Fold:
+def _solve_some(
+    heads: Sequence[LinearHead], task: FoldTask, folds: Sequence[int], standardize: bool, device: torch.device
+) -> list[list[Solved]]:
+    return _solve_folds(heads, [_rotate_fold(task, fold, standardize, device) for fold in folds])
+
+
+def _rotate_fold(task: FoldTask, fold: int, standardize: bool, device: torch.device) -> Fold:
     """Return one fold as a task of its own, and its features in the axes of its training part."""
     train, _ = task.folds[fold]
     scaling = fit_scaling(task.features, task.fold_weights[fold]) if standardize else None
-    rotated = rotate(task.features, scaling=scaling, trained=train)
+    rotated = rotate(task.features, device=device, scaling=scaling, trained=train)
     return replace(task, folds=[task.folds[fold]]), rotated, scaling
 
 

@@ -11,8 +11,10 @@ from heads.solvers.descent import Evaluation
 from heads.solvers.losses import Loss
 from heads.solvers.products import product
 
-TILE_COLUMNS, TILE_ROWS = 512, 1024
-"""Logits in work at a time: enough for products at full speed, and few enough to stay in the cache."""
+TILES = {"cpu": (512, 1024)}
+"""Logits in work at a time, heads' by samples: enough for products at full speed, and few enough to stay in the cache."""
+LARGE_TILE = (4096, 2**14)
+"""The same of a GPU, which computes for no longer than it takes to be told what: as many as its memory holds with ease."""
 SHORT = 256
 """Samples without weight that are passed over only from this many in a row."""
 
@@ -74,7 +76,8 @@ class Stack:
         self.C = tensor(problems.C, torch.float64)
         self.weights = tensor(problems.weights, values.dtype)
         self.weight_of, self.target_of = tensor(problems.weight_of, torch.int64), tensor(problems.target_of, torch.int64)
-        self.runs = [used_runs(row != 0) for row in problems.weights]
+        self._columns, self._rows = TILES.get(values.device.type, LARGE_TILE)
+        self.runs = [used_runs(row != 0, self._rows) for row in problems.weights]
         self.total = self.weights.sum(dim=1, dtype=torch.float64)[self.weight_of]
         kinds, kind_of = torch.unique(torch.stack([self.weight_of, self.target_of]), dim=1, return_inverse=True)
         untold = [loss.without_features(self.weights[weight], target) for weight, target in kinds.T]
@@ -96,7 +99,7 @@ class Stack:
         gradient = torch.empty_like(points)
         weight_of, target_of = self.weight_of[problems], self.target_of[problems]
         for row in weight_of.unique().tolist():
-            for tile in (weight_of == row).nonzero()[:, 0].split(max(TILE_COLUMNS // points.shape[1], 1)):
+            for tile in (weight_of == row).nonzero()[:, 0].split(max(self._columns // points.shape[1], 1)):
                 value[tile], gradient[tile] = self._sum_losses(self.runs[row], self.weights[row], points[tile], target_of[tile])
         return self._mean(problems, points, value, gradient)
 
@@ -118,9 +121,9 @@ class Stack:
         gradient = torch.empty((len(self), *points.shape[1:]), dtype=points.dtype, device=points.device)
         for rows, groups in kinds.items():
             weight, runs, has = parts[rows]
-            for tile in torch.tensor(groups, device=points.device).split(max(TILE_COLUMNS // points.shape[1], 1)):
+            for tile in torch.tensor(groups, device=points.device).split(max(self._columns // points.shape[1], 1)):
                 target_of = self.target_of[torch.stack([members[group][0] for group in tile.tolist()])]
-                sums = [self._sum_losses(split_run(*run), weight, points[tile], target_of) for run in runs]
+                sums = [self._sum_losses(split_run(*run, self._rows), weight, points[tile], target_of) for run in runs]
                 values, gradients = (torch.stack(part, dim=1) for part in zip(*sums, strict=True))
                 for place, group in enumerate(tile.tolist()):
                     value[members[group]] = has.double() @ values[place]
@@ -168,17 +171,17 @@ class Stack:
         return values, self.loss.curvature(product(point, values.T)) * (weight / self.total[number].to(weight.dtype))
 
 
-def used_runs(used: np.ndarray) -> list[slice]:
-    """Cover the samples that are used, `[n]`, by slices of at most `TILE_ROWS`, leaving out long runs of others."""
+def used_runs(used: np.ndarray, most: int) -> list[slice]:
+    """Cover the samples that are used, `[n]`, by slices of at most so many, leaving out long runs of others."""
     places = np.flatnonzero(used)
     breaks = np.flatnonzero(np.diff(places) > SHORT)
     edges = zip(places[np.r_[0, breaks + 1]], places[np.r_[breaks, -1]] + 1, strict=True)
-    return [run for start, stop in edges for run in split_run(start, stop)]
+    return [run for start, stop in edges for run in split_run(start, stop, most)]
 
 
-def split_run(start: int, stop: int) -> list[slice]:
-    """Cut a run of samples into slices of at most `TILE_ROWS`."""
-    edges = np.linspace(start, stop, -(-(stop - start) // TILE_ROWS) + 1).astype(int)
+def split_run(start: int, stop: int, most: int) -> list[slice]:
+    """Cut a run of samples into slices of at most so many."""
+    edges = np.linspace(start, stop, -(-(stop - start) // most) + 1).astype(int)
     return [slice(*pair) for pair in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
 
 

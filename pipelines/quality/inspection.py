@@ -142,7 +142,13 @@ class Inspection:
 
 
 def inspect_subject(
-    subject: Subject, similarity: float = 0.97, pairs: bool = True, labels: bool = True, folds: int = 5, seed: int = 0
+    subject: Subject,
+    similarity: float = 0.97,
+    pairs: bool = True,
+    labels: bool = True,
+    folds: int = 5,
+    seed: int = 0,
+    device: str = "auto",
 ) -> Inspection:
     """Look for label errors, duplicates, leaks and outliers.
 
@@ -158,6 +164,8 @@ def inspect_subject(
         Whether to look for label errors.
     folds, seed
         Of the cross-validation behind them.
+    device
+        Where its heads compute: `auto`, or a torch device.
     """
     notes: list[str] = []
     answers, issues = None, []
@@ -166,7 +174,7 @@ def inspect_subject(
         notes.append(f"{left_out:,} samples without a label or a split were looked at for everything that needs none")
     if labels and subject.task is not None:
         try:
-            answers = answer_held_out(subject.X[: len(subject.task.rows)], subject.task, folds, seed)
+            answers = answer_held_out(subject.X[: len(subject.task.rows)], subject.task, folds, seed, device)
             errors = _label_errors(subject, answers)
             issues += errors
             notes += _weak_judge(subject.task, answers) if errors else []

@@ -28,7 +28,7 @@ class HeldOutAnswers:
     classes: list[str]
 
 
-def answer_held_out(X: np.ndarray, task: Task, folds: int = 5, seed: int = 0) -> HeldOutAnswers:
+def answer_held_out(X: np.ndarray, task: Task, folds: int = 5, seed: int = 0, device: str = "auto") -> HeldOutAnswers:
     """Answer for development samples by cross-validation and for test samples by a head that was trained on the others.
 
     Parameters
@@ -39,6 +39,8 @@ def answer_held_out(X: np.ndarray, task: Task, folds: int = 5, seed: int = 0) ->
         Targets, groups and test mask.
     folds, seed
         Of the cross-validation, in which a group is never on both sides.
+    device
+        Where heads compute: `auto`, or a torch device.
     """
     development = task.development
     labels, groups = task.labels[development], None if task.groups is None else task.groups[development]
@@ -53,7 +55,7 @@ def answer_held_out(X: np.ndarray, task: Task, folds: int = 5, seed: int = 0) ->
     values = np.zeros((len(task.labels), width) if width else len(task.labels))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        head = _choose(X[development], task, splits)
+        head = _choose(X[development], task, splits, device)
         for train, held in parts:
             head.fit(X[train], task.labels[train])
             if task.kind == "classification":
@@ -63,10 +65,10 @@ def answer_held_out(X: np.ndarray, task: Task, folds: int = 5, seed: int = 0) ->
     return HeldOutAnswers(values, classes)
 
 
-def _choose(X: np.ndarray, task: Task, splits: list[tuple[np.ndarray, np.ndarray]]) -> LinearHead | RidgeRegressor:
+def _choose(X: np.ndarray, task: Task, splits: list[tuple[np.ndarray, np.ndarray]], device: str) -> LinearHead | RidgeRegressor:
     if task.kind == "regression":
         return RidgeRegressor()
-    head = LinearHead(standardize=True, tol=1e-4)
+    head = LinearHead(standardize=True, tol=1e-4, device=device)
     if task.kind == "multilabel":
         return head.set_params(C=PENALTIES[2])
     sweep = SweepCV(head, {"C": PENALTIES}, scoring="accuracy", cv=splits[:2], refit=False)

@@ -64,3 +64,9 @@ def test_gradients_other_types_and_autocast_are_left_to_torch(monkeypatch):
     with acceleration.arithmetic("cpu", LoopOptions()), torch.inference_mode():
         assert half(torch.randn(3, 8, dtype=torch.bfloat16)).dtype == torch.bfloat16
     assert layer.weight.grad is not None
+
+
+def test_on_a_gpu_convolutions_are_kept_from_tf32_while_a_batch_is_computed():
+    with acceleration.arithmetic("cuda:0", LoopOptions()):
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32

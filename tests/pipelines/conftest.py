@@ -47,7 +47,9 @@ def process(project):
 
     def run(*arguments, status=0):
         command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
-        environment = os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(os.path.dirname(__file__)))}
+        root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+        paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        environment = os.environ | {"PYTHONPATH": paths}
         done = subprocess.run(command, capture_output=True, text=True, cwd=project, env=environment)
         assert done.returncode == status, done.stderr + done.stdout
         return done

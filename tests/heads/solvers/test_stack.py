@@ -22,10 +22,9 @@ def test_the_samples_that_a_fold_leaves_out_come_to_stand_together():
 
 def test_runs_cover_what_is_used_and_pass_over_long_gaps_alone(monkeypatch):
     monkeypatch.setattr(stack, "SHORT", 5)
-    monkeypatch.setattr(stack, "TILE_ROWS", 10)
     used = np.zeros(60, bool)
     used[[3, 4, 8, 20]] = used[30:55] = True
-    runs = used_runs(used)
+    runs = used_runs(used, 10)
     covered = np.zeros(60, int)
     for run in runs:
         covered[run] += 1
@@ -42,7 +41,7 @@ def test_it_is_the_same_objective_however_samples_and_heads_are_tiled(monkeypatc
     points = torch.as_tensor(rng.normal(size=(4, 3, 4)))
     loss = SoftmaxLoss(torch.as_tensor(rng.integers(3, size=50)), 3)
     whole = Stack(values, loss, problems)(torch.arange(4), points)
-    for name, size in (("SHORT", 1), ("TILE_ROWS", 7), ("TILE_COLUMNS", 3)):
+    for name, size in (("SHORT", 1), ("TILES", {"cpu": (3, 7)})):
         monkeypatch.setattr(stack, name, size)
     tiled = Stack(values, loss, problems)(torch.arange(4), points)
     torch.testing.assert_close(tiled.value, whole.value)
@@ -51,7 +50,7 @@ def test_it_is_the_same_objective_however_samples_and_heads_are_tiled(monkeypatc
 
 @pytest.mark.parametrize("kind", ["folds", "draws"])
 def test_at_their_centres_all_problems_are_what_they_are_alone(kind, monkeypatch):
-    monkeypatch.setattr(stack, "TILE_ROWS", 7)
+    monkeypatch.setattr(stack, "TILES", {"cpu": (512, 7)})
     rng = np.random.default_rng(0)
     own = rng.random(50)
     fold = np.sort(rng.integers(3, size=50))
