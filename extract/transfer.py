@@ -5,7 +5,7 @@ behind the computation that makes them; nothing waits for a batch until `IN_FLIG
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,10 @@ class Transfer:
         with torch.cuda.device(self.device), torch.cuda.stream(self._copying):
             there = {name: tensor.pin_memory().to(self.device, non_blocking=True) for name, tensor in batch.items()}
             return there, self._copying.record_event()
+
+    def room(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+        """Return memory on the CPU to put a batch together in, from where it is quickly sent."""
+        return torch.empty(tuple(shape), dtype=dtype, pin_memory=self._streams)
 
     def receive(self, sent: tuple[Batch, torch.cuda.Event | None]) -> Batch:
         """Let the computation that comes next wait for a batch that was sent."""

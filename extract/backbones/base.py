@@ -54,6 +54,8 @@ class Backbone(ABC):
         method). For a sample that cannot be used it raises `UnusableSampleError` with the reason.
     parallel
         Whether `decode` may run in worker processes.
+    joins
+        Whether batches can be joined along their first axis, as they can where all decoded samples have one shape.
     model
         What runs; what `freeze` has frozen.
     token_mask
@@ -66,6 +68,7 @@ class Backbone(ABC):
     unit: str = "tokens"
     decode: Callable[[Any], Any] | None = None
     parallel: bool = True
+    joins: bool = True
     token_mask: str | None = None
     block_names: Sequence[str] | None = None
     model: torch.nn.Module

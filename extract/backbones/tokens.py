@@ -1,6 +1,7 @@
 """Texts to tokens: cut to a length, or read whole in overlapping windows."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -60,9 +61,14 @@ class Cutting:
 
     def collate(self, items: Sequence[Any]) -> Batch:
         """Pad tokens on the right, whatever the tokenizer's side, and mask the padding."""
-        rows = {name: [torch.tensor(item[name]) for item in items] for name in items[0]}
-        rows["attention_mask"] = [torch.ones(len(item["input_ids"]), dtype=torch.long) for item in items]
-        return {name: pad_sequence(part, True, self.padding if name == "input_ids" else 0) for name, part in rows.items()}
+        lengths = np.array([len(item["input_ids"]) for item in items])
+        real = np.arange(lengths.max()) < lengths[:, None]
+        batch = {"attention_mask": torch.from_numpy(real.astype(np.int64))}
+        for name in items[0]:
+            padded = np.full(real.shape, self.padding if name == "input_ids" else 0)
+            padded[real] = np.fromiter(chain.from_iterable(item[name] for item in items), np.int64, int(lengths.sum()))
+            batch[name] = torch.from_numpy(padded)
+        return batch
 
     def _encode(self, samples: Sequence[Any], **settings: Any) -> list[Encoded]:
         if not len(samples):

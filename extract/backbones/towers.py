@@ -93,6 +93,7 @@ class ImageTextBackbone(Backbone):
         self.model = model.to(device)
         self.tokenise = tokenise
         self.decode = DecodeImageText(transform, fill, length)
+        self.joins = length is not None  # else texts are filled up to the longest of a batch
         self.device = device
         self.precision = precision
 

@@ -41,7 +41,10 @@ def check_comparison(config: Config) -> None:
         raise UsageError(f"{config.where('backbones')}: a comparison is of one backbone; leave one, or run it once for each")
     if config.backbones[0].views is not None:
         raise UsageError(f"{config.where('backbones', 0, 'views')}: a comparison takes no views; see `compare.augment`")
-    runnable_methods(config.compare, config.where("compare", "methods"))
+    methods = runnable_methods(config.compare, config.where("compare", "methods"))
+    if config.backbones[0].precision == "float16" and not set(methods) <= set(CACHED):
+        where = config.where("backbones", 0, "precision")
+        raise UsageError(f"{where}: a backbone cannot learn in float16, which small gradients fall out of; name bfloat16")
 
 
 @dataclass(frozen=True)

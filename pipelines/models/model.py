@@ -262,8 +262,10 @@ class FeatureBasedModel(nn.Module):
         Raises
         ------
         UsageError
-            If there is no such part (see `find_parts`); nothing is changed then.
+            If there is no such part (see `find_parts`), or the backbone computes in float16; nothing is changed then.
         """
+        if isinstance(self.backbone, BackboneModule) and self.backbone.spec.precision == "float16":
+            raise UsageError("a backbone cannot learn in float16, which small gradients fall out of; load it in `bfloat16`")
         found = [parameter for name in names or () for parameter in find_parts(self.backbone, name)]
         for parameter in self.backbone.parameters() if names is None else found:
             parameter.requires_grad_(True)

@@ -150,3 +150,9 @@ def test_what_cannot_be_compared_is_refused(compared, runner, project):
         compared("full", changes=["compare.learning_rates={full: [1e-4]}"])
     with pytest.raises(UsageError, match="did you mean `trials`"):
         compared("full", changes=["compare.trails=3"])
+
+
+def test_nothing_is_fine_tuned_in_float16(compared):
+    changes = ["backbones.0.precision=float16"]
+    with pytest.raises(UsageError, match="cannot learn in float16"):
+        compare_methods(compared("features", "full", changes=changes), "out")

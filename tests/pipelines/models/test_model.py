@@ -145,3 +145,10 @@ def test_a_folder_that_holds_no_model_is_told(tmp_path):
 def test_modules_of_ones_own_cannot_be_saved_by_name(tmp_path):
     with pytest.raises(UsageError, match="save needs a backbone"):
         FeatureBasedModel(nn.Linear(2, 2), nn.Linear(2, 2)).save(tmp_path)
+
+
+def test_a_backbone_does_not_learn_in_float16(tiny_bert, tmp_path):
+    model = make_model(tiny_bert, tmp_path, precision="float16")
+    with pytest.raises(UsageError, match="cannot learn in float16"):
+        model.unfreeze([-1])
+    assert model.is_frozen

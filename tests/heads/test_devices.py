@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import torch
+
+from heads import LinearHead, MLPHead, SweepCV, devices
+from heads.devices import choose_device, run_on
+from heads.solvers import linear, warm_start
+
+
+@pytest.fixture
+def with_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+
+def test_auto_is_the_gpu_where_there_is_one_and_the_work_is_worth_it(with_a_gpu):
+    assert choose_device("auto").type == "cuda"
+    assert choose_device("auto", devices.WORTH_A_GPU).type == "cuda"
+    assert choose_device("auto", devices.WORTH_A_GPU / 2).type == "cpu"
+    assert choose_device("cuda:1", 1.0) == torch.device("cuda:1")
+    assert choose_device("cpu").type == "cpu"
+
+
+def test_without_a_gpu_auto_is_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto").type == choose_device("auto", 1e30).type == "cpu"
+
+
+def test_what_a_gpu_cannot_hold_is_done_on_the_cpu():
+    tried = []
+
+    def work(device):
+        tried.append(device.type)
+        if device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
+        return "done"
+
+    assert run_on(torch.device("meta"), work) == "done"
+    assert tried == ["meta", "cpu"]
+
+
+def test_any_other_error_is_told():
+    with pytest.raises(ZeroDivisionError):
+        run_on(torch.device("meta"), lambda device: 1 / 0)
+
+
+def test_the_linear_sweep_asks_for_the_device_by_what_all_its_problems_cost(blobs, monkeypatch):
+    X, y = blobs
+    asked = []
+    monkeypatch.setattr(linear, "choose_device", lambda device, work: asked.append((device, work)) or torch.device("cpu"))
+    for standardize in (False, True):
+        SweepCV(LinearHead(device="auto", standardize=standardize), {"C": [0.1, 1, 10]}, cv=4, refit=False).fit(X, y)
+    assert asked == [("auto", X.size * 3 * 3 * 4)] * 2
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("weight", [None, "balanced"])
+def test_a_fit_that_starts_near_the_minimum_ends_at_the_same_minimum(blobs, classes, weight, monkeypatch):
+    X, y = blobs
+    X, y = (X[y != "neu"], y[y != "neu"]) if classes == 2 else (X, y)
+    head = LinearHead(C=10.0, class_weight=weight)
+    alone = head.fit(X, y).coef_
+    monkeypatch.setattr(warm_start, "choose_device", lambda device, work: torch.device("meta"))
+    monkeypatch.setattr(warm_start, "run_on", lambda device, work: work(_Near()))
+    near = LinearHead(C=10.0, class_weight=weight).fit(X, y)
+    assert near.n_iter_ <= 2
+    assert near.coef_.shape == alone.shape
+    assert near.coef_.dtype == alone.dtype
+    assert np.linalg.norm(near.coef_ - alone) < 2e-3 * np.linalg.norm(alone)
+
+
+class _Near(str):
+    """The CPU, under another name."""
+
+    type = "a GPU"
+
+    def __new__(cls):
+        return super().__new__(cls, "cpu")
+
+
+def test_a_single_fit_on_a_cpu_starts_from_nothing(blobs):
+    X, y = blobs
+    assert warm_start.find_start(X, y, 1.0, None, None, "cpu") is None
+
+
+def test_a_trained_head_learns_where_it_is_told_to(blobs):
+    assert next(MLPHead(max_epochs=1, device="cpu").fit(*blobs).module_.parameters()).device.type == "cpu"
