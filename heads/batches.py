@@ -8,12 +8,15 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from heads.devices import free_memory
 from heads.inputs import StoredTokens, Tokens, is_on_disk
 from heads.scaling import Scaling, read_rows
 
 BLOCKS_AT_ONCE = 8
 BYTES_AT_ONCE = 32 << 20
 SAMPLES_TO_MEASURE = 64
+DEVICE_SHARE = 0.4
+"""Of a GPU's free memory: what features may take that stay there; they are copied once on their way."""
 
 Inputs = tuple[torch.Tensor, ...]
 
@@ -186,9 +189,11 @@ class FeatureBlocks:
         return torch.as_tensor(self.scaling.apply(values), device=self.device)
 
 
-def block_size(source: Any) -> int:
-    """Return samples a block: all of them in memory, or as many as keep what is loaded at a time within bounds."""
-    if not is_on_disk(source):
+def block_size(source: Any, device: torch.device) -> int:
+    """Return samples a block: all of them where X is in memory and the device has room, or as many as keep what is loaded
+    at a time within bounds.
+    """
+    if not is_on_disk(source) and _has_room(source, device):
         return max(len(source), 1)
     if isinstance(source, StoredTokens):
         source = source[:SAMPLES_TO_MEASURE]
@@ -197,3 +202,11 @@ def block_size(source: Any) -> int:
     else:
         numbers_each = int(np.prod(source.shape[1:]))
     return max(BYTES_AT_ONCE // BLOCKS_AT_ONCE // (4 * numbers_each), 1)
+
+
+def _has_room(source: Any, device: torch.device) -> bool:
+    """Whether features in memory fit on a device as a whole."""
+    if device.type != "cuda":
+        return True
+    needed = (source.values if isinstance(source, Tokens) else source).nbytes
+    return bool(needed <= DEVICE_SHARE * free_memory(device))

@@ -27,6 +27,11 @@ def choose_device(device: str, work: float | None = None) -> torch.device:
     return torch.device("cuda" if worth and torch.cuda.is_available() else "cpu")
 
 
+def free_memory(device: torch.device) -> float:
+    """Return the bytes that are free on a GPU."""
+    return float(torch.cuda.mem_get_info(device)[0])
+
+
 def run_on(device: torch.device, work: Callable[[torch.device], Result]) -> Result:
     """Do something on a device; where a GPU's memory does not hold it, on the CPU."""
     if device.type == "cpu":

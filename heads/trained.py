@@ -76,7 +76,7 @@ accumulate, mixup, ema, checkpoint
         `Callback` objects; copies of them are told what happens, and are at `callbacks_` afterwards.
     block_rows
         Samples that are read from X at a time and shuffled together with those of seven other places; None for all where X is
-        in memory, and for about 4 MiB where it stays on disk.
+        in memory, and for about 4 MiB where it stays on disk or takes more than two fifths of a GPU's free memory.
     device
         `auto` (CUDA if there is one, else CPU), or a torch device.
     random_state
@@ -207,7 +207,7 @@ accumulate, mixup, ema, checkpoint
         return found
 
     def _data(self, X: Any, values: np.ndarray, weight: np.ndarray, rows: np.ndarray, device: torch.device) -> Data:
-        block = self.block_rows or block_size(X)
+        block = self.block_rows or block_size(X, device)
         blocks = FeatureBlocks(X, rows, Scaling(self.mean_, self.scale_), device, block)
         kind = np.int64 if values.ndim == 1 else weight.dtype
         y = torch.as_tensor(values[rows].astype(kind), device=device)

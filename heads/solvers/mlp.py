@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from heads.callbacks import History
-from heads.devices import choose_device
+from heads.devices import choose_device, run_on
 from heads.held_out import choose_held_out
 from heads.mlp import MLPHead
 from heads.scaling import fit_scaling
@@ -57,7 +57,8 @@ class MLPEngine:
             stacks.setdefault(repr([getattr(head, name) for name in SHARED]), []).append(number)
         for numbers in (part for whole in stacks.values() for part in _split(whole, heads, task)):
             chosen = [heads[number] for number in numbers]
-            by_fold = [_fit_fold(chosen, fold, task) for fold in range(len(task.folds))]
+            device = choose_device(chosen[0].device)
+            by_fold = [run_on(device, partial(_fit_fold, chosen, fold, task)) for fold in range(len(task.folds))]
             for at, number in enumerate(numbers):
                 yield number, [solved[at] for solved in by_fold]
 
@@ -69,7 +70,7 @@ def _others_are_default(head: MLPHead) -> bool:
     return all(name in defaults and value == defaults[name] for name, value in others.items())
 
 
-def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solved]:
+def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask, device: torch.device) -> list[Solved]:
     """Train heads that share their batches on one fold."""
     head, (train, test) = heads[0], task.folds[fold]
     X, present = task.features[train], np.array(task.fold_classes[fold])
@@ -80,7 +81,7 @@ def _fit_fold(heads: Sequence[MLPHead], fold: int, task: FoldTask) -> list[Solve
     scaling = fit_scaling(X, weight)
     mean, scale = scaling.mean, scaling.scale
     seed = int(check_random_state(head.random_state).randint(2**31 - 1))
-    device, groups = choose_device(head.device), None if task.groups is None else task.groups[train]
+    groups = None if task.groups is None else task.groups[train]
     held_out = choose_held_out(len(codes), codes, groups, head.validation_fraction, seed)
     X = (X - mean) / scale
 

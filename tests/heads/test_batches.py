@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from heads import ABMILHead, MLPHead, Tokens
+from heads import ABMILHead, MLPHead, Tokens, batches
 from heads.batches import BLOCKS_AT_ONCE, FeatureBlocks, block_size
 from heads.inputs import StoredTokens
 from heads.scaling import no_scaling
@@ -123,10 +123,10 @@ def test_rows_of_a_store_give_the_bits_of_arrays_vectors_and_tokens_alike(blobs,
 
 
 def test_a_block_is_all_in_memory_and_a_few_megabytes_on_disk(tmp_path):
-    assert block_size(np.zeros((5000, 8))) == 5000
+    assert block_size(np.zeros((5000, 8)), CPU) == 5000
     large = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", "f4", (100_000, 1024))
-    assert block_size(large) == 1024
-    assert block_size(Tokens(large, np.arange(0, 100_001, 10))) == 102
+    assert block_size(large, CPU) == 1024
+    assert block_size(Tokens(large, np.arange(0, 100_001, 10)), CPU) == 102
 
 
 @pytest.mark.slow
@@ -158,3 +158,11 @@ def test_training_on_disk_takes_a_bounded_part_of_the_memory_that_the_features_w
         check=True,
     )
     assert float(done.stdout) < 800 / 3
+
+
+@pytest.mark.parametrize("free", [5000 * 8 * 8, 10 * 5000 * 8 * 8])
+def test_features_that_a_gpu_has_no_room_for_come_in_blocks(free, monkeypatch):
+    monkeypatch.setattr(batches, "free_memory", lambda device: float(free))
+    monkeypatch.setattr(batches, "BYTES_AT_ONCE", 32 * 1024)
+    block = block_size(np.zeros((5000, 8)), torch.device("cuda"))
+    assert (block == 5000) == (free > 5000 * 8 * 8)
