@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from cache import as_key_array, text_key
-from extract import LoopOptions, feed, loop
+from extract import LoopOptions, loop, workers
 from extract.backbones.base import Backbone, Prepared
 from extract.errors import UnusableSampleError
 from extract.extractor import Quiet
@@ -222,7 +222,7 @@ def test_samples_are_decoded_by_workers_and_a_broken_one_is_refused_with_its_rea
 
 @pytest.mark.parametrize("joins", [True, False])
 def test_a_large_batch_is_decoded_in_pieces_and_computed_whole(joins, monkeypatch):
-    monkeypatch.setattr(feed, "PIECE", 7)
+    monkeypatch.setattr(workers, "PIECE", 7)
     asked = []
 
     class Counted(DataLoader):
@@ -238,7 +238,7 @@ def test_a_large_batch_is_decoded_in_pieces_and_computed_whole(joins, monkeypatc
                 asked.append(len(some))
                 yield some
 
-    monkeypatch.setattr(feed, "DataLoader", Counted)
+    monkeypatch.setattr(workers, "DataLoader", Counted)
     numbers, sink, backbone = numbers_of(230), Sink(), Pictures()
     backbone.joins = joins
     refused = run(backbone, numbers, sink, options=LoopOptions(budget=100, workers=2)).refused
@@ -252,9 +252,9 @@ def test_a_large_batch_is_decoded_in_pieces_and_computed_whole(joins, monkeypatc
     [(10**9, (4, 2)), (8 * 10**6 / 0.8, (4, 2)), (7 * 10**6, (4, 1)), (2.6 * 10**6, (2, 1)), (10**6, (0, 1))],
 )
 def test_workers_send_no_more_than_shared_memory_holds(free, expected, monkeypatch, tmp_path):
-    monkeypatch.setattr(feed.shutil, "disk_usage", lambda place: SimpleNamespace(free=free))
-    assert feed.share_memory(4, 10**6, tmp_path) == expected
-    assert feed.share_memory(4, 10**6, tmp_path / "nowhere") == (4, 2)
+    monkeypatch.setattr(workers.shutil, "disk_usage", lambda place: SimpleNamespace(free=free))
+    assert workers.share_memory(4, 10**6, tmp_path) == expected
+    assert workers.share_memory(4, 10**6, tmp_path / "nowhere") == (4, 2)
 
 
 def test_the_time_left_follows_the_work_and_not_the_number_of_samples(monkeypatch):

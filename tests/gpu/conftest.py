@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from tests.heads.conftest import bags  # noqa: F401  (a fixture)
 from tests.pipelines.conftest import headstart, process, project  # noqa: F401  (fixtures)
 
 

@@ -115,17 +115,6 @@ def test_token_heads_learn_and_come_back_on_a_cpu(kind, bags, tmp_path):
     np.testing.assert_allclose(back.predict_proba(X[200:]), fitted.predict_proba(X[200:]), atol=2e-3)
 
 
-@pytest.fixture
-def bags():
-    rng = np.random.default_rng(0)
-    samples, y = [], rng.integers(3, size=300)
-    for code in y:
-        tokens = rng.normal(size=(rng.integers(1, 10), 12))
-        tokens[rng.integers(len(tokens)), code] += 6
-        samples.append(tokens.astype(np.float32))
-    return samples, np.array(["a", "b", "c"])[y]
-
-
 def test_further_heads_learn():
     X, y = lesson()
     mixed = LayerMixHead(blocks=[20, 20], device="cuda").fit(X, y)
