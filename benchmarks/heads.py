@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks import tables
 from heads import KNNHead, LDAHead, LinearHead, RidgeHead, SweepCV, few_shot_curve
-from heads.devices import choose_device
+from heads.devices import WORTH_A_GPU, solving_device
 from heads.solvers import logistic, stack
 from heads.solvers.engine import read_task
 from heads.solvers.linear import LinearEngine
@@ -147,7 +147,7 @@ def passes(sample: Sample, splits: Sequence[tuple[np.ndarray, np.ndarray]], pena
 
 def product_limit(device: str) -> float:
     """Return the operations a second of a large float32 matrix product."""
-    a = torch.rand(4096, 4096, device=choose_device(device))
+    a = torch.rand(4096, 4096, device=solving_device(device, WORTH_A_GPU))
     return 2 * 4096**3 / min(timed(lambda: float(product(a, a)[0, 0]))[1] for _ in range(3))
 
 

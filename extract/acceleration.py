@@ -46,11 +46,24 @@ class _ConvolutionsInFloat32:
     """Has convolutions of float32 computed in float32."""
 
     def __enter__(self) -> None:
-        self._before = torch.backends.cudnn.allow_tf32
-        torch.backends.cudnn.allow_tf32 = False
+        where, name, exact = _TF32
+        self._before = getattr(where, name)
+        setattr(where, name, exact)
 
     def __exit__(self, *raised: object) -> None:
-        torch.backends.cudnn.allow_tf32 = self._before
+        where, name, _ = _TF32
+        setattr(where, name, self._before)
+
+
+def _tf32_of_convolutions() -> tuple[Any, str, Any]:
+    """Return where torch is told of TF32 in convolutions, and what switches it off; since torch 2.9 in another place."""
+    newer = getattr(torch.backends.cudnn, "conv", None)
+    if hasattr(newer, "fp32_precision"):
+        return newer, "fp32_precision", "ieee"
+    return torch.backends.cudnn, "allow_tf32", False
+
+
+_TF32 = _tf32_of_convolutions()
 
 
 def arithmetic(device: str, options: LoopOptions) -> contextlib.AbstractContextManager[Any]:

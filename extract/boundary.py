@@ -153,7 +153,7 @@ class BoundaryBackbone(Backbone):
         inner = boundary.adapter
         self.boundary = boundary
         self.model = inner.model
-        self.unit, self.decode, self.parallel = inner.unit, inner.decode, inner.parallel
+        self.unit, self.decode, self.parallel, self.joins = inner.unit, inner.decode, inner.parallel, inner.joins
         self.weigh, self.prepare, self.collate = inner.weigh, inner.prepare, inner.collate  # type: ignore[method-assign]
 
     @classmethod

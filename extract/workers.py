@@ -4,9 +4,10 @@ Samples of one shape go to the workers in pieces of a batch, so that a few large
 what is on its way fits into the memory that processes share.
 """
 
+import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -25,9 +26,11 @@ PIECE = 32
 """Samples that a worker process decodes at a time."""
 READY = 2
 """Pieces that each worker has ready."""
+HELD = 3
+"""Pieces that are read: one that comes, one that is copied, one that its memory's owner has yet to forget."""
 SHARE = 0.8
 """Of the shared memory that is free: how much workers may fill."""
-TRIED = 8
+TRIED = 64
 """Samples that are decoded to see how large they are."""
 
 Plan = tuple[Slice, np.ndarray]
@@ -85,17 +88,14 @@ class _Plans(Sampler):
 def decode_batches(
     backbone: Backbone, plans: Iterator[Plan], workers: int, transfer: Transfer
 ) -> Iterator[tuple[Slice, np.ndarray, Decoded]]:
-    """Have workers decode and collate the batches planned; they come back in order.
-
-    Samples of one shape go to the workers in pieces of a batch, so that a few large batches keep all of them busy.
-    """
+    """Have workers decode and collate the batches planned; they come back in order."""
     assert backbone.decode is not None
     first = next(plans, None)
     if first is None:
         return
-    piece = PIECE if backbone.joins else None
-    workers, ahead = share_memory(workers, _count_bytes(backbone.decode, first, piece)) if workers else (0, 0)
-    piece = piece if workers else None
+    ahead, piece = READY, None
+    if workers and backbone.joins:
+        workers, ahead, piece = share_memory(workers, _count_bytes(backbone.decode, first))
     given: deque[Plan] = deque()
     loader = DataLoader(
         _Decoding(backbone.decode),
@@ -108,53 +108,61 @@ def decode_batches(
     while (found := next(pieces, None)) is not None:
         slice_, rows = given.popleft()
         count = len(_cut(rows, piece))
-        yield slice_, rows, found if count == 1 else _join(chain([found], islice(pieces, count - 1)), rows, piece, transfer)
+        whole = found if count == 1 else _join(chain([found], islice(pieces, count - 1)), rows, transfer)
+        del found
+        yield slice_, rows, whole
+        del whole
 
 
 def _cut(rows: np.ndarray, piece: int | None) -> list[np.ndarray]:
     return [rows] if piece is None else [rows[start : start + piece] for start in range(0, len(rows), piece)]
 
 
-def _join(pieces: Iterable[Decoded], rows: np.ndarray, piece: int | None, transfer: Transfer) -> Decoded:
-    """Put a batch together as its pieces come, each of which is let go of at once: its memory is shared and scarce."""
+def _join(pieces: Iterator[Decoded], rows: np.ndarray, transfer: Transfer) -> Decoded:
+    """Put a batch together as its pieces come, since their memory is shared and scarce."""
     whole: dict[str, torch.Tensor] = {}
     refused: dict[int, str] = {}
-    end = 0
-    for number, found in enumerate(pieces):
-        refused |= {number * (piece or 0) + place: reason for place, reason in found.refused.items()}
-        if found.batch is None:
-            continue
-        start, end = end, end + len(next(iter(found.batch.values())))
-        for name, tensor in found.batch.items():
+    seen = end = 0
+    while (found := next(pieces, None)) is not None:
+        refused |= {seen + place: reason for place, reason in found.refused.items()}
+        count = 0 if found.batch is None else len(next(iter(found.batch.values())))
+        seen += count + len(found.refused)
+        for name, tensor in (found.batch or {}).items():
             if name not in whole:
                 whole[name] = transfer.room((len(rows), *tensor.shape[1:]), tensor.dtype)
-            whole[name][start:end] = tensor
+            if (tensor.shape[1:], tensor.dtype) != (whole[name].shape[1:], whole[name].dtype):
+                raise ValueError(f"samples of one batch are {list(whole[name].shape[1:])} and {list(tensor.shape[1:])}")
+            whole[name][end : end + count] = tensor
+        end += count
+        del found
     return Decoded({name: tensor[:end] for name, tensor in whole.items()} if end else None, refused)
 
 
-def _count_bytes(decode: Callable[[Any], Any], plan: Plan, piece: int | None) -> int:
-    """Return the size of what a worker sends at a time, from the first sample that can be decoded; 0 if none of a few can."""
+def _count_bytes(decode: Callable[[Any], Any], plan: Plan) -> int:
+    """Return the size of the first sample that can be decoded; 0 if none of some can."""
     slice_, rows = plan
     decoded = (_Decoding(decode)[slice_.prepared.samples[row]] for row in rows[:TRIED].tolist())
-    return next(filter(None, map(_size, decoded)), 0) * min(len(rows), piece or len(rows))
+    return next(filter(None, map(_size, decoded)), 0)
 
 
 def _size(item: Any) -> int:
     """Return the bytes of the tensors in a decoded sample."""
-    if isinstance(item, torch.Tensor | np.ndarray):
-        return int(item.nbytes)
-    parts = item.values() if isinstance(item, Mapping) else item if isinstance(item, list | tuple) else ()
-    return sum(map(_size, parts))
+    parts = item if isinstance(item, tuple) else (item,)
+    return sum(part.nbytes for part in parts if isinstance(part, torch.Tensor))
 
 
-def share_memory(workers: int, size: int, place: Path = Path("/dev/shm")) -> tuple[int, int]:  # noqa: S108  (Linux's own)
-    """Return how many workers may send pieces of so many bytes through shared memory, and how many each has ready.
+def share_memory(workers: int, size: int, place: Path = Path("/dev/shm")) -> tuple[int, int, int]:  # noqa: S108  (Linux's own)
+    """Return how many workers may send samples of so many bytes through shared memory, how many pieces each has ready, and of
+    how many samples.
 
-    Workers die where shared memory runs out, of which containers have 64 MiB unless they are given more.
+    Workers die where shared memory runs out, of which containers have 64 MiB unless they are given more. Beside what is ready
+    there are `HELD` pieces that this process has not let go of.
     """
-    if not place.is_dir():
-        return workers, READY
-    most = int(shutil.disk_usage(place).free * SHARE) // max(size, 1)
-    if most >= workers * READY:
-        return workers, READY
-    return min(workers, most), 1
+    if not place.is_dir() or not size:
+        return workers, READY, PIECE
+    side_by_side = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    free = SHARE * shutil.disk_usage(place).free / max(1, int(side_by_side) if side_by_side.isdecimal() else 1)
+    if size * PIECE * (workers * READY + HELD) <= free:
+        return workers, READY, PIECE
+    workers = min(workers, max(0, int(free // size) - HELD))
+    return workers, 1, min(PIECE, max(1, int(free // (size * (workers + HELD)))))

@@ -10,21 +10,31 @@ Result = TypeVar("Result")
 WORTH_A_GPU = 2.0**30
 """Multiplications of one pass over the features for all problems; with fewer, a GPU waits for orders more than it computes."""
 
+_OUT_OF_MEMORY = ("out of memory", "alloc_failed", "alloc failed")
+"""What CUDA's libraries say in other errors than torch's own."""
 
-def choose_device(device: str, work: float | None = None) -> torch.device:
-    """Return where a head computes.
+
+def training_device(device: str) -> torch.device:
+    """Return where a head is trained step by step: for `auto` CUDA where there is a device, else the CPU."""
+    if device != "auto":
+        return torch.device(device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def solving_device(device: str, work: float) -> torch.device:
+    """Return where linear problems are solved: on CUDA or the CPU, since no other device has the float64 that they take.
 
     Parameters
     ----------
     device
-        `auto`: CUDA where there is a device, else the CPU. Or a torch device, as it is.
+        `auto` means CUDA where there is a device and the work is worth it; or a torch device.
     work
-        Multiplications that decide whether `auto` means the GPU; None for in any case.
+        Multiplications of one pass over the features for all problems.
     """
-    if device != "auto":
-        return torch.device(device)
-    worth = work is None or work >= WORTH_A_GPU
-    return torch.device("cuda" if worth and torch.cuda.is_available() else "cpu")
+    if device == "auto":
+        return training_device("auto") if work >= WORTH_A_GPU else torch.device("cpu")
+    asked = torch.device(device)
+    return asked if asked.type == "cuda" else torch.device("cpu")
 
 
 def free_memory(device: torch.device) -> float:
@@ -38,8 +48,14 @@ def run_on(device: torch.device, work: Callable[[torch.device], Result]) -> Resu
         return work(device)
     try:
         return work(device)
-    except torch.OutOfMemoryError:
-        pass  # outside of this block, so that what the work held is let go of
-    if device.type == "cuda":
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+    # outside of the block above, so that what the work held is let go of
+    if device.type == "cuda" and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     return work(torch.device("cpu"))
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)

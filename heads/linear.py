@@ -15,6 +15,9 @@ from heads.scores import ClassifierHead, LinearProbabilities
 from heads.solvers.warm_start import find_start
 from heads.targets import Targets
 
+LEAST_ITERATIONS = 20
+"""Of Newton's method: with as many hardly a fit is unfinished."""
+
 
 class LinearClassifier(nn.Module):
     """One linear layer.
@@ -138,7 +141,8 @@ class LinearHead(LinearProbabilities, ClassifierHead):
     def _solve(self, X: np.ndarray, labels: np.ndarray, class_weight: Any, weight: Any) -> LogisticRegression:
         tol = self.tol if self.tol is not None else (1e-6 if X.dtype == np.float32 else 1e-10)
         solver = LogisticRegression(C=self.C, class_weight=class_weight, tol=tol, max_iter=self.max_iter, solver="newton-cg")
-        start = find_start(X, labels, self.C, class_weight, weight, self.device)
+        enough = self.max_iter >= LEAST_ITERATIONS  # who asks for fewer wants a fit that is not finished
+        start = find_start(X, labels, self.C, class_weight, weight, self.device) if enough else None
         if start is not None:
             solver.set_params(warm_start=True)
             solver.coef_, solver.intercept_ = start

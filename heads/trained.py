@@ -16,7 +16,7 @@ from torch import nn
 from heads.batches import FeatureBlocks, block_size
 from heads.callbacks import Callback
 from heads.checkpoints import fingerprint
-from heads.devices import choose_device
+from heads.devices import training_device
 from heads.held_out import choose_held_out, make_score
 from heads.inputs import float_type, read_features
 from heads.limits import ABOVE_ZERO, BELOW_ONE, CLASS_WEIGHT, FROM_ONE, FROM_ZERO, Limits, one_of
@@ -158,7 +158,7 @@ accumulate, mixup, ema, checkpoint
         validation
             Features and targets to watch, instead of a held-out part.
         """
-        plan, device = self.plan(), choose_device(self.device)
+        plan, device = self.plan(), training_device(self.device)
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         X = read_features(self, X, tokens=self.takes_tokens, reset=True)

@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, PrivateAttr, field_validator, model_validator
 
 from cache.budget import parse_size
+from extract.devices import device_or_auto
 from extract.sources.streams import always_streams
 from pipelines.backbone_config import Backbone, EngineChoice, Loop, OutputChoice, Part
 from pipelines.compare_config import CompareChoice
@@ -200,6 +201,14 @@ class Config(Part):
     def kind(self) -> str:
         """`classification`, `multilabel` or `regression`."""
         return "multilabel" if self.data.multilabel or isinstance(self.data.label, list) else self.task
+
+    @property
+    def head_device(self) -> str:
+        """Where heads compute that name no device: `cpu`, or a certain GPU, if that is asked for and is here; else `auto`."""
+        if self.device == "cpu":
+            return "cpu"
+        elsewhere = self.search.backend in ("ray", "dask")
+        return device_or_auto(self.device) if self.device.startswith("cuda:") and not elsewhere else "auto"
 
     @property
     def heads_are_default(self) -> bool:

@@ -5,10 +5,10 @@ import os
 import platform
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from extract.devices import choose_device
-
+DRIVER = Path("/proc/driver/nvidia/gpus")
 LIBRARIES = ("headstart", "torch", "transformers", "sentence-transformers", "scikit-learn", "h5py", "numpy", "datasets")
 
 
@@ -24,11 +24,13 @@ def library_versions() -> dict[str, str | None]:
 
 
 def gpus() -> list[str]:
-    """Return the names of the GPUs that torch can use here through CUDA."""
-    if choose_device() != "cuda":
+    """Return the names of the GPUs here; without a driver's own word, of those that this process has used."""
+    told = [path.read_text(encoding="utf-8") for path in sorted(DRIVER.glob("*/information"))]
+    if told:
+        return [line.partition(":")[2].strip() for text in told for line in text.splitlines() if line.startswith("Model:")]
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():  # to ask would take a part of the GPU's memory
         return []
-    import torch
-
     return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
 
 

@@ -189,7 +189,7 @@ def extract_config(
             by_kind = {checkpoint.offer.takes: found for found, checkpoint in matched}
             rows = [found.promising(kind) for kind, found in by_kind.items()]
             check(Prospect(kept, samples, functools.reduce(np.intersect1d, rows), by_kind.keys() == {"text"}))
-        if not getattr(progress, "quiet", True):
+        if config.engine.kind != "ray" and not getattr(progress, "quiet", True):  # whose workers have devices of their own
             _tell_other_precision(config, place, matched)
         features = _extract_all(config, samples, place, strict, progress, loaded)
     _refuse_twins(config, features)

@@ -70,7 +70,7 @@ def _inspect_run(run: Path, store: str | None, similarity: float) -> Inspection:
     found = recall(run, store)
     samples, features, task, note = take_excerpt(found.extraction, found.extraction.features[0], found.task)
     subject = _with_left_out(make_subject(samples, features, found.outputs, task), features, found.outputs)
-    inspection = inspect_subject(subject, similarity, seed=found.config.selection.seed, device=found.config.device)
+    inspection = inspect_subject(subject, similarity, seed=found.config.selection.seed, device=found.config.head_device)
     return inspection if note is None else dataclasses.replace(inspection, notes=[note, *inspection.notes])
 
 
@@ -94,7 +94,7 @@ def _inspect_config(file: Path, store: str | None, similarity: float, progress: 
         subject = Subject(samples, features.rows, features.keys, X, parts, None)
     if not len(subject.rows):
         raise UsageError(f"{config.where('data')}: no sample can be used, so there is nothing to inspect")
-    inspection = inspect_subject(subject, similarity, seed=config.selection.seed, device=config.device)
+    inspection = inspect_subject(subject, similarity, seed=config.selection.seed, device=config.head_device)
     return inspection, Path(f"{config.name}-inspection.csv")
 
 

@@ -258,7 +258,8 @@ def _takes_blocks(kind: str, task: str) -> bool:
 def _place(head: Head, config: Config) -> dict[str, str]:
     """Return where a head computes, if that is named for all of the experiment and not for this head."""
     known = head_class(head.kind, family(config.kind))().get_params()
-    return {"device": config.device} if config.device != "auto" and "device" in known and "device" not in head.space() else {}
+    place = config.head_device
+    return {"device": place} if place != "auto" and "device" in known and "device" not in head.space() else {}
 
 
 def _count_rows(features: Features, extraction: Extraction, task: Task, kind: str) -> int:

@@ -55,7 +55,7 @@ class Backbone(ABC):
     parallel
         Whether `decode` may run in worker processes.
     joins
-        Whether batches can be joined along their first axis, as they can where all decoded samples have one shape.
+        Whether decoded samples are tensors of one shape, so that batches can be joined along their first axis.
     model
         What runs; what `freeze` has frozen.
     token_mask
@@ -68,7 +68,7 @@ class Backbone(ABC):
     unit: str = "tokens"
     decode: Callable[[Any], Any] | None = None
     parallel: bool = True
-    joins: bool = True
+    joins: bool = False
     token_mask: str | None = None
     block_names: Sequence[str] | None = None
     model: torch.nn.Module

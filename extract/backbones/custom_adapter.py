@@ -71,7 +71,6 @@ class CallableAdapter(Backbone):
         self.takes = checkpoint.offer.takes
         self.decode = Preprocess(None) if self.takes != "text" else None
         self.parallel = True
-        self.joins = False  # what it makes of samples together is its own affair
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, spec: BackboneSpec, device: str, precision: str) -> "CallableAdapter":

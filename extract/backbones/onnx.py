@@ -160,6 +160,7 @@ class OnnxImages(Backbone):
     """
 
     unit = "images"
+    joins = True
 
     def __init__(self, session: Session, transform: Any) -> None:
         self.session = session

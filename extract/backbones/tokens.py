@@ -60,7 +60,7 @@ class Cutting:
         return Prepared(encoded, costs.tolist(), whole.tolist())
 
     def collate(self, items: Sequence[Any]) -> Batch:
-        """Pad tokens on the right, whatever the tokenizer's side, and mask the padding."""
+        """Pad tokens on the right, whatever the tokenizer's side, and mask the padding; every field is one number a token."""
         lengths = np.array([len(item["input_ids"]) for item in items])
         real = np.arange(lengths.max()) < lengths[:, None]
         batch = {"attention_mask": torch.from_numpy(real.astype(np.int64))}

@@ -68,6 +68,7 @@ class ImageBackbone(Backbone):
     """
 
     unit = "images"
+    joins = True
 
     def __init__(self, model: torch.nn.Module, transform: Callable[[Any], Any], device: str, precision: str) -> None:
         freeze(model)

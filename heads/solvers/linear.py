@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.utils import compute_class_weight
 
-from heads.devices import choose_device, run_on
+from heads.devices import run_on, solving_device
 from heads.linear import LinearHead
 from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.found import Found
@@ -53,14 +53,14 @@ class LinearEngine:
         """Fit every head on every fold, folds that train on the same classes in one stack."""
         if not heads:
             return
-        solved = run_on(solving_device(heads, task), partial(_solve_all, heads, task))
+        solved = run_on(place_of(heads, task), partial(_solve_all, heads, task))
         for number in range(len(heads)):
             yield number, [solved[number, fold] for fold in range(len(task.folds))]
 
 
-def solving_device(heads: Sequence[LinearHead], task: FoldTask) -> torch.device:
+def place_of(heads: Sequence[LinearHead], task: FoldTask) -> torch.device:
     """Return where heads are solved on all folds: where the first one says, by what one pass for all of them costs."""
-    return choose_device(heads[0].device, float(task.features.size) * len(task.classes) * len(heads) * len(task.folds))
+    return solving_device(heads[0].device, float(task.features.size) * len(task.classes) * len(heads) * len(task.folds))
 
 
 def _solve_all(heads: Sequence[LinearHead], task: FoldTask, device: torch.device) -> dict[tuple[int, int], Solved]:

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from heads.callbacks import History
-from heads.devices import choose_device, run_on
+from heads.devices import run_on, training_device
 from heads.held_out import choose_held_out
 from heads.mlp import MLPHead
 from heads.scaling import fit_scaling
@@ -57,7 +57,7 @@ class MLPEngine:
             stacks.setdefault(repr([getattr(head, name) for name in SHARED]), []).append(number)
         for numbers in (part for whole in stacks.values() for part in _split(whole, heads, task)):
             chosen = [heads[number] for number in numbers]
-            device = choose_device(chosen[0].device)
+            device = training_device(chosen[0].device)
             by_fold = [run_on(device, partial(_fit_fold, chosen, fold, task)) for fold in range(len(task.folds))]
             for at, number in enumerate(numbers):
                 yield number, [solved[at] for solved in by_fold]

@@ -18,7 +18,7 @@ from heads.linear import LinearHead
 from heads.preparation import unscale, whitened
 from heads.scaling import Scaling, fit_scaling
 from heads.solvers.engine import FoldTask, Solved
-from heads.solvers.linear import LinearEngine, solve_folds, solve_stack, solving_device
+from heads.solvers.linear import LinearEngine, place_of, solve_folds, solve_stack
 from heads.solvers.rotation import RotatedFeatures, rotate
 
 SMALL = 2**24
@@ -49,7 +49,7 @@ class PreparedEngine:
             if not numbers:
                 continue
             chosen, count = [heads[number] for number in numbers], len(task.folds)
-            device = solving_device(chosen, task)
+            device = place_of(chosen, task)
             together = count if task.features.size * count <= SMALL and task.single else 1
             folds = []
             for first in range(0, count, together):

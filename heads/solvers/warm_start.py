@@ -7,7 +7,7 @@ import torch
 from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight
 
-from heads.devices import choose_device, run_on
+from heads.devices import run_on, solving_device
 from heads.solvers.logistic import FINEST_GAP, solve_logistic
 from heads.solvers.losses import BinaryLoss, SoftmaxLoss
 from heads.solvers.rotation import rotate
@@ -34,7 +34,7 @@ def find_start(
         `auto`, or a torch device.
     """
     classes, codes = np.unique(labels, return_inverse=True)
-    chosen = choose_device(device, float(X.size) * len(classes) * PASSES)
+    chosen = solving_device(device, float(X.size) * len(classes) * PASSES)
     if chosen.type == "cpu" or len(classes) < 2:
         return None
     weight = _check_sample_weight(weight, X, dtype=np.float64)

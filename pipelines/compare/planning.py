@@ -19,6 +19,7 @@ from pipelines.compare_config import CACHED, Method
 from pipelines.config import Config
 from pipelines.errors import UsageError
 from pipelines.extract import Prospect, load_data, spec_of
+from pipelines.models.freezing import refuse_float16
 from pipelines.task import Task, check_samples
 
 _TRAINING = ("batch_size", "weight_decay", "warmup", "schedule", "layer_decay")
@@ -42,9 +43,8 @@ def check_comparison(config: Config) -> None:
     if config.backbones[0].views is not None:
         raise UsageError(f"{config.where('backbones', 0, 'views')}: a comparison takes no views; see `compare.augment`")
     methods = runnable_methods(config.compare, config.where("compare", "methods"))
-    if config.backbones[0].precision == "float16" and not set(methods) <= set(CACHED):
-        where = config.where("backbones", 0, "precision")
-        raise UsageError(f"{where}: a backbone cannot learn in float16, which small gradients fall out of; name bfloat16")
+    if not set(methods) <= set(CACHED):
+        refuse_float16(config.backbones[0].precision, f"{config.where('backbones', 0, 'precision')}: ")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,12 @@ LAYER_DECAY = 0.9
 """What a block's learning rate is to that of the block above it (Howard and Ruder 2018; Sun et al. 2019)."""
 
 
+def refuse_float16(precision: str, where: str = "") -> None:
+    """See that a backbone computes in a precision that it can learn in; raises `UsageError`, which begins with `where`."""
+    if precision == "float16":
+        raise UsageError(f"{where}a backbone cannot learn in float16, which small gradients fall out of; name bfloat16")
+
+
 def find_parts(module: nn.Module, name: str | int) -> list[nn.Parameter]:
     """Return the parameters of the parts of a module that a name means.
 

@@ -14,7 +14,7 @@ from pipelines.measure import Cost
 from pipelines.models.backbone_module import BackboneModule, Features
 from pipelines.models.boundary_batches import HandedIn
 from pipelines.models.classifiers import CLASSIFIERS, check_name, count_outputs, describe_classifier, takes_tokens
-from pipelines.models.freezing import find_parts, set_training
+from pipelines.models.freezing import find_parts, refuse_float16, set_training
 from pipelines.models.model_saving import load_model, save_model
 from pipelines.models.objectives import Classes, Labels, Numbers, Objective, read_task
 from pipelines.models.pieces import Pieces
@@ -264,8 +264,8 @@ class FeatureBasedModel(nn.Module):
         UsageError
             If there is no such part (see `find_parts`), or the backbone computes in float16; nothing is changed then.
         """
-        if isinstance(self.backbone, BackboneModule) and self.backbone.spec.precision == "float16":
-            raise UsageError("a backbone cannot learn in float16, which small gradients fall out of; load it in `bfloat16`")
+        if isinstance(self.backbone, BackboneModule):
+            refuse_float16(self.backbone.spec.precision)
         found = [parameter for name in names or () for parameter in find_parts(self.backbone, name)]
         for parameter in self.backbone.parameters() if names is None else found:
             parameter.requires_grad_(True)

@@ -55,7 +55,7 @@ def write_report(
         pairs=len(task.rows) <= PAIRS_AT_MOST,
         labels=subject.X.size * (1 if task.kind == "regression" else classes) <= FITTED_AT_MOST,
         seed=config.selection.seed,
-        device=config.device,
+        device=config.head_device,
     )
     _write(folder, config, subject, inspection, QUICK, [] if note is None else [note])
 
@@ -90,7 +90,7 @@ def rebuild_report(folder: Path, store: str | None = None, effort: Effort | None
         recalled = recall(folder, store)
         samples, features, task, note = take_excerpt(recalled.extraction, recalled.extraction.features[0], recalled.task)
         subject = make_subject(samples, features, recalled.outputs, task)
-        inspection = inspect_subject(subject, seed=config.selection.seed, device=config.device)
+        inspection = inspect_subject(subject, seed=config.selection.seed, device=config.head_device)
     except HeadstartError as error:
         missing = [f"the samples and their features are not here, so there are no texts and no map: {error}"]
         _write(folder, config, None, None, effort or Effort(), missing)

@@ -24,6 +24,7 @@ from pipelines.errors import UsageError
 from pipelines.extract import Extraction, Prospect, extract_config, spec_of
 from pipelines.held_out import predict_raw, true_codes
 from pipelines.models.backbone_module import BackboneModule
+from pipelines.models.freezing import refuse_float16
 from pipelines.models.labelled import Labelled
 from pipelines.models.objectives.catalog import OBJECTIVES
 from pipelines.outcome import Truth, answer_test
@@ -136,6 +137,7 @@ def _check(config: Config) -> None:
         raise UsageError(f"{config.where('backbones', 1)}: unfreezing tunes one backbone; leave out the others")
     if config.backbones[0].views is not None:
         raise UsageError(f"{config.where('backbones', 0, 'views')}: is of frozen backbones; set `unfreeze.augment` instead")
+    refuse_float16(config.backbones[0].precision, f"{config.where('backbones', 0, 'precision')}: ")
 
 
 def _at(config: Config, module: BackboneModule, folder: Path) -> Config:

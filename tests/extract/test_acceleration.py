@@ -67,6 +67,18 @@ def test_gradients_other_types_and_autocast_are_left_to_torch(monkeypatch):
 
 
 def test_on_a_gpu_convolutions_are_kept_from_tf32_while_a_batch_is_computed():
+    before = torch.backends.cudnn.allow_tf32
     with acceleration.arithmetic("cuda:0", LoopOptions()):
-        assert not torch.backends.cudnn.allow_tf32
-    assert torch.backends.cudnn.allow_tf32
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_it_does_not_matter_how_somebody_else_has_set_tf32():
+    conv = torch.backends.cudnn.conv
+    before, conv.fp32_precision = conv.fp32_precision, "ieee"
+    try:
+        with acceleration.arithmetic("cuda:0", LoopOptions()):
+            pass
+        assert conv.fp32_precision == "ieee"
+    finally:
+        conv.fp32_precision = before

@@ -199,6 +199,7 @@ class Pictures(Stub):
     """Samples that workers read; each costs 1."""
 
     unit = "images"
+    joins = True
     decode = staticmethod(read)
 
     def prepare(self, samples):
@@ -247,14 +248,18 @@ def test_a_large_batch_is_decoded_in_pieces_and_computed_whole(joins, monkeypatc
     assert max(asked) == (7 if joins else 100)
 
 
-@pytest.mark.parametrize(
-    ("free", "expected"),
-    [(10**9, (4, 2)), (8 * 10**6 / 0.8, (4, 2)), (7 * 10**6, (4, 1)), (2.6 * 10**6, (2, 1)), (10**6, (0, 1))],
-)
-def test_workers_send_no_more_than_shared_memory_holds(free, expected, monkeypatch, tmp_path):
+@pytest.mark.parametrize("free", [10**9, 200 * 10**6, 64 * 10**6, 5 * 10**6, 2 * 10**6, 10**5])
+@pytest.mark.parametrize("count", [1, 4, 15])
+def test_workers_send_no_more_than_shared_memory_holds(free, count, monkeypatch, tmp_path):
     monkeypatch.setattr(workers.shutil, "disk_usage", lambda place: SimpleNamespace(free=free))
-    assert workers.share_memory(4, 10**6, tmp_path) == expected
-    assert workers.share_memory(4, 10**6, tmp_path / "nowhere") == (4, 2)
+    size = 3 * 224 * 224 * 4
+    used, ahead, piece = workers.share_memory(count, size, tmp_path)
+    assert 0 <= used <= count
+    assert not used or size * piece * (used * ahead + workers.HELD) <= free
+    assert (used > 0) == (free > 4 * size)
+    if free == 10**9:
+        assert (used, ahead, piece) == (count, workers.READY, workers.PIECE)
+    assert workers.share_memory(count, size, tmp_path / "nowhere") == (count, workers.READY, workers.PIECE)
 
 
 def test_the_time_left_follows_the_work_and_not_the_number_of_samples(monkeypatch):

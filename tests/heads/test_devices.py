@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
 from heads import LinearHead, MLPHead, SweepCV, devices
-from heads.devices import choose_device, run_on
+from heads.devices import run_on, solving_device, training_device
 from heads.solvers import linear, warm_start
 
 
@@ -13,25 +14,36 @@ def with_a_gpu(monkeypatch):
 
 
 def test_auto_is_the_gpu_where_there_is_one_and_the_work_is_worth_it(with_a_gpu):
-    assert choose_device("auto").type == "cuda"
-    assert choose_device("auto", devices.WORTH_A_GPU).type == "cuda"
-    assert choose_device("auto", devices.WORTH_A_GPU / 2).type == "cpu"
-    assert choose_device("cuda:1", 1.0) == torch.device("cuda:1")
-    assert choose_device("cpu").type == "cpu"
+    assert training_device("auto").type == "cuda"
+    assert solving_device("auto", devices.WORTH_A_GPU).type == "cuda"
+    assert solving_device("auto", devices.WORTH_A_GPU / 2).type == "cpu"
+    assert solving_device("cuda:1", 1.0) == training_device("cuda:1") == torch.device("cuda:1")
+    assert training_device("cpu").type == "cpu"
 
 
 def test_without_a_gpu_auto_is_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto").type == choose_device("auto", 1e30).type == "cpu"
+    assert training_device("auto").type == solving_device("auto", 1e30).type == "cpu"
 
 
-def test_what_a_gpu_cannot_hold_is_done_on_the_cpu():
+def test_linear_problems_are_solved_where_there_is_float64():
+    assert solving_device("mps", 1e30).type == "cpu"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory (simulated)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)` (simulated)"),
+    ],
+)
+def test_what_a_gpu_cannot_hold_is_done_on_the_cpu(error):
     tried = []
 
     def work(device):
         tried.append(device.type)
         if device.type != "cpu":
-            raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
+            raise error
         return "done"
 
     assert run_on(torch.device("meta"), work) == "done"
@@ -39,14 +51,17 @@ def test_what_a_gpu_cannot_hold_is_done_on_the_cpu():
 
 
 def test_any_other_error_is_told():
-    with pytest.raises(ZeroDivisionError):
-        run_on(torch.device("meta"), lambda device: 1 / 0)
+    def fail(device):
+        raise RuntimeError("the sizes do not fit")
+
+    with pytest.raises(RuntimeError, match="sizes"):
+        run_on(torch.device("meta"), fail)
 
 
 def test_the_linear_sweep_asks_for_the_device_by_what_all_its_problems_cost(blobs, monkeypatch):
     X, y = blobs
     asked = []
-    monkeypatch.setattr(linear, "choose_device", lambda device, work: asked.append((device, work)) or torch.device("cpu"))
+    monkeypatch.setattr(linear, "solving_device", lambda device, work: asked.append((device, work)) or torch.device("cpu"))
     for standardize in (False, True):
         SweepCV(LinearHead(device="auto", standardize=standardize), {"C": [0.1, 1, 10]}, cv=4, refit=False).fit(X, y)
     assert asked == [("auto", X.size * 3 * 3 * 4)] * 2
@@ -59,7 +74,7 @@ def test_a_fit_that_starts_near_the_minimum_ends_at_the_same_minimum(blobs, clas
     X, y = (X[y != "neu"], y[y != "neu"]) if classes == 2 else (X, y)
     head = LinearHead(C=10.0, class_weight=weight)
     alone = head.fit(X, y).coef_
-    monkeypatch.setattr(warm_start, "choose_device", lambda device, work: torch.device("meta"))
+    monkeypatch.setattr(warm_start, "solving_device", lambda device, work: torch.device("cuda"))
     monkeypatch.setattr(warm_start, "run_on", lambda device, work: work(_Near()))
     near = LinearHead(C=10.0, class_weight=weight).fit(X, y)
     assert near.n_iter_ <= 2
@@ -75,6 +90,12 @@ class _Near(str):
 
     def __new__(cls):
         return super().__new__(cls, "cpu")
+
+
+def test_a_fit_that_is_not_to_be_finished_starts_from_nothing(blobs, monkeypatch):
+    monkeypatch.setattr("heads.linear.find_start", lambda *how: pytest.fail("not asked for"))
+    with pytest.warns(ConvergenceWarning):
+        LinearHead(C=1e4, max_iter=1).fit(*blobs)
 
 
 def test_a_single_fit_on_a_cpu_starts_from_nothing(blobs):
