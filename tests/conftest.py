@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from benchmarks.ray_failures import ENVIRONMENT
 
@@ -15,6 +16,9 @@ for _about_terminals in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COM
 
 # Ray looks at these once, when it is first imported
 os.environ.update({name: value for name, value in ENVIRONMENT.items() if name.startswith("RAY_")})
+
+settings.register_profile("headstart", deadline=None)  # how long an example takes says more of the machine
+settings.load_profile("headstart")
 
 MANY = 500
 """A module of so many tests is not long because of any of them."""

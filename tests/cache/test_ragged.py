@@ -39,7 +39,7 @@ def test_offsets_that_do_not_fit_are_refused(offsets):
         )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(LENGTHS, min_size=1, max_size=4), st.randoms())
 def test_the_store_gives_back_ragged_rows_in_any_order(tmp_path_factory, shards, rng):
     from cache import FeatureStore

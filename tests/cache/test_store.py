@@ -34,7 +34,7 @@ def test_an_empty_store_lacks_everything_and_makes_no_folder(store):
     assert not store.path.exists()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.lists(st.integers(0, 60), min_size=1, max_size=20, unique=True), max_size=5), st.lists(st.integers(0, 60)))
 def test_what_was_committed_is_found_and_read_in_any_order(tmp_path_factory, shards, wanted):
     store = FeatureStore(tmp_path_factory.mktemp("store") / "s")

@@ -62,7 +62,7 @@ METRICS = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.7, 1.0]), st.booleans()), min_size=2, max_size=30),
     st.sampled_from(sorted(METRICS)),

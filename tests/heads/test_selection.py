@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from heads import choose_splitter, hold_out, one_standard_error
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(20, 80), st.integers(5, 15), st.integers(0, 3))
 def test_a_group_is_never_on_both_sides(samples, groups, seed):
     rng = np.random.default_rng(seed)

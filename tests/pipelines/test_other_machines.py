@@ -63,10 +63,10 @@ def test_pictures_in_tables_are_not_read_for_that(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "expected"), [("auto", "auto"), ("cpu", "cpu"), ("mps", "auto"), ("cuda", "auto"), ("cuda:7", "auto")]
 )
-def test_heads_compute_where_the_config_says_if_they_can(asked, expected, headstart):
+def test_heads_compute_where_the_config_says_if_they_can(asked, expected, project):
     from pipelines.config_file import load_config
 
-    assert load_config("config.yaml", [f"device={asked}"]).head_device == expected
+    assert load_config(project / "config.yaml", [f"device={asked}"]).head_device == expected
 
 
 def test_a_run_says_which_gpus_there_were(monkeypatch, tmp_path):
