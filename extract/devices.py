@@ -48,9 +48,8 @@ def check_device(device: str) -> None:
     except Exception as error:  # each kind of device says in its own way what is wrong
         no_gpu = device.startswith("cuda") and not torch.cuda.is_available()
         why = why_device("cpu") if no_gpu else first_line(error)
-        raise NoSuchBackboneError(
-            f"device `{device}` cannot be used: {why}; leave it out, or name cpu, cuda, cuda:1 or mps"
-        ) from error
+        others = "cpu" if no_gpu else "cpu, cuda, cuda:1 or mps"
+        raise NoSuchBackboneError(f"device `{device}` cannot be used: {why}; leave it out, or name {others}") from error
 
 
 def device_or_auto(device: str) -> str:

@@ -15,7 +15,7 @@ from extract.backbones.find_tokenizer import find_tokenizer
 from extract.backbones.imported import SCHEME, refuse_settings
 from extract.backbones.registry import find_backbone
 from extract.backbones.spec import BackboneSpec, check_settings, overrides
-from extract.devices import choose_precision
+from extract.devices import check_device, choose_precision
 from extract.engine import Engine
 from extract.errors import BackboneError, BadSampleError, NoSuchBackboneError
 from extract.options import LoopOptions
@@ -97,7 +97,7 @@ class Features:
 
 def extract(
     samples: Samples | Sequence[Any],
-    backbone: "str | CustomBackbone | BackboneSpec",
+    backbone: "str | CustomBackbone | BackboneSpec | Mapping[str, Any]",
     store: FeatureStore | str = "features",
     outputs: Any = None,
     *,
@@ -118,7 +118,7 @@ def extract(
         Texts, or what a source gives.
     backbone
         URI or well-known name (`all-MiniLM-L6-v2`, `hf:bert-base-uncased`, `st:/models/mine`), a `custom_backbone`, or a
-        `BackboneSpec` of any of these with its settings.
+        `BackboneSpec` of any of these with its settings, or such settings as in a config: `{"name": ..., "max_length": 128}`.
     store
         The feature store or its folder.
     outputs
@@ -154,7 +154,7 @@ def extract(
     """
     began = time.monotonic()
     samples = samples if isinstance(samples, Samples) else Samples.of(samples)
-    spec = backbone if isinstance(backbone, BackboneSpec) else BackboneSpec(backbone)
+    spec = BackboneSpec.of(backbone)
     store = store if isinstance(store, FeatureStore) else FeatureStore(store)
     place = find_place(engine)
     progress = progress if progress is not None and place.rank.number == 0 else Quiet()
@@ -163,6 +163,8 @@ def extract(
     title = spec.backbone if isinstance(spec.backbone, str) else checkpoint.uri
     asked = parse_outputs(outputs, checkpoint.offer, spec.dtype, f"outputs of {title}")
     names = tuple(output.name for output in asked)
+    if isinstance(place, Here):
+        check_device(device)  # as it was named: nothing is asked of a GPU where all is cached
     device = place.device(device)
     recipe = make_recipe(checkpoint, spec, settle_precision(checkpoint, spec, device, place.precision))
 

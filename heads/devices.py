@@ -14,8 +14,27 @@ _OUT_OF_MEMORY = ("out of memory", "alloc_failed", "alloc failed")
 """What CUDA's libraries say in other errors than torch's own."""
 
 
+def is_usable(device: str) -> bool:
+    """Whether torch can compute on a device here; `auto` means one on which it can."""
+    if device in ("auto", "cpu"):
+        return True
+    try:
+        torch.empty(0, device=device)
+    except Exception:  # each kind of device says in its own way what is wrong
+        return False
+    return True
+
+
 def training_device(device: str) -> torch.device:
-    """Return where a head is trained step by step: for `auto` CUDA where there is a device, else the CPU."""
+    """Return where a head is trained step by step: for `auto` CUDA where there is a device, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If torch cannot use a device that is named.
+    """
+    if not is_usable(device):
+        raise ValueError(f"`device` is {device!r}, which torch cannot use here; leave it out, or name cpu")
     if device != "auto":
         return torch.device(device)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -33,7 +52,7 @@ def solving_device(device: str, work: float) -> torch.device:
     """
     if device == "auto":
         return training_device("auto") if work >= WORTH_A_GPU else torch.device("cpu")
-    asked = torch.device(device)
+    asked = training_device(device)
     return asked if asked.type == "cuda" else torch.device("cpu")
 
 

@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions, validate_parameter_constraints
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    StrOptions,
+    validate_parameter_constraints,
+)
+
+from heads.devices import is_usable
 
 Limits = dict[str, list[Any]]
 
@@ -25,6 +32,20 @@ class EachWithin(Interval):
         return f"a list, each element of it {super().__str__()}"
 
 
+class UsableDevice(StrOptions):
+    """`auto`, or a device that torch can use here."""
+
+    def __init__(self) -> None:
+        super().__init__({"auto"})
+
+    def is_satisfied_by(self, value: Any) -> bool:
+        """Tell whether a value is such a device."""
+        return isinstance(value, str) and is_usable(value)
+
+    def __str__(self) -> str:
+        return "`auto`, or a device that torch can use here, such as cpu"
+
+
 ABOVE_ZERO = Interval(Real, 0, None, closed="neither")
 FROM_ZERO = Interval(Real, 0, None, closed="left")
 FROM_ONE = Interval(Integral, 1, None, closed="left")
@@ -32,6 +53,7 @@ SHARE = Interval(Real, 0, 1, closed="both")
 BELOW_ONE = Interval(Real, 0, 1, closed="left")
 PENALTY = [Interval(Real, 0, None, closed="right")]
 CLASS_WEIGHT = [Mapping, StrOptions({"balanced"}), None]
+DEVICE = [UsableDevice()]
 LISTED = ["array-like", None]
 WIDTHS = EachWithin(Integral, 1, None, closed="left")
 

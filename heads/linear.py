@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import _check_sample_weight
 from torch import nn
 
-from heads.limits import ABOVE_ZERO, CLASS_WEIGHT, FROM_ONE, FROM_ZERO, PENALTY, Limits
+from heads.limits import ABOVE_ZERO, CLASS_WEIGHT, DEVICE, FROM_ONE, FROM_ZERO, PENALTY, Limits
 from heads.preparation import prepare
 from heads.scores import ClassifierHead, LinearProbabilities
 from heads.solvers.warm_start import find_start
@@ -90,7 +90,7 @@ class LinearHead(LinearProbabilities, ClassifierHead):
         "class_weight": CLASS_WEIGHT,
         "tol": [None, FROM_ZERO],
         "max_iter": [FROM_ONE],
-        "device": [str],
+        "device": DEVICE,
     }
     saved_arrays = ("coef:rd", "intercept:r")
 

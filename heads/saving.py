@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 from sklearn.base import BaseEstimator, is_classifier
+from sklearn.utils.validation import check_is_fitted
 
 from heads.callbacks import History
 from heads.catalog import HEADS, REGRESSORS
@@ -60,6 +61,7 @@ def save_head(head: BaseEstimator, folder: Path | str, expects: Mapping[str, Any
     expects
         What features the head is for (recipe, output, ...); JSON values, given back by `load_head`.
     """
+    check_is_fitted(head)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     kind = next((kind for kind, cls in KINDS.items() if type(head) is cls), "skops")

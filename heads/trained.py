@@ -19,7 +19,7 @@ from heads.checkpoints import fingerprint
 from heads.devices import training_device
 from heads.held_out import choose_held_out, make_score
 from heads.inputs import float_type, read_features
-from heads.limits import ABOVE_ZERO, BELOW_ONE, CLASS_WEIGHT, FROM_ONE, FROM_ZERO, Limits, one_of
+from heads.limits import ABOVE_ZERO, BELOW_ONE, CLASS_WEIGHT, DEVICE, FROM_ONE, FROM_ZERO, Limits, one_of
 from heads.losses import ERRORS, CrossEntropy, Deviation, LabelCrossEntropy, Loss
 from heads.plan import TrainingPlan
 from heads.scaling import Scaling, fit_scaling, no_scaling
@@ -133,6 +133,7 @@ accumulate, mixup, ema, checkpoint
         "ema": [BELOW_ONE],
         "standardize": ["boolean"],
         "block_rows": [None, FROM_ONE],
+        "device": DEVICE,
         "random_state": ["random_state"],
     }
     takes_tokens = False

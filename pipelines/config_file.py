@@ -47,6 +47,9 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
     UsageError
         If the file cannot be read or anything in it is wrong: one line with file, line, key and the nearest valid name.
     """
+    if path.is_dir():
+        inside = f"its `{path / 'config.yaml'}`" if (path / "config.yaml").is_file() else "a config's file"
+        raise UsageError(f"{path}: is a folder; name {inside}")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -90,7 +90,10 @@ def evaluate(
 
 
 def _load(file: Path, encoding: str | None, config: Config) -> Samples:
-    return load_samples(file, columns_of_data(config.data), encoding=encoding or config.data.encoding)
+    columns = columns_of_data(config.data)
+    if columns.label is None and file.is_file():  # a run on a folder has no columns, and a table has to
+        columns = dataclasses.replace(columns, label="label")
+    return load_samples(file, columns, encoding=encoding or config.data.encoding)
 
 
 def _is_own(file: Path, config: Config) -> bool:

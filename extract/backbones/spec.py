@@ -1,9 +1,10 @@
 """How a backbone is to be used: its settings, what values they may have, and which backbones take which. No torch here."""
 
+import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from extract.errors import NoSuchBackboneError
 from extract.views import Views
@@ -101,6 +102,27 @@ class BackboneSpec:
     tokenizer: str | None = None
     lowercase: bool = False
     truncation_side: str | None = None
+
+    @classmethod
+    def of(cls, backbone: "str | CustomBackbone | BackboneSpec | Mapping[str, Any]") -> "BackboneSpec":
+        """Take a backbone, or one with its settings as they stand in a config.
+
+        Raises
+        ------
+        NoSuchBackboneError
+            If a setting has no such name, or no backbone is named.
+        """
+        if isinstance(backbone, cls):
+            return backbone
+        if not isinstance(backbone, Mapping):
+            return cls(cast("str | CustomBackbone", backbone))
+        known = [field.name for field in dataclasses.fields(cls)]
+        settings = {"backbone" if name == "name" else name: value for name, value in backbone.items()}
+        if odd := [name for name in settings if name not in known]:
+            raise NoSuchBackboneError(f"{odd[0]!r} is no setting of a backbone; settings are name, {', '.join(known[1:])}")
+        if "backbone" not in settings:
+            raise NoSuchBackboneError("a backbone's settings need its `name`")
+        return cls(**settings)
 
     def __post_init__(self) -> None:
         if self.window_overlap is not None and self.window_overlap < 0:

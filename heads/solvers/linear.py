@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.utils import compute_class_weight
 
-from heads.devices import run_on, solving_device
+from heads.devices import is_usable, run_on, solving_device
 from heads.linear import LinearHead
 from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.found import Found
@@ -44,6 +44,7 @@ class LinearEngine:
             and (head.class_weight is None or head.class_weight == "balanced" or isinstance(head.class_weight, dict))
             and all(named <= set(task.classes[list(found)].tolist()) for found in task.fold_classes)
             and _is_positive(head.C)
+            and is_usable(head.device)
             and (head.tol is None or (_is_positive(head.tol) and head.tol >= FINEST))
             and isinstance(head.max_iter, Integral)
             and head.max_iter >= 1

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from heads.callbacks import History
-from heads.devices import run_on, training_device
+from heads.devices import is_usable, run_on, training_device
 from heads.held_out import choose_held_out
 from heads.mlp import MLPHead
 from heads.scaling import fit_scaling
@@ -38,6 +38,7 @@ class MLPEngine:
         return (
             task.single
             and _others_are_default(head)
+            and is_usable(head.device)
             and all(isinstance(width, int | np.integer) and width > 0 for width in _widths(head.hidden))
             and _between(head.dropout, 0, 1)
             and all(_between(value, 0, np.inf) for value in (head.lr, head.weight_decay))

@@ -85,7 +85,12 @@ def run_job(job: Job, show: bool = False) -> Record:
         command = [sys.executable, "-m", "pipelines.compare.worker", folder]
         environment = os.environ | {"PYTHONPATH": paths}
         done = subprocess.run(  # noqa: S603  (our own module)
-            command, env=environment, stderr=None if show else subprocess.PIPE, stdout=subprocess.DEVNULL, check=False
+            command,
+            env=environment,
+            stderr=None if show else subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            check=False,
+            process_group=0 if os.name == "posix" else None,  # Ctrl-C stops this process, which ends that one without a word
         )
         try:
             content = json.loads((place / "record.json").read_text(encoding="utf-8"))

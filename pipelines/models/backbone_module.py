@@ -15,7 +15,7 @@ from extract.backbones.checkpoint import Checkpoint
 from extract.backbones.code_identity import digest_state
 from extract.backbones.loading import without_bars
 from extract.backbones.registry import adapter_of
-from extract.devices import choose_device, choose_precision
+from extract.devices import check_device, choose_device, choose_precision
 from extract.extractor import make_recipe
 from extract.images import ImageFile, ImageText
 from extract.outputs import parse_outputs
@@ -78,6 +78,7 @@ class BackboneModule(nn.Module):
         outputs = parse_outputs(output, checkpoint.offer, spec.dtype, f"output of {checkpoint.uri}")
         if len(outputs) > 1:
             raise UsageError(f"{checkpoint.uri}: a model has one output, not {', '.join(out.name for out in outputs)}")
+        check_device(device)
         return cls(spec, checkpoint, outputs[0], choose_device(device))
 
     @property

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cache import FeatureStore
 from cache.maintenance import verify
 from extract import BackboneSpec, BadSampleError, Columns, Samples, extract, load_samples
+from extract.errors import NoSuchBackboneError
 from tests.conftest import save_encoder, sentences, write_reviews
 
 
@@ -199,3 +201,21 @@ def test_a_damaged_description_of_a_recipe_is_written_again_though_nothing_is_mi
     assert (again.cached, again.extracted) == (5, 0)
     assert description.read_bytes() == whole
     assert verify(FeatureStore(store)).damaged == {}
+
+
+def test_a_backbone_may_come_with_its_settings_as_in_a_config(tiny_bert, tmp_path):
+    given = {"name": f"hf:{tiny_bert}", "max_length": 8}
+    spec = BackboneSpec(f"hf:{tiny_bert}", max_length=8)
+    found, expected = (extract(sentences(3), one, str(tmp_path / "store")) for one in (given, spec))
+    assert found.recipe.id == expected.recipe.id
+    with pytest.raises(NoSuchBackboneError, match="'max_len' is no setting of a backbone; settings are name, max_length"):
+        extract(sentences(3), {"name": f"hf:{tiny_bert}", "max_len": 8}, str(tmp_path / "store"))
+    with pytest.raises(NoSuchBackboneError, match="need its `name`"):
+        extract(sentences(3), {"max_length": 8}, str(tmp_path / "store"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize("device", ["cuda", "gpu"])
+def test_a_device_that_is_not_here_is_told_before_anything_is_loaded(device, tiny_bert, tmp_path):
+    with pytest.raises(NoSuchBackboneError, match=f"device `{device}` cannot be used: .*; leave it out, or name cpu"):
+        extract(sentences(3), f"hf:{tiny_bert}", str(tmp_path / "store"), device=device)

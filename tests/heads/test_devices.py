@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from heads import LinearHead, MLPHead, SweepCV, devices
+from heads import LinearHead, MLPHead, SweepCV, devices, make_head
 from heads.devices import run_on, solving_device, training_device
 from heads.solvers import linear, warm_start
 
@@ -11,6 +12,7 @@ from heads.solvers import linear, warm_start
 @pytest.fixture
 def with_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(devices, "is_usable", lambda device: True)
 
 
 def test_auto_is_the_gpu_where_there_is_one_and_the_work_is_worth_it(with_a_gpu):
@@ -26,7 +28,7 @@ def test_without_a_gpu_auto_is_the_cpu(monkeypatch):
     assert training_device("auto").type == solving_device("auto", 1e30).type == "cpu"
 
 
-def test_linear_problems_are_solved_where_there_is_float64():
+def test_linear_problems_are_solved_where_there_is_float64(with_a_gpu):
     assert solving_device("mps", 1e30).type == "cpu"
 
 
@@ -105,3 +107,15 @@ def test_a_single_fit_on_a_cpu_starts_from_nothing(blobs):
 
 def test_a_trained_head_learns_where_it_is_told_to(blobs):
     assert next(MLPHead(max_epochs=1, device="cpu").fit(*blobs).module_.parameters()).device.type == "cpu"
+
+
+@pytest.mark.parametrize("head", [LinearHead(), MLPHead(max_epochs=1)])
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_here_is_told_in_a_line(head, device, blobs):
+    with pytest.raises(ValueError, match=f"`device` is '{device}', which torch cannot use here"):
+        clone(head).set_params(device=device).fit(*blobs) if isinstance(head, MLPHead) else devices.solving_device(device, 1.0)
+    with pytest.raises(ValueError, match="`device` of .* must be `auto`, or a device that torch can use here"):
+        make_head("mlp" if isinstance(head, MLPHead) else "linear", device=device)
+    sweep = SweepCV(head, {"device": ["cpu", device]}, cv=2).fit(*blobs)
+    assert sweep.best_params_ == {"device": "cpu"}
+    assert "torch cannot use here" in sweep.cv_results_["error"][1]

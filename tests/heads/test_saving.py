@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import SGDClassifier
 from sklearn.svm import LinearSVC
 from torch import nn
@@ -296,3 +297,9 @@ def test_five_thousand_mutated_files_neither_crash_nor_run_anything(blobs, tmp_p
     assert refused > 2500
     assert not ran
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024
+
+
+def test_a_head_that_is_not_fitted_is_not_saved(tmp_path):
+    with pytest.raises(NotFittedError):
+        save_head(LinearHead(), tmp_path / "head")
+    assert not (tmp_path / "head").exists()

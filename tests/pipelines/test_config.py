@@ -116,3 +116,11 @@ def test_a_head_may_be_named_by_its_kind_alone(tmp_path):
     )
     assert [head.kind for head in load_config(tmp_path / "c.yaml").heads] == ["linear", "knn"]
     assert load_config(tmp_path / "c.yaml", ["heads.0.C=[1, 2]"]).heads[0].space() == {"C": [1, 2]}
+
+
+def test_a_folder_in_the_place_of_a_config_is_told(tmp_path):
+    with pytest.raises(UsageError, match=r"is a folder; name a config's file"):
+        load_config(tmp_path)
+    (tmp_path / "config.yaml").write_text("name: a")
+    with pytest.raises(UsageError, match=r"is a folder; name its `.*config.yaml`"):
+        load_config(tmp_path)

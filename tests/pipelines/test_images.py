@@ -39,6 +39,13 @@ def test_a_folder_of_images_becomes_a_run_that_classifies_files_and_folders(plac
     assert [entry["id"] for entry in metrics["extract"]["skipped"]] == ["train/dark/broken.jpg"]
 
     write_image_folder(place / "new", 4, seed=5)
+    (place / "new.csv").write_text("image,label\nnew/bright/000.png,bright\nnew/dark/001.png,dark\n")
+    status, answer, _ = run(capsys, "evaluate", "run", "--file", "new.csv")
+    assert (status, answer["samples"]) == (0, 2)
+    (place / "new.csv").write_text("image,kind\nnew/bright/000.png,bright\n")
+    status, _, told = run(capsys, "evaluate", "run", "--file", "new.csv")
+    assert status == 2
+    assert "there is no column `label` (for label); columns are `image`, `kind`" in " ".join(told.split())
     (place / "broken.png").write_bytes(encoded(picture())[:60])
     status, answer, _ = run(capsys, "predict", "run", "new", str(place / "data/test/dark/005.png"), "broken.png")
     assert status == 0
