@@ -42,7 +42,6 @@ RATES = {
 }
 """Two learning rates a method, higher than for encoders of BERT's size: these backbones are small."""
 
-TRIALS = 2
 CLAIMS = {"time": 12, "memory": 4}
 METHODS = ("features", "layers", "full", "partial", "lora", "lpft")
 BUDGETS = ("1m", "1h", "24h")
@@ -56,7 +55,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", nargs="+", default=["10", "50", "all"], help="labelled samples a class")
     parser.add_argument("--epochs", type=int, help="10, on few samples more")
-    parser.add_argument("--trials", type=int, default=TRIALS, help="learning rates, or penalties, by the first seed")
     parser.add_argument("--side-by-side", type=int, default=1, help="processes in which cells are run first")
     parser.add_argument("--folder", default="runs", help="where comparisons are kept")
     parser.add_argument("--figures", help="where pictures go, as compare-NAME-*.png")
@@ -66,8 +64,8 @@ def main() -> None:
     if options.side_by_side > 1:
         run_side_by_side(options)
     for name in options.only or SETTINGS:
-        config = load_config(ROOT / "configs" / f"{name}.yaml", changes_of(name, options))
-        if not Path(str(config.data.path)).exists():
+        config = config_of(name, options)
+        if not is_here(config):
             print(f"{config.data.path} is not here\n")
             continue
         run = Path(options.folder) / f"compare-{name}"
@@ -86,7 +84,7 @@ def main() -> None:
 
 def run_side_by_side(options: argparse.Namespace) -> None:
     """Run the cells of every data set, method and size in processes of their own folders, and gather them."""
-    names = [name for name in options.only or SETTINGS if (ROOT.parent / "shared/data").is_dir() or name == "demo"]
+    names = [name for name in options.only or SETTINGS if is_here(config_of(name, options))]
     heads = [method for method in options.methods if method in CACHED]
     tuned = [method for method in options.methods if method not in CACHED]
     own = {"side_by_side": 1, "only": None}
@@ -111,7 +109,7 @@ def run_lane(lane: tuple[str, argparse.Namespace, str | None]) -> None:
     if own is not None and not run.exists():
         shutil.copytree(whole, run, ignore=shutil.ignore_patterns("cells"))
         (run / "cells").symlink_to((whole / "cells").resolve())
-    config = load_config(ROOT / "configs" / f"{name}.yaml", changes_of(name, options))
+    config = config_of(name, options)
     try:
         compare_methods(config, str(run), quiet=True, runner=run_here)
     except RunError as error:
@@ -123,6 +121,16 @@ def run_here(job: Job, show: bool) -> Record:
     return Record(*work(job))
 
 
+def config_of(name: str, options: argparse.Namespace) -> Config:
+    """Read a data set's config, with its changes."""
+    return load_config(ROOT / "configs" / f"{name}.yaml", changes_of(name, options))
+
+
+def is_here(config: Config) -> bool:
+    """Tell whether a config's data are on this machine."""
+    return Path(str(config.data.path)).exists()
+
+
 def changes_of(name: str, options: argparse.Namespace) -> list[str]:
     """Return the changes to a data set's config."""
     kind = "image" if name == "cifar10" else "text"
@@ -130,14 +138,13 @@ def changes_of(name: str, options: argparse.Namespace) -> list[str]:
         "methods": f"[{', '.join(options.methods)}]",
         "seeds": options.seeds,
         "sizes": f"[{', '.join(options.size)}]",
-        "trials": options.trials,
+        "trials": 2,
         "search": "first",
         **({} if options.epochs is None else {"epochs": options.epochs}),
         "min_steps": 64,
         "penalties": "[1e-2, 1e-1]",
+        "learning_rates": RATES[kind],
     }
-    if options.trials == TRIALS:
-        compare["learning_rates"] = RATES[kind]
     return ["outputs=layers", *(f"compare.{key}={value}" for key, value in compare.items()), *SETTINGS[name]]
 
 

@@ -115,14 +115,18 @@ def count_processors(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     them where `torchrun`, which binds nothing, has started several processes side by side.
     """
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    side_by_side = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    share = max(1, int(side_by_side)) if side_by_side.isdecimal() else 1
     try:
         most, period = quota.read_text().split()
         processors = min(processors, round(int(most) / int(period)))
     except (OSError, ValueError):  # no container, or `max`
         pass
-    return max(1, processors // share)
+    return max(1, processors // count_ranks_here())
+
+
+def count_ranks_here() -> int:
+    """Return how many processes `torchrun` has started side by side on this machine, this one included; 1 without it."""
+    told = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(told)) if told.isdecimal() else 1
 
 
 def use_processors(device: str) -> None:

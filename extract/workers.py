@@ -4,7 +4,6 @@ Samples of one shape go to the workers in pieces of a batch, so that a few large
 what is on its way fits into the memory that processes share.
 """
 
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from extract.backbones.base import Backbone, Batch
+from extract.devices import count_ranks_here
 from extract.errors import UnusableSampleError
 from extract.slices import Slice
 from extract.transfer import Transfer
@@ -160,8 +160,7 @@ def share_memory(workers: int, size: int, place: Path = Path("/dev/shm")) -> tup
     """
     if not place.is_dir() or not size:
         return workers, READY, PIECE
-    side_by_side = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    free = SHARE * shutil.disk_usage(place).free / max(1, int(side_by_side) if side_by_side.isdecimal() else 1)
+    free = SHARE * shutil.disk_usage(place).free / count_ranks_here()
     if size * PIECE * (workers * READY + HELD) <= free:
         return workers, READY, PIECE
     workers = min(workers, max(0, int(free // size) - HELD))

@@ -218,7 +218,7 @@ def run_trials(
         development = task.development
         groups = None if task.groups is None else task.groups[development]
         for head in heads:
-            blocks = {"blocks": list(columns.widths)} if _takes_blocks(head.kind, task.kind) else {}
+            blocks = {"blocks": list(columns.widths)} if _has_parameter(head.kind, task.kind, "blocks") else {}
             given = blocks | _place(head, config) | class_embeddings(head, backbone, features, outputs, task, config.device)
             built = build(head.kind, given, task.kind)
             X, y, splits = sweep_lesson(columns, development, task.labels[development], folds, built)
@@ -251,15 +251,15 @@ def family(task: str) -> str:
     return "regression" if task == "regression" else "classification"
 
 
-def _takes_blocks(kind: str, task: str) -> bool:
-    return "blocks" in head_class(kind, family(task))().get_params()
+def _has_parameter(kind: str, task: str, name: str) -> bool:
+    return name in head_class(kind, family(task))().get_params()
 
 
 def _place(head: Head, config: Config) -> dict[str, str]:
     """Return where a head computes, if that is named for all of the experiment and not for this head."""
-    known = head_class(head.kind, family(config.kind))().get_params()
     place = config.head_device
-    return {"device": place} if place != "auto" and "device" in known and "device" not in head.space() else {}
+    is_open = _has_parameter(head.kind, config.kind, "device") and "device" not in head.space()
+    return {"device": place} if place != "auto" and is_open else {}
 
 
 def _count_rows(features: Features, extraction: Extraction, task: Task, kind: str) -> int:
@@ -312,7 +312,7 @@ def _values(values: Any) -> Sequence[Any]:
 
 
 def _usual_outputs(head: Head, backbone: Backbone, features: Features, task: str) -> str:
-    if _takes_blocks(head.kind, task):
+    if _has_parameter(head.kind, task, "blocks"):
         return "all"
     return OUTPUT if head.kind == "zero_shot" and OUTPUT in features.outputs and has_texts(backbone.name) else "each"
 

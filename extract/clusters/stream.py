@@ -72,7 +72,7 @@ def packed(parts: Sequence[Part]) -> list[bytes] | None:
 
 def settle(request: Request, device: str, precision: Callable[[str], str]) -> tuple[Request, set[str]]:
     """Return a request that means the same arithmetic on every node, and the ids of the recipes it may have there."""
-    spec = request.backbone if isinstance(request.backbone, BackboneSpec) else BackboneSpec(request.backbone)
+    spec = BackboneSpec.of(request.backbone)
     checkpoint = find_backbone(spec.backbone)
     found = settle_precision(checkpoint, spec, device, lambda asked, _: precision(asked))
     spec = replace(spec, precision=found)

@@ -33,6 +33,8 @@ def find_start(
     device
         `auto`, or a torch device.
     """
+    if solving_device(device, np.inf).type == "cpu":  # before the labels are looked at
+        return None
     classes, codes = np.unique(labels, return_inverse=True)
     chosen = solving_device(device, float(X.size) * len(classes) * PASSES)
     if chosen.type == "cpu" or len(classes) < 2:
