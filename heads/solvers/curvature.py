@@ -93,7 +93,7 @@ def count_strong(samples: float) -> int:
 
 
 def invert_strong(
-    values: torch.Tensor, curvature: torch.Tensor, penalty: float, count: int
+    values: torch.Tensor, squares: torch.Tensor, curvature: torch.Tensor, penalty: float, count: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Build one group's model from its curvature at a point.
 
@@ -103,6 +103,8 @@ def invert_strong(
     ----------
     values
         `[n, r]`, in principal axes with the intercept's ones last.
+    squares
+        `[r]`, the sums of their squares.
     curvature
         `[c, n]`, second derivatives of the mean loss by the logits.
     penalty
@@ -117,7 +119,7 @@ def invert_strong(
     """
     strong = curvature.topk(min(count, len(values)), dim=1)
     rest = (curvature.sum(dim=1) - strong.values.sum(dim=1)).clamp(min=0) / max(len(values) - strong.values.shape[1], 1)
-    diagonal = rest[:, None] * values.square().sum(dim=0)
+    diagonal = rest[:, None] * squares
     diagonal[:, :-1] += penalty
     rows = values[strong.indices] * (strong.values - rest[:, None]).clamp(min=0).sqrt()[..., None]
     largest = (diagonal + rows.square().sum(dim=1)).amax(dim=1, keepdim=True)
@@ -126,5 +128,6 @@ def invert_strong(
     rows *= scale[:, None]
     gram = torch.bmm(rows, rows.transpose(1, 2))
     gram.diagonal(dim1=1, dim2=2).add_(1)
-    lower = torch.linalg.cholesky_ex(gram).L
+    lower = torch.linalg.cholesky_ex(gram).L.contiguous()
+    rows = rows.transpose(1, 2).contiguous().transpose(1, 2)  # column after column, as the solver wants them
     return 1 / diagonal, torch.linalg.solve_triangular(lower, rows, upper=False).mul_(scale[:, None])

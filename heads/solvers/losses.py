@@ -43,7 +43,7 @@ class Loss(Protocol):
         ...
 
     def __call__(self, logits: torch.Tensor, rows: slice, weight: torch.Tensor, target: torch.Tensor) -> BlockLoss:
-        """Judge logits `[b, c, k]` of `k` samples (`rows`), with weights `[k]`; `target` `[b]` is what each head learns.
+        """Judge logits `[b, c, k]` of `k` samples (`rows`), with weights `[k]` or `[b, k]`; `target` `[b]` is what each learns.
 
         The logits are used up.
         """
@@ -83,7 +83,7 @@ class SoftmaxLoss:
         total = grown.sum(dim=1)
         value = ((total.log() - true) * weight).sum(dim=1, dtype=torch.float64)
         residual = grown.mul_((weight / total)[:, None])
-        return BlockLoss(value, residual.scatter_add_(1, where, -weight.expand(heads, 1, count)))
+        return BlockLoss(value, residual.scatter_add_(1, where, -weight.view(-1, 1, count).expand(heads, 1, count)))
 
     def take(self, samples: torch.Tensor) -> "SoftmaxLoss":
         """Return the same for some samples."""

@@ -58,6 +58,6 @@ class SideBySide:
         parts = [stack.coupled() for stack in self.stacks]
         return Coupled(*(torch.cat([getattr(part, name) for part in parts]) for name in ("basis", "bend", "power", "penalty")))
 
-    def curvatures(self, number: int, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def curvatures(self, number: int, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """See `Stack.curvatures`."""
         return self.stacks[int(self._stack_of[number])].curvatures(int(self._place[number]), point)

@@ -1,5 +1,6 @@
 """The objectives of a stack of linear heads, evaluated for all of them in one pass over the features."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,11 +13,14 @@ from heads.solvers.losses import Loss
 from heads.solvers.products import product
 
 TILES = {"cpu": (512, 1024)}
-"""Logits in work at a time, heads' by samples: enough for products at full speed, and few enough to stay in the cache."""
+"""Logits in work at a time, heads' by samples: enough for products at full speed, and few enough to stay in the cache. Few
+logits of a sample are taken of more samples at a time."""
 LARGE_TILE = (4096, 2**14)
 """The same of a GPU, which computes for no longer than it takes to be told what: as many as its memory holds with ease."""
 SHORT = 256
 """Samples without weight that are passed over only from this many in a row."""
+THIN = 48
+"""Logits of a sample whose products take twice as long as their operations: thin matrices are slow."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,9 @@ class Stack:
         self.weights = tensor(problems.weights, values.dtype)
         self.weight_of, self.target_of = tensor(problems.weight_of, torch.int64), tensor(problems.target_of, torch.int64)
         self._columns, self._rows = TILES.get(values.device.type, LARGE_TILE)
-        self.runs = [used_runs(row != 0, self._rows) for row in problems.weights]
+        self.runs = [used_runs(row != 0) for row in problems.weights]
+        self._used = [sum(run.stop - run.start for run in runs) for runs in self.runs]
+        self._squares: dict[int, torch.Tensor] = {}
         self.total = self.weights.sum(dim=1, dtype=torch.float64)[self.weight_of]
         kinds, kind_of = torch.unique(torch.stack([self.weight_of, self.target_of]), dim=1, return_inverse=True)
         untold = [loss.without_features(self.weights[weight], target) for weight, target in kinds.T]
@@ -98,9 +104,8 @@ class Stack:
         value = torch.zeros(len(points), dtype=torch.float64, device=points.device)
         gradient = torch.empty_like(points)
         weight_of, target_of = self.weight_of[problems], self.target_of[problems]
-        for row in weight_of.unique().tolist():
-            for tile in (weight_of == row).nonzero()[:, 0].split(max(self._columns // points.shape[1], 1)):
-                value[tile], gradient[tile] = self._sum_losses(self.runs[row], self.weights[row], points[tile], target_of[tile])
+        for tile, runs, weight in self._tiles(weight_of, points.shape[1]):
+            value[tile], gradient[tile] = self._sum_losses(runs, weight, points[tile], target_of[tile])
         return self._mean(problems, points, value, gradient)
 
     def at_centres(self, points: torch.Tensor, group_of: torch.Tensor) -> Evaluation:
@@ -123,12 +128,31 @@ class Stack:
             weight, runs, has = parts[rows]
             for tile in torch.tensor(groups, device=points.device).split(max(self._columns // points.shape[1], 1)):
                 target_of = self.target_of[torch.stack([members[group][0] for group in tile.tolist()])]
-                sums = [self._sum_losses(split_run(*run, self._rows), weight, points[tile], target_of) for run in runs]
+                sums = [self._sum_losses([slice(*run)], weight, points[tile], target_of) for run in runs]
                 values, gradients = (torch.stack(part, dim=1) for part in zip(*sums, strict=True))
                 for place, group in enumerate(tile.tolist()):
                     value[members[group]] = has.double() @ values[place]
                     gradient[members[group]] = torch.tensordot(has, gradients[place], 1)
         return self._mean(problems, points[group_of], value, gradient)
+
+    def _tiles(self, weight_of: torch.Tensor, columns: int) -> Iterator[tuple[torch.Tensor, list[slice], torch.Tensor]]:
+        """Give places in `weight_of` `[b]` whose problems are evaluated at once, the runs of samples, and their weights.
+
+        Problems with the same weights share them `[n]` and pass over the samples that they leave out. Where that leaves thin
+        matrices, problems of all weights `[b, n]` are evaluated on all samples instead.
+        """
+        most = max(self._columns // columns, 1)
+        rows, place_of, counts = weight_of.unique(return_inverse=True, return_counts=True)
+        loads = zip(rows.tolist(), counts.tolist(), strict=True)
+        apart = sum(self._used[row] * (count * columns + THIN) for row, count in loads)
+        if len(self.values) * (len(weight_of) * columns + THIN) < apart:
+            everything = [slice(0, len(self.values))]
+            for tile in torch.arange(len(weight_of), device=weight_of.device).split(most):
+                yield tile, everything, self.weights[weight_of[tile]]
+            return
+        for place, row in enumerate(rows.tolist()):
+            for tile in (place_of == place).nonzero()[:, 0].split(most):
+                yield tile, self.runs[row], self.weights[row]
 
     def _mean(self, problems: torch.Tensor, points: torch.Tensor, value: torch.Tensor, gradient: torch.Tensor) -> Evaluation:
         """Return the objectives and gradients whose sums of losses and of their gradients are given; the latter is used up."""
@@ -142,15 +166,16 @@ class Stack:
     def _sum_losses(
         self, runs: list[slice], weight: torch.Tensor, points: torch.Tensor, target_of: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return losses `[b]` and gradients of problems with the same weights `[n]`, over some runs of samples."""
+        """Return losses `[b]` and gradients of problems with weights `[n]` or `[b, n]`, over some runs of samples."""
         heads, columns, width = points.shape
         flat = points.reshape(heads * columns, width)
         value = torch.zeros(heads, dtype=torch.float64, device=points.device)
         gradient = torch.zeros_like(flat)
-        for rows in runs:
+        most = max(self._rows, self._rows * self._columns // (heads * columns))
+        for rows in (part for run in runs for part in split_run(run.start, run.stop, most)):
             block = self.values[rows]
             logits = product(flat, block.T).view(heads, columns, -1)
-            found = self.loss(logits, rows, weight[rows], target_of)
+            found = self.loss(logits, rows, weight[..., rows], target_of)
             value += found.value
             gradient += product(found.residual.view(heads * columns, -1), block)
         return value, gradient.view_as(points)
@@ -162,21 +187,31 @@ class Stack:
         power = product(self.weights, self.values.square())[self.weight_of] / self.total[:, None].to(dtype)
         return Coupled(basis.to(dtype), bend.clamp(min=0).to(dtype), power, (1 / (self.C * self.total)).to(dtype))
 
-    def curvatures(self, number: int, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the samples that one problem uses, `[k, r + 1]`, and the second derivatives `[c, k]` of its mean loss."""
+    def curvatures(self, number: int, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return what `invert_strong` asks for.
+
+        The samples that one problem uses, `[k, r + 1]`, the sums of their squares `[r + 1]`, and the second derivatives
+        `[c, k]` of its mean loss.
+        """
         row = int(self.weight_of[number])
         runs = self.runs[row]
         values = self.values[runs[0]] if len(runs) == 1 else torch.cat([self.values[rows] for rows in runs])
         weight = torch.cat([self.weights[row, rows] for rows in runs])
-        return values, self.loss.curvature(product(point, values.T)) * (weight / self.total[number].to(weight.dtype))
+        if row not in self._squares:
+            self._squares[row] = values.square().sum(dim=0)
+        return (
+            values,
+            self._squares[row],
+            self.loss.curvature(product(point, values.T)) * (weight / self.total[number].to(weight.dtype)),
+        )
 
 
-def used_runs(used: np.ndarray, most: int) -> list[slice]:
-    """Cover the samples that are used, `[n]`, by slices of at most so many, leaving out long runs of others."""
+def used_runs(used: np.ndarray) -> list[slice]:
+    """Cover the samples that are used, `[n]`, by slices, leaving out long runs of others."""
     places = np.flatnonzero(used)
     breaks = np.flatnonzero(np.diff(places) > SHORT)
     edges = zip(places[np.r_[0, breaks + 1]], places[np.r_[breaks, -1]] + 1, strict=True)
-    return [run for start, stop in edges for run in split_run(start, stop, most)]
+    return [slice(start, stop) for start, stop in edges]
 
 
 def split_run(start: int, stop: int, most: int) -> list[slice]:

@@ -16,7 +16,7 @@ def dense(values, bend, label):
 
 
 def model(values, bend, count=192):
-    inverse, factor = invert_strong(values, bend, 0.1, count)
+    inverse, factor = invert_strong(values, values.square().sum(dim=0), bend, 0.1, count)
     return StrongSamples([inverse], [factor], torch.zeros(1, dtype=torch.int64))
 
 
@@ -40,7 +40,7 @@ def test_beyond_the_strong_samples_it_is_near_the_hessian_s_inverse():
 
 def test_it_promises_a_decrease_where_hardly_anything_bends():
     values, bend = example(500, 30)
-    inverse, factor = invert_strong(values.float(), (bend * 1e-7).float(), 1e-12, 192)
+    inverse, factor = invert_strong(values.float(), values.float().square().sum(dim=0), (bend * 1e-7).float(), 1e-12, 192)
     gradients = torch.randn(20, 2, 30, generator=torch.Generator().manual_seed(1))
     found = StrongSamples([inverse], [factor], torch.zeros(20, dtype=torch.int64)).solve(torch.arange(20), gradients)
     assert ((found * gradients).flatten(1).sum(dim=1) > 0).all()

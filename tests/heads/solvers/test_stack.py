@@ -24,26 +24,28 @@ def test_runs_cover_what_is_used_and_pass_over_long_gaps_alone(monkeypatch):
     monkeypatch.setattr(stack, "SHORT", 5)
     used = np.zeros(60, bool)
     used[[3, 4, 8, 20]] = used[30:55] = True
-    runs = used_runs(used, 10)
+    runs = used_runs(used)
     covered = np.zeros(60, int)
     for run in runs:
         covered[run] += 1
     assert covered.max() == 1
     assert covered[used].all()
     assert not covered[9:20].any()
-    assert max(run.stop - run.start for run in runs) <= 10
 
 
-def test_it_is_the_same_objective_however_samples_and_heads_are_tiled(monkeypatch):
+@pytest.mark.parametrize("thin", [0, 10_000], ids=["weights apart", "weights together"])
+def test_it_is_the_same_objective_however_samples_and_heads_are_tiled(thin, monkeypatch):
     rng = np.random.default_rng(0)
     values = torch.as_tensor(rng.normal(size=(50, 4)))
     problems = example((rng.random((2, 50)) > 0.3).astype(float), [0, 0, 1, 1])
     points = torch.as_tensor(rng.normal(size=(4, 3, 4)))
     loss = SoftmaxLoss(torch.as_tensor(rng.integers(3, size=50)), 3)
     whole = Stack(values, loss, problems)(torch.arange(4), points)
-    for name, size in (("SHORT", 1), ("TILES", {"cpu": (3, 7)})):
+    for name, size in (("SHORT", 1), ("TILES", {"cpu": (3, 7)}), ("THIN", thin)):
         monkeypatch.setattr(stack, name, size)
     tiled = Stack(values, loss, problems)(torch.arange(4), points)
+    joined = {weight.dim() for _, _, weight in Stack(values, loss, problems)._tiles(torch.tensor([0, 1, 0, 1]), 3)}
+    assert joined == ({2} if thin else {1})
     torch.testing.assert_close(tiled.value, whole.value)
     torch.testing.assert_close(tiled.gradient, whole.gradient)
 
