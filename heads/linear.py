@@ -45,7 +45,8 @@ class LinearHead(LinearProbabilities, ClassifierHead):
 
     Minimises the sum of the samples' cross-entropies times `C`, plus half the squared norm of the weights (not of the
     intercepts), by Newton's method with conjugate gradients (scikit-learn's `newton-cg`): on features of this width it is
-    several times faster than L-BFGS and far closer to the minimum. Where features far outnumber samples, the same minimum
+    several times faster than L-BFGS and far closer to the minimum. A large fit starts from where the sweeps' solver comes to.
+    Where features far outnumber samples, the same minimum
     is found in the samples' span. Where a sample may have several labels, every label is a problem of its own.
 
     Parameters
@@ -145,8 +146,11 @@ class LinearHead(LinearProbabilities, ClassifierHead):
         start = find_start(X, labels, self.C, class_weight, weight, self.device) if enough else None
         if start is not None:
             solver.set_params(warm_start=True)
-            solver.coef_, solver.intercept_ = start
+            solver.coef_, solver.intercept_ = start.coef, start.intercept
         with warnings.catch_warnings():
             # a line search that fails means that the loss is as low as its arithmetic can tell
             warnings.filterwarnings("ignore", "(?i).*line search")
-            return solver.fit(X, labels, weight)
+            solver.fit(X, labels, weight)
+        if start is not None:
+            solver.n_iter_ = solver.n_iter_ + start.iterations
+        return solver

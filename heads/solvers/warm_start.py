@@ -1,6 +1,6 @@
-"""A start near the minimum for a single fit, found on a GPU."""
+"""A start near the minimum for a single large fit, found by the sweeps' solver: on a GPU, or in fewer passes on the CPU."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -8,21 +8,29 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight
 
 from heads.devices import run_on, solving_device
-from heads.solvers.logistic import FINEST_GAP, solve_logistic
+from heads.solvers.logistic import MEMORY_LIMIT, solve_logistic
 from heads.solvers.losses import BinaryLoss, SoftmaxLoss
 from heads.solvers.rotation import rotate
 from heads.solvers.stack import Problems
 
 PASSES = 25
 """What a fit from nothing takes of passes over the features, or more."""
+WORTH_A_START = 2.0**30
+"""Multiplications of these passes; a smaller fit is done in the time of the features' rotation."""
+GAP, MOST = 1e-7, 40
+"""How near to the minimum, and the most iterations: what is left is a step or two of Newton's method."""
 
 
-def find_start(
-    X: np.ndarray, labels: np.ndarray, C: float, class_weight: Any, weight: Any, device: str
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return weights `[c, d]` (`[1, d]` for two classes) and intercepts next to the minimum of scikit-learn's objective.
+class Start(NamedTuple):
+    """Weights `[c, d]` (`[1, d]` for two classes), intercepts, and the iterations that they took."""
 
-    None where that would be no quicker than a fit on the CPU from nothing.
+    coef: np.ndarray
+    intercept: np.ndarray
+    iterations: int
+
+
+def find_start(X: np.ndarray, labels: np.ndarray, C: float, class_weight: Any, weight: Any, device: str) -> Start | None:
+    """Return where to start the fit of scikit-learn's objective; None where a fit from nothing is no slower.
 
     Parameters
     ----------
@@ -33,24 +41,29 @@ def find_start(
     device
         `auto`, or a torch device.
     """
-    if solving_device(device, np.inf).type == "cpu":  # before the labels are looked at
-        return None
     classes, codes = np.unique(labels, return_inverse=True)
-    chosen = solving_device(device, float(X.size) * len(classes) * PASSES)
-    if chosen.type == "cpu" or len(classes) < 2:
+    work = float(X.size) * len(classes) * PASSES
+    chosen = solving_device(device, work)
+    if len(classes) < 2 or (chosen.type == "cpu" and not _helps(X, work)):
         return None
     weight = _check_sample_weight(weight, X, dtype=np.float64)
     by_class = compute_class_weight(class_weight, classes=classes, y=labels, sample_weight=weight)
     weighted = (weight * by_class[codes])[None]
     one = np.zeros(1, int)
 
-    def solve(on: torch.device) -> tuple[np.ndarray, np.ndarray] | None:
-        if on.type == "cpu":  # the GPU's memory was too small
+    def solve(on: torch.device) -> Start | None:
+        if on.type == "cpu" and not _helps(X, work):  # the GPU's memory was too small
             return None
         features, known = rotate(X, device=on), torch.as_tensor(codes, device=on)
         loss = SoftmaxLoss(known, len(classes)) if len(classes) > 2 else BinaryLoss(known[None].to(features.values.dtype))
-        solution = solve_logistic(features, loss, Problems(np.array([float(C)]), weighted, one, one, one), gap=FINEST_GAP)
+        problem = Problems(np.array([float(C)]), weighted, one, one, one)
+        solution = solve_logistic(features, loss, problem, gap=GAP, max_iter=MOST)
         coef, intercept = features.to_weights(solution.rotated[0])
-        return coef.astype(X.dtype), intercept.astype(X.dtype)
+        return Start(coef.astype(X.dtype), intercept.astype(X.dtype), int(solution.iterations[0]))
 
     return run_on(chosen, solve)
+
+
+def _helps(X: np.ndarray, work: float) -> bool:
+    """Whether a start is worth it on the CPU: the work is large, and copies of the features are not."""
+    return work >= WORTH_A_START and X.nbytes <= MEMORY_LIMIT

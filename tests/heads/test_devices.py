@@ -69,17 +69,24 @@ def test_the_linear_sweep_asks_for_the_device_by_what_all_its_problems_cost(blob
     assert asked == [("auto", X.size * 3 * 3 * 4)] * 2
 
 
+@pytest.mark.parametrize("place", ["cpu", "a GPU"])
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("weight", [None, "balanced"])
-def test_a_fit_that_starts_near_the_minimum_ends_at_the_same_minimum(blobs, classes, weight, monkeypatch):
+def test_a_fit_that_starts_near_the_minimum_ends_at_the_same_minimum(blobs, classes, weight, place, monkeypatch):
     X, y = blobs
     X, y = (X[y != "neu"], y[y != "neu"]) if classes == 2 else (X, y)
     head = LinearHead(C=10.0, class_weight=weight)
     alone = head.fit(X, y).coef_
-    monkeypatch.setattr(warm_start, "solving_device", lambda device, work: torch.device("cuda"))
-    monkeypatch.setattr(warm_start, "run_on", lambda device, work: work(_Near()))
+    starts = []
+    monkeypatch.setattr("heads.linear.find_start", lambda *how: starts.append(warm_start.find_start(*how)) or starts[-1])
+    if place == "cpu":
+        monkeypatch.setattr(warm_start, "WORTH_A_START", 1.0)
+    else:
+        monkeypatch.setattr(warm_start, "solving_device", lambda device, work: torch.device("cuda"))
+        monkeypatch.setattr(warm_start, "run_on", lambda device, work: work(_Near()))
     near = LinearHead(C=10.0, class_weight=weight).fit(X, y)
-    assert near.n_iter_ <= 2
+    [start] = starts
+    assert 0 < start.iterations <= near.n_iter_ <= start.iterations + 2
     assert near.coef_.shape == alone.shape
     assert near.coef_.dtype == alone.dtype
     assert np.linalg.norm(near.coef_ - alone) < 2e-3 * np.linalg.norm(alone)
@@ -100,8 +107,12 @@ def test_a_fit_that_is_not_to_be_finished_starts_from_nothing(blobs, monkeypatch
         LinearHead(C=1e4, max_iter=1).fit(*blobs)
 
 
-def test_a_single_fit_on_a_cpu_starts_from_nothing(blobs):
+def test_a_small_fit_on_a_cpu_starts_from_nothing_and_so_does_one_whose_copies_are_large(blobs, monkeypatch):
     X, y = blobs
+    assert warm_start.find_start(X, y, 1.0, None, None, "cpu") is None
+    monkeypatch.setattr(warm_start, "WORTH_A_START", 1.0)
+    assert warm_start.find_start(X, y, 1.0, None, None, "cpu") is not None
+    monkeypatch.setattr(warm_start, "MEMORY_LIMIT", X.nbytes - 1)
     assert warm_start.find_start(X, y, 1.0, None, None, "cpu") is None
 
 
