@@ -182,7 +182,7 @@ def _solve_part(tasks: Sequence[Task], gap: float, tolerance: np.ndarray, max_it
     groups = np.concatenate([task.problems.group_of + start for task, start in zip(tasks, first[:-1], strict=True)])
     group_of = torch.as_tensor(groups, device=values.device)
     members = stacks[0] if len(tasks) == 1 else SideBySide(stacks)
-    strong = count_strong(len(values) * len(members) / int(first[-1]))
+    strong = count_strong(len(values) * len(members) / int(first[-1]), values.shape[1])
     points, curvature = follow_path(centres[0] if len(tasks) == 1 else SideBySide(centres), gap, max_iter, strong)
     asked = torch.as_tensor(tolerance, dtype=values.dtype, device=values.device)
     known = members.at_centres(points, group_of)

@@ -25,13 +25,15 @@ class Untold(NamedTuple):
         Mean loss.
     intercepts
         `[c]`.
-    bend
-        `[c, c]`, second derivatives of the mean loss by the logits there.
+    own, shared
+        `[c]` each: the second derivatives of the mean loss by the logits there are a diagonal less an outer product,
+        `diag(own) - outer(shared, shared)`.
     """
 
     value: torch.Tensor
     intercepts: torch.Tensor
-    bend: torch.Tensor
+    own: torch.Tensor
+    shared: torch.Tensor
 
 
 class Loss(Protocol):
@@ -103,7 +105,7 @@ class SoftmaxLoss:
         counts = torch.zeros(self.columns, dtype=torch.float64, device=weight.device).index_add_(0, self.codes, weight.double())
         share = counts / counts.sum()
         some = share.clamp(min=RARE)  # of a class without weight, too: a loss without any curvature has no step to take
-        return Untold(torch.special.entr(share).sum(), some.log(), torch.diag(some) - torch.outer(some, some) / some.sum())
+        return Untold(torch.special.entr(share).sum(), some.log(), some, some / some.sum().sqrt())
 
 
 @dataclass(frozen=True)
@@ -140,4 +142,5 @@ class BinaryLoss:
         share = (weight.double() @ self.targets[target].double()) / weight.sum(dtype=torch.float64)
         entropy = torch.special.entr(share) + torch.special.entr(1 - share)
         some = share.clamp(RARE, 1 - RARE)
-        return Untold(entropy, torch.logit(some)[None], (some - some.square())[None, None])
+        own = (some - some.square())[None]
+        return Untold(entropy, torch.logit(some)[None], own, torch.zeros_like(own))

@@ -56,7 +56,7 @@ class SideBySide:
     def coupled(self) -> Coupled:
         """See `Stack.coupled`."""
         parts = [stack.coupled() for stack in self.stacks]
-        return Coupled(*(torch.cat([getattr(part, name) for part in parts]) for name in ("basis", "bend", "power", "penalty")))
+        return Coupled(*(torch.cat([getattr(part, name) for part in parts]) for name in ("own", "shared", "power", "penalty")))
 
     def curvatures(self, number: int, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """See `Stack.curvatures`."""

@@ -87,7 +87,8 @@ class Stack:
         self.total = self.weights.sum(dim=1, dtype=torch.float64)[self.weight_of]
         kinds, kind_of = torch.unique(torch.stack([self.weight_of, self.target_of]), dim=1, return_inverse=True)
         untold = [loss.without_features(self.weights[weight], target) for weight, target in kinds.T]
-        self.baseline, self.intercepts, self.bend = (torch.stack(part)[kind_of] for part in zip(*untold, strict=True))
+        stacked = (torch.stack(part)[kind_of] for part in zip(*untold, strict=True))
+        self.baseline, self.intercepts, self._own, self._shared = stacked
 
     def __len__(self) -> int:
         return len(self.C)
@@ -182,10 +183,9 @@ class Stack:
 
     def coupled(self) -> Coupled:
         """Return the Hessians at `start`."""
-        bend, basis = torch.linalg.eigh(self.bend)
         dtype = self.values.dtype
         power = product(self.weights, self.values.square())[self.weight_of] / self.total[:, None].to(dtype)
-        return Coupled(basis.to(dtype), bend.clamp(min=0).to(dtype), power, (1 / (self.C * self.total)).to(dtype))
+        return Coupled(self._own, self._shared, power, 1 / (self.C * self.total))
 
     def curvatures(self, number: int, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return what `invert_strong` asks for.

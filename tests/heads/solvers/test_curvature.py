@@ -1,6 +1,6 @@
 import torch
 
-from heads.solvers.curvature import Coupled, StrongSamples, invert_strong
+from heads.solvers.curvature import Coupled, StrongSamples, count_strong, invert_strong
 
 
 def example(count, width, seed=0):
@@ -18,6 +18,12 @@ def dense(values, bend, label):
 def model(values, bend, count=192):
     inverse, factor = invert_strong(values, values.square().sum(dim=0), bend, 0.1, count)
     return StrongSamples([inverse], [factor], torch.zeros(1, dtype=torch.int64))
+
+
+def test_a_model_holds_more_samples_where_more_share_it_and_no_more_than_half_of_the_axes():
+    assert count_strong(100, 384) < count_strong(5000, 384) <= count_strong(1e9, 384) <= 384 // 2
+    assert count_strong(1e9, 10) == 5
+    assert count_strong(1e9, 1) == 1
 
 
 def test_where_all_samples_are_strong_it_is_the_hessian_s_inverse():
@@ -57,9 +63,8 @@ def test_problems_are_solved_with_the_model_of_their_group():
 
 def test_about_weights_of_zero_it_is_the_hessian_s_inverse():
     share = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
-    bend, basis = torch.linalg.eigh(torch.diag(share) - torch.outer(share, share))
     power = torch.tensor([4.0, 0.5, 1.0], dtype=torch.float64)
-    model = Coupled(basis[None], bend[None], power[None], torch.tensor([0.1], dtype=torch.float64))
+    model = Coupled(share[None], share[None], power[None], torch.tensor([0.1], dtype=torch.float64))
     hessian = torch.kron(torch.diag(share) - torch.outer(share, share), torch.diag(power))
     hessian += torch.kron(torch.eye(3), torch.diag(torch.tensor([0.1, 0.1, 0.0])))
     gradient = torch.randn(1, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
