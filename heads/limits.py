@@ -63,6 +63,17 @@ def one_of(*names: str) -> StrOptions:
     return StrOptions(set(names))
 
 
+def check_parameters(head: BaseEstimator) -> None:
+    """See that a head's parameters may have their values, as `fit` begins.
+
+    Raises
+    ------
+    InvalidParameterError
+        A `ValueError` of scikit-learn's, with what the first that may not may be.
+    """
+    validate_parameter_constraints(declared(type(head)), head.get_params(deep=False), caller_name=type(head).__name__)
+
+
 def check_value(cls: type[BaseEstimator], kind: str, name: str, value: Any) -> None:
     """See that a head's parameter may have a value; one that nothing is declared of may have any.
 
@@ -71,12 +82,18 @@ def check_value(cls: type[BaseEstimator], kind: str, name: str, value: Any) -> N
     ValueError
         If it may not, with what it may be.
     """
-    declared: Limits = {}
-    for part in reversed(cls.__mro__):
-        declared |= vars(part).get("_parameter_constraints", {})
-    if name not in declared:
+    limits = declared(cls)
+    if name not in limits:
         return
     try:
-        validate_parameter_constraints({name: declared[name]}, {name: value}, caller_name=cls.__name__)
+        validate_parameter_constraints({name: limits[name]}, {name: value}, caller_name=cls.__name__)
     except InvalidParameterError as error:
         raise ValueError(f"`{name}` of {kind} must be {str(error).partition(' must be ')[2].rstrip('.')}") from error
+
+
+def declared(cls: type[BaseEstimator]) -> Limits:
+    """Return the limits of a head's parameters, those of the classes that it is made of among them."""
+    found: Limits = {}
+    for part in reversed(cls.__mro__):
+        found |= vars(part).get("_parameter_constraints", {})
+    return found

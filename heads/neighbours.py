@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from heads.limits import ABOVE_ZERO, CLASS_WEIGHT, FROM_ONE, Limits, one_of
+from heads.limits import ABOVE_ZERO, CLASS_WEIGHT, FROM_ONE, Limits, check_parameters, one_of
 from heads.scores import FLOATS, ClassifierHead
 from heads.targets import class_weights, plain_labels
 
@@ -179,6 +179,7 @@ class KNNRegressor(_Neighbours, RegressorMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "KNNRegressor":
         """Keep features `[n, d]` and values `[n]` or `[n, m]`; a weight `[n]` is how often a sample counts."""
+        check_parameters(self)
         y = None if y is None else plain_labels(y)
         X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True)
         kept = self._remember(X, sample_weight)

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from heads.limits import check_parameters
 from heads.targets import Targets, as_column, encode_known, encode_targets, plain_labels
 
 FLOATS = (np.float64, np.float32)
@@ -37,7 +38,8 @@ class ClassifierHead(ClassifierMixin, BaseEstimator):
         return float(super().score(X, true, sample_weight))
 
     def _read(self, X: Any, y: Any) -> tuple[np.ndarray, Targets]:
-        """Check features `[n, d]` and labels given to `fit`, and note the classes."""
+        """Check parameters, features `[n, d]` and labels as `fit` begins, and note the classes."""
+        check_parameters(self)
         X, _ = validate_data(self, X, None if y is None else as_column(y), dtype=FLOATS, multi_output=True)
         targets = encode_targets(y)
         self.classes_, self.multilabel_ = targets.classes, targets.multilabel
@@ -127,7 +129,8 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         return values[:, 0] if self.single_ else values
 
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Check what was given to `fit`; return features `[n, d]`, values `[n, m]` and weights `[n]`."""
+        """Check parameters and what was given to `fit`; return features `[n, d]`, values `[n, m]` and weights `[n]`."""
+        check_parameters(self)
         y = None if y is None else plain_labels(y)
         X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True, ensure_min_samples=2)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)

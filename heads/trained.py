@@ -19,7 +19,7 @@ from heads.checkpoints import fingerprint
 from heads.devices import training_device
 from heads.held_out import choose_held_out, make_score
 from heads.inputs import float_type, read_features
-from heads.limits import ABOVE_ZERO, BELOW_ONE, CLASS_WEIGHT, DEVICE, FROM_ONE, FROM_ZERO, Limits, one_of
+from heads.limits import ABOVE_ZERO, BELOW_ONE, CLASS_WEIGHT, DEVICE, FROM_ONE, FROM_ZERO, Limits, check_parameters, one_of
 from heads.losses import ERRORS, CrossEntropy, Deviation, LabelCrossEntropy, Loss
 from heads.plan import TrainingPlan
 from heads.scaling import Scaling, fit_scaling, no_scaling
@@ -159,7 +159,9 @@ accumulate, mixup, ema, checkpoint
         validation
             Features and targets to watch, instead of a held-out part.
         """
-        plan, device = self.plan(), training_device(self.device)
+        device = training_device(self.device)
+        check_parameters(self)
+        plan = self.plan()
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         X = read_features(self, X, tokens=self.takes_tokens, reset=True)

@@ -123,6 +123,13 @@ class Search(Part):
     n_jobs: int | None = Field(None, ge=-1, description="fits at a time; -1: one a processor; None: 1 here, all of a cluster")
     address: str | None = Field(None, description="of the Ray or Dask cluster; None: the one that is there, or a new one here")
 
+    @field_validator("n_jobs")
+    @classmethod
+    def _some_jobs(cls, value: int | None) -> int | None:
+        if value == 0:
+            raise ValueError("may be 1 or more, or -1 for one a processor")
+        return value
+
     @property
     def draws(self) -> bool:
         """Whether trials are drawn, and so can be drawn from ranges."""

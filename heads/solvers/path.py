@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from heads.solvers.curvature import Curvature, StrongSamples, invert_strong
+from heads.solvers.curvature import FEWEST, Curvature, StrongSamples, invert_strong
 from heads.solvers.descent import Evaluation, minimise
 from heads.solvers.side_by_side import SideBySide
 from heads.solvers.stack import Stack
@@ -17,6 +17,8 @@ REACH = 0.5
 """How far a start goes along the path's last direction: solutions move less and less as the penalty becomes weak."""
 MOVED = 4
 """Iterations after which the curvature at the start says too little about the solution."""
+HARD = 6
+"""Iterations of a stage's slowest problem from which on models are as large as they may be; before, they are the least."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def follow_path(stack: Stack | SideBySide, gap: float, max_iter: int, strong: in
     max_iter
         Most iterations a problem.
     strong
-        Samples whose curvature a model holds exactly.
+        Samples whose curvature a model holds exactly at most.
 
     Returns
     -------
@@ -75,22 +77,25 @@ def follow_path(stack: Stack | SideBySide, gap: float, max_iter: int, strong: in
     blank: list[torch.Tensor] = [torch.empty(0)] * len(stack)
     model = StrongSamples(list(blank), list(blank), torch.arange(len(stack), device=points.device))
 
-    def look(numbers: list[int]) -> None:
+    def look(numbers: list[int], size: int) -> None:
         for number in numbers:
-            built = invert_strong(*stack.curvatures(number, points[number]), penalty[number], strong)
+            built = invert_strong(*stack.curvatures(number, points[number]), penalty[number], size)
             model.inverse[number], model.factor[number] = built
 
+    size = min(strong, FEWEST)
     for place, stage in enumerate(_stages(stack.C, torch.stack([stack.weight_of, stack.target_of], dim=1))):
         numbers = [number for chunk, _ in stage for number in chunk]
         at = torch.tensor(numbers, device=points.device)
         if place:
             for chunk, before in stage:
                 points[chunk] = _extrapolate(points, stack.C, chunk, before)
-            look(numbers)
+            look(numbers, size)
         curvature: Curvature = PartCurvature(model if place else stack.coupled(), at)
         found = minimise(Part(stack, at), points[at], curvature, max(gap, CLOSE_GAP if place else ROUGH_GAP), max_iter=max_iter)
         points[at] = found.points
-        look([number for number, count in zip(numbers, found.iterations.tolist(), strict=True) if count > MOVED or not place])
+        size = strong if int(found.iterations.max()) > HARD else size
+        took = found.iterations.tolist()
+        look([number for number, count in zip(numbers, took, strict=True) if count > MOVED or not place], size)
     return points, model
 
 

@@ -1,7 +1,20 @@
+import numpy as np
 import pytest
 from sklearn.svm import LinearSVC
 
-from heads import HEADS, REGRESSORS, LinearHead, head_class, make_head
+from heads import (
+    HEADS,
+    REGRESSORS,
+    GreedyHead,
+    KNNHead,
+    KNNRegressor,
+    LinearHead,
+    MLPHead,
+    MLPRegressor,
+    RidgeRegressor,
+    head_class,
+    make_head,
+)
 
 
 def test_kinds_and_import_paths_lead_to_classes():
@@ -32,6 +45,23 @@ def test_kinds_and_import_paths_lead_to_classes():
 def test_what_does_not_exist_or_cannot_be_is_told(kind, params, message):
     with pytest.raises(ValueError, match=message):
         make_head(kind, **params)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        MLPHead(hidden=[0]),
+        MLPRegressor(lr=0),
+        LinearHead(whiten=0.0),
+        KNNHead(k=0),
+        KNNRegressor(k=0),
+        RidgeRegressor(alphas=-1),
+        GreedyHead(C=-1),
+    ],
+)
+def test_a_head_made_in_python_says_so_as_it_is_fitted(head):
+    with pytest.raises(ValueError, match=f"The '[a-zC]+' parameter of {type(head).__name__} must be"):
+        head.fit(np.ones((4, 2)), [0, 1, 0, 1])
 
 
 FREE = {"callbacks", "checkpoint", "device", "embeddings", "metric", "module"}

@@ -58,6 +58,7 @@ def test_paths_are_relative_to_the_file(tmp_path):
         ("heads:", "name: again\nheads:", "c.yaml:4: `name` stands here twice"),
         ("heads:", "search: {methd: random}\nheads:", "c.yaml:4: `methd` is not a key here; did you mean `method`?"),
         ("heads:", "search: {method: greed}\nheads:", "c.yaml:4: `search.method`: .*'grid', 'random', 'halving' or 'optuna'"),
+        ("heads:", "search: {n_jobs: 0}\nheads:", "c.yaml:4: `search.n_jobs`: may be 1 or more, or -1"),
         ("heads:", "search: {trials: 9}\nheads:", "c.yaml:4: `search`: `trials` is nothing that `method: grid` knows"),
         (
             "heads:",

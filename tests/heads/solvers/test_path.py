@@ -38,3 +38,13 @@ def test_weak_penalties_start_from_what_strong_ones_found(monkeypatch):
     )
     follow_path(problems(np.logspace(-2, 2, 5), kinds=3), 1e-6, 1000, 64)
     assert started == [6, 6, 3]
+
+
+@pytest.mark.parametrize("hard", [-1, 1000])
+def test_models_are_large_only_from_where_it_becomes_hard(hard, monkeypatch):
+    monkeypatch.setattr(path, "HARD", hard)
+    monkeypatch.setattr(path, "FEWEST", 8)
+    sizes, build = [], path.invert_strong
+    monkeypatch.setattr(path, "invert_strong", lambda *given: sizes.append(given[-1]) or build(*given))
+    follow_path(problems(np.logspace(-2, 2, 5)), 1e-6, 1000, 10)
+    assert set(sizes) == ({10} if hard < 0 else {8})
