@@ -14,7 +14,14 @@ TOKEN_BUDGETS = {"cpu": 2048, "mps": 8192, "cuda": 32768}
 SAMPLE_BUDGETS = {"cpu": 16, "mps": 64, "cuda": 256}
 """The same for backbones whose samples cost alike, such as images."""
 
-_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "failed to allocate", "alloc_failed")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "failed to allocate",
+    "alloc_failed",
+    "alloc failed",
+)
 _GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, WSL
 
 

@@ -3,15 +3,17 @@
 A class says it of its own parameters as `_parameter_constraints`; those of the classes it is made of are added.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
+    Options,
     StrOptions,
     validate_parameter_constraints,
 )
@@ -26,7 +28,9 @@ class EachWithin(Interval):
 
     def is_satisfied_by(self, value: Any) -> bool:
         """Tell whether a value is such a list."""
-        return isinstance(value, list | tuple | np.ndarray) and all(map(super().is_satisfied_by, value))
+        return (
+            isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) and all(map(super().is_satisfied_by, value))
+        )
 
     def __str__(self) -> str:
         return f"a list, each element of it {super().__str__()}"
@@ -40,18 +44,19 @@ class UsableDevice(StrOptions):
 
     def is_satisfied_by(self, value: Any) -> bool:
         """Tell whether a value is such a device."""
-        return isinstance(value, str) and is_usable(value)
+        return isinstance(value, str | torch.device) and is_usable(str(value))
 
     def __str__(self) -> str:
         return "`auto`, or a device that torch can use here, such as cpu"
 
 
-ABOVE_ZERO = Interval(Real, 0, None, closed="neither")
+ABOVE_ZERO = Interval(Real, 0, None, closed="right")
 FROM_ZERO = Interval(Real, 0, None, closed="left")
 FROM_ONE = Interval(Integral, 1, None, closed="left")
+FOREVER = Options(Real, {np.inf})
 SHARE = Interval(Real, 0, 1, closed="both")
 BELOW_ONE = Interval(Real, 0, 1, closed="left")
-PENALTY = [Interval(Real, 0, None, closed="right")]
+PENALTY = [ABOVE_ZERO]
 CLASS_WEIGHT = [Mapping, StrOptions({"balanced"}), None]
 DEVICE = [UsableDevice()]
 LISTED = ["array-like", None]
@@ -72,6 +77,15 @@ def check_parameters(head: BaseEstimator) -> None:
         A `ValueError` of scikit-learn's, with what the first that may not may be.
     """
     validate_parameter_constraints(declared(type(head)), head.get_params(deep=False), caller_name=type(head).__name__)
+
+
+def is_allowed(head: BaseEstimator) -> bool:
+    """Whether `check_parameters` would let a head pass."""
+    try:
+        check_parameters(head)
+    except InvalidParameterError:
+        return False
+    return True
 
 
 def check_value(cls: type[BaseEstimator], kind: str, name: str, value: Any) -> None:

@@ -45,9 +45,9 @@ class LinearHead(LinearProbabilities, ClassifierHead):
 
     Minimises the sum of the samples' cross-entropies times `C`, plus half the squared norm of the weights (not of the
     intercepts), by Newton's method with conjugate gradients (scikit-learn's `newton-cg`): on features of this width it is
-    several times faster than L-BFGS and far closer to the minimum. A large fit starts from where the sweeps' solver comes to.
-    Where features far outnumber samples, the same minimum
-    is found in the samples' span. Where a sample may have several labels, every label is a problem of its own.
+    several times faster than L-BFGS and far closer to the minimum. A large fit starts from where the sweeps' solver comes
+    to. Where features far outnumber samples, the same minimum is found in the samples' span. Where a sample may have several
+    labels, every label is a problem of its own.
 
     Parameters
     ----------
@@ -142,15 +142,15 @@ class LinearHead(LinearProbabilities, ClassifierHead):
     def _solve(self, X: np.ndarray, labels: np.ndarray, class_weight: Any, weight: Any) -> LogisticRegression:
         tol = self.tol if self.tol is not None else (1e-6 if X.dtype == np.float32 else 1e-10)
         solver = LogisticRegression(C=self.C, class_weight=class_weight, tol=tol, max_iter=self.max_iter, solver="newton-cg")
-        enough = self.max_iter >= LEAST_ITERATIONS  # who asks for fewer wants a fit that is not finished
-        start = find_start(X, labels, self.C, class_weight, weight, self.device) if enough else None
+        room = self.max_iter - LEAST_ITERATIONS  # who asks for fewer wants a fit that is not finished
+        start = find_start(X, labels, self.C, class_weight, weight, self.device, room) if room > 0 else None
         if start is not None:
-            solver.set_params(warm_start=True)
+            solver.set_params(warm_start=True, max_iter=self.max_iter - start.iterations)
             solver.coef_, solver.intercept_ = start.coef, start.intercept
         with warnings.catch_warnings():
             # a line search that fails means that the loss is as low as its arithmetic can tell
             warnings.filterwarnings("ignore", "(?i).*line search")
             solver.fit(X, labels, weight)
         if start is not None:
-            solver.n_iter_ = solver.n_iter_ + start.iterations
+            solver.n_iter_ = np.maximum(solver.n_iter_ + start.iterations, 1)
         return solver

@@ -43,9 +43,6 @@ class _Neighbours:
 
     def _remember(self, X: np.ndarray, sample_weight: Any) -> np.ndarray:
         """Keep the samples that weigh something; return which these are `[n]`."""
-        for name, value, known in (("metric", self.metric, METRICS), ("weights", self.weights, VOTES)):
-            if value not in known:
-                raise ValueError(f"`{name}` is {value!r}; it may be {', '.join(known)}")
         kept = np.ones(len(X), bool)
         self.mass_: np.ndarray | None = None
         if sample_weight is not None:

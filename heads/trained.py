@@ -19,7 +19,18 @@ from heads.checkpoints import fingerprint
 from heads.devices import training_device
 from heads.held_out import choose_held_out, make_score
 from heads.inputs import float_type, read_features
-from heads.limits import ABOVE_ZERO, BELOW_ONE, CLASS_WEIGHT, DEVICE, FROM_ONE, FROM_ZERO, Limits, check_parameters, one_of
+from heads.limits import (
+    ABOVE_ZERO,
+    BELOW_ONE,
+    CLASS_WEIGHT,
+    DEVICE,
+    FOREVER,
+    FROM_ONE,
+    FROM_ZERO,
+    Limits,
+    check_parameters,
+    one_of,
+)
 from heads.losses import ERRORS, CrossEntropy, Deviation, LabelCrossEntropy, Loss
 from heads.plan import TrainingPlan
 from heads.scaling import Scaling, fit_scaling, no_scaling
@@ -119,7 +130,7 @@ accumulate, mixup, ema, checkpoint
         "weight_decay": [FROM_ZERO],
         "batch_size": [FROM_ONE],
         "max_epochs": [FROM_ONE],
-        "patience": [FROM_ONE],
+        "patience": [FROM_ONE, FOREVER],
         "validation_fraction": [BELOW_ONE],
         "optimizer": [one_of(*OPTIMIZERS)],
         "momentum": [BELOW_ONE],
@@ -159,9 +170,8 @@ accumulate, mixup, ema, checkpoint
         validation
             Features and targets to watch, instead of a held-out part.
         """
-        device = training_device(self.device)
+        plan, device = self.plan(), training_device(self.device)
         check_parameters(self)
-        plan = self.plan()
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         X = read_features(self, X, tokens=self.takes_tokens, reset=True)

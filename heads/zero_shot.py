@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import _check_sample_weight
 
-from heads.limits import ABOVE_ZERO, LISTED, SHARE, Limits
+from heads.limits import ABOVE_ZERO, LISTED, SHARE, Limits, check_parameters
 from heads.scores import ClassifierHead, LinearProbabilities
 from heads.targets import Targets
 
@@ -55,8 +55,7 @@ class ZeroShotHead(LinearProbabilities, ClassifierHead):
         ValueError
             If embeddings, classes, labels and features do not fit together.
         """
-        if not 0 <= self.mix <= 1:
-            raise ValueError(f"`mix` is {self.mix!r}; it may be from 0 to 1")
+        check_parameters(self)
         if y is None and self.embeddings is not None:
             names = np.arange(len(self.embeddings)) if self.classes is None else np.asarray(self.classes)
             if self.mix > 0:

@@ -18,7 +18,7 @@ REACH = 0.5
 MOVED = 4
 """Iterations after which the curvature at the start says too little about the solution."""
 HARD = 6
-"""Iterations of a stage's slowest problem from which on models are as large as they may be; before, they are the least."""
+"""Models are small until a stage's slowest problem takes more iterations than that, and then as large as they may be."""
 
 
 @dataclass(frozen=True)

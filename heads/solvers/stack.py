@@ -20,7 +20,7 @@ LARGE_TILE = (4096, 2**14)
 SHORT = 256
 """Samples without weight that are passed over only from this many in a row."""
 THIN = 48
-"""Logits of a sample whose products take twice as long as their operations: thin matrices are slow."""
+"""Columns of a product whose reading of the features takes as long as their multiplication: thin products are slow."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ class Stack:
         value = torch.zeros(len(points), dtype=torch.float64, device=points.device)
         gradient = torch.empty_like(points)
         weight_of, target_of = self.weight_of[problems], self.target_of[problems]
-        for tile, runs, weight in self._tiles(weight_of, points.shape[1]):
-            value[tile], gradient[tile] = self._sum_losses(runs, weight, points[tile], target_of[tile])
+        for tile, runs, row in self._tiles(weight_of, points.shape[1]):
+            value[tile], gradient[tile] = self._sum_losses(runs, self.weights, row, points[tile], target_of[tile])
         return self._mean(problems, points, value, gradient)
 
     def at_centres(self, points: torch.Tensor, group_of: torch.Tensor) -> Evaluation:
@@ -129,31 +129,33 @@ class Stack:
             weight, runs, has = parts[rows]
             for tile in torch.tensor(groups, device=points.device).split(max(self._columns // points.shape[1], 1)):
                 target_of = self.target_of[torch.stack([members[group][0] for group in tile.tolist()])]
-                sums = [self._sum_losses([slice(*run)], weight, points[tile], target_of) for run in runs]
+                sums = [self._sum_losses([slice(*run)], weight[None], 0, points[tile], target_of) for run in runs]
                 values, gradients = (torch.stack(part, dim=1) for part in zip(*sums, strict=True))
                 for place, group in enumerate(tile.tolist()):
                     value[members[group]] = has.double() @ values[place]
                     gradient[members[group]] = torch.tensordot(has, gradients[place], 1)
         return self._mean(problems, points[group_of], value, gradient)
 
-    def _tiles(self, weight_of: torch.Tensor, columns: int) -> Iterator[tuple[torch.Tensor, list[slice], torch.Tensor]]:
-        """Give places in `weight_of` `[b]` whose problems are evaluated at once, the runs of samples, and their weights.
+    def _tiles(self, weight_of: torch.Tensor, columns: int) -> Iterator[tuple[torch.Tensor, list[slice], int | torch.Tensor]]:
+        """Give places in `weight_of` `[b]` whose problems are evaluated at once, the runs of samples, and the rows of weights.
 
-        Problems with the same weights share them `[n]` and pass over the samples that they leave out. Where that leaves thin
-        matrices, problems of all weights `[b, n]` are evaluated on all samples instead.
+        Problems with the same row pass over the samples that they leave out. Where that leaves thin matrices, problems of
+        all rows are evaluated on all samples instead.
         """
         most = max(self._columns // columns, 1)
+        every = torch.arange(len(weight_of), device=weight_of.device).split(most)
         rows, place_of, counts = weight_of.unique(return_inverse=True, return_counts=True)
-        loads = zip(rows.tolist(), counts.tolist(), strict=True)
-        apart = sum(self._used[row] * (count * columns + THIN) for row, count in loads)
-        if len(self.values) * (len(weight_of) * columns + THIN) < apart:
+        apart = sum(
+            self._used[row] * (count * columns + THIN * -(-count // most))
+            for row, count in zip(rows.tolist(), counts.tolist(), strict=True)
+        )
+        if most > 1 and len(self.values) * (len(weight_of) * columns + THIN * len(every)) < apart:
             everything = [slice(0, len(self.values))]
-            for tile in torch.arange(len(weight_of), device=weight_of.device).split(most):
-                yield tile, everything, self.weights[weight_of[tile]]
+            yield from ((tile, everything, weight_of[tile]) for tile in every)
             return
         for place, row in enumerate(rows.tolist()):
             for tile in (place_of == place).nonzero()[:, 0].split(most):
-                yield tile, self.runs[row], self.weights[row]
+                yield tile, self.runs[row], row
 
     def _mean(self, problems: torch.Tensor, points: torch.Tensor, value: torch.Tensor, gradient: torch.Tensor) -> Evaluation:
         """Return the objectives and gradients whose sums of losses and of their gradients are given; the latter is used up."""
@@ -165,9 +167,14 @@ class Stack:
         return Evaluation(value / total + penalty / 2 * weights.flatten(1).norm(dim=1).double() ** 2, gradient)
 
     def _sum_losses(
-        self, runs: list[slice], weight: torch.Tensor, points: torch.Tensor, target_of: torch.Tensor
+        self,
+        runs: list[slice],
+        weights: torch.Tensor,
+        row: int | torch.Tensor,
+        points: torch.Tensor,
+        target_of: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return losses `[b]` and gradients of problems with weights `[n]` or `[b, n]`, over some runs of samples."""
+        """Return losses `[b]` and gradients of problems over some runs of samples, with a row of weights or one each `[b]`."""
         heads, columns, width = points.shape
         flat = points.reshape(heads * columns, width)
         value = torch.zeros(heads, dtype=torch.float64, device=points.device)
@@ -176,7 +183,7 @@ class Stack:
         for rows in (part for run in runs for part in split_run(run.start, run.stop, most)):
             block = self.values[rows]
             logits = product(flat, block.T).view(heads, columns, -1)
-            found = self.loss(logits, rows, weight[..., rows], target_of)
+            found = self.loss(logits, rows, weights[row, rows], target_of)
             value += found.value
             gradient += product(found.residual.view(heads * columns, -1), block)
         return value, gradient.view_as(points)

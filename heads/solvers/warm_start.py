@@ -8,7 +8,7 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight
 
 from heads.devices import run_on, solving_device
-from heads.solvers.logistic import MEMORY_LIMIT, solve_logistic
+from heads.solvers.logistic import solve_logistic
 from heads.solvers.losses import BinaryLoss, SoftmaxLoss
 from heads.solvers.rotation import rotate
 from heads.solvers.stack import Problems
@@ -16,20 +16,26 @@ from heads.solvers.stack import Problems
 PASSES = 25
 """What a fit from nothing takes of passes over the features, or more."""
 WORTH_A_START = 2.0**30
-"""Multiplications of these passes; a smaller fit is done in the time of the features' rotation."""
+"""Multiplications of these passes from which on a start on the CPU may pay."""
+ROTATION = 4
+"""How many times these multiplications the features' rotation may take: its products are large, those of a fit are thin."""
+LARGEST = 2**29
+"""Bytes of features there; a start holds two copies of them more than a fit from nothing."""
 GAP, MOST = 1e-7, 40
 """How near to the minimum, and the most iterations: what is left is a step or two of Newton's method."""
 
 
 class Start(NamedTuple):
-    """Weights `[c, d]` (`[1, d]` for two classes), intercepts, and the iterations that they took."""
+    """Weights `[c, d]` (`[1, d]` for two classes), intercepts, and the iterations of the last descent that led to them."""
 
     coef: np.ndarray
     intercept: np.ndarray
     iterations: int
 
 
-def find_start(X: np.ndarray, labels: np.ndarray, C: float, class_weight: Any, weight: Any, device: str) -> Start | None:
+def find_start(
+    X: np.ndarray, labels: np.ndarray, C: float, class_weight: Any, weight: Any, device: str, max_iter: int = MOST
+) -> Start | None:
     """Return where to start the fit of scikit-learn's objective; None where a fit from nothing is no slower.
 
     Parameters
@@ -40,11 +46,13 @@ def find_start(X: np.ndarray, labels: np.ndarray, C: float, class_weight: Any, w
         As `LogisticRegression` takes them.
     device
         `auto`, or a torch device.
+    max_iter
+        Most iterations.
     """
     classes, codes = np.unique(labels, return_inverse=True)
     work = float(X.size) * len(classes) * PASSES
     chosen = solving_device(device, work)
-    if len(classes) < 2 or (chosen.type == "cpu" and not _helps(X, work)):
+    if len(classes) < 2 or max_iter < 1 or (chosen.type == "cpu" and not _helps(X, work)):
         return None
     weight = _check_sample_weight(weight, X, dtype=np.float64)
     by_class = compute_class_weight(class_weight, classes=classes, y=labels, sample_weight=weight)
@@ -57,13 +65,20 @@ def find_start(X: np.ndarray, labels: np.ndarray, C: float, class_weight: Any, w
         features, known = rotate(X, device=on), torch.as_tensor(codes, device=on)
         loss = SoftmaxLoss(known, len(classes)) if len(classes) > 2 else BinaryLoss(known[None].to(features.values.dtype))
         problem = Problems(np.array([float(C)]), weighted, one, one, one)
-        solution = solve_logistic(features, loss, problem, gap=GAP, max_iter=MOST)
+        solution = solve_logistic(features, loss, problem, gap=GAP, max_iter=min(max_iter, MOST))
         coef, intercept = features.to_weights(solution.rotated[0])
+        if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+            return None
         return Start(coef.astype(X.dtype), intercept.astype(X.dtype), int(solution.iterations[0]))
 
-    return run_on(chosen, solve)
+    try:
+        return run_on(chosen, solve)
+    except torch.linalg.LinAlgError:  # features whose products are too large for their axes to be found
+        return None
 
 
 def _helps(X: np.ndarray, work: float) -> bool:
-    """Whether a start is worth it on the CPU: the work is large, and copies of the features are not."""
-    return work >= WORTH_A_START and X.nbytes <= MEMORY_LIMIT
+    """Whether a start is worth it on the CPU: the work is large, and the rotation and the copies of the features are not."""
+    least = float(min(X.shape))
+    rotation = 2 * X.size * least + 10 * least**3
+    return work >= WORTH_A_START and rotation <= ROTATION * work and X.nbytes <= LARGEST

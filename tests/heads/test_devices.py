@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -112,8 +114,38 @@ def test_a_small_fit_on_a_cpu_starts_from_nothing_and_so_does_one_whose_copies_a
     assert warm_start.find_start(X, y, 1.0, None, None, "cpu") is None
     monkeypatch.setattr(warm_start, "WORTH_A_START", 1.0)
     assert warm_start.find_start(X, y, 1.0, None, None, "cpu") is not None
-    monkeypatch.setattr(warm_start, "MEMORY_LIMIT", X.nbytes - 1)
+    for limit, value in (("LARGEST", X.nbytes - 1), ("ROTATION", 1e-3)):
+        with monkeypatch.context() as tighter:
+            tighter.setattr(warm_start, limit, value)
+            assert warm_start.find_start(X, y, 1.0, None, None, "cpu") is None
+
+
+def test_a_start_leaves_room_for_the_last_iterations(blobs, monkeypatch):
+    monkeypatch.setattr(warm_start, "WORTH_A_START", 1.0)
+    for most in (20, 22, 1000):
+        head = LinearHead(C=1e4, max_iter=most)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            head.fit(*blobs)
+        assert 1 <= head.n_iter_ <= most
+
+
+def test_a_fit_whose_start_fails_starts_from_nothing(blobs, monkeypatch):
+    X, y = blobs
+    monkeypatch.setattr(warm_start, "WORTH_A_START", 1.0)
+
+    def fail(*what, **how):
+        raise torch.linalg.LinAlgError("no axes")
+
+    monkeypatch.setattr(warm_start, "rotate", fail)
     assert warm_start.find_start(X, y, 1.0, None, None, "cpu") is None
+    assert LinearHead().fit(X, y).score(X, y) > 0.5
+
+
+@pytest.mark.parametrize("head", [LinearHead(), MLPHead(max_epochs=1)])
+def test_a_device_may_be_torch_s_own(head, blobs):
+    clone(head).set_params(device=torch.device("cpu")).fit(*blobs)
+    SweepCV(head, {"device": [torch.device("cpu")]}, cv=2).fit(*blobs)
 
 
 def test_a_trained_head_learns_where_it_is_told_to(blobs):
@@ -129,4 +161,4 @@ def test_a_device_that_is_not_here_is_told_in_a_line(head, device, blobs):
         make_head("mlp" if isinstance(head, MLPHead) else "linear", device=device)
     sweep = SweepCV(head, {"device": ["cpu", device]}, cv=2).fit(*blobs)
     assert sweep.best_params_ == {"device": "cpu"}
-    assert "torch cannot use here" in sweep.cv_results_["error"][1]
+    assert "torch can" in sweep.cv_results_["error"][1]

@@ -99,7 +99,8 @@ def test_residual_layers_add_to_what_comes_in():
 
 
 @pytest.mark.parametrize(
-    ("params", "message"), [({"activation": "swish"}, "may be relu"), ({"norm": "group"}, "may be None, layer")]
+    ("params", "message"),
+    [({"activation": "swish"}, "must be a str among .*'relu'"), ({"norm": "group"}, "must be None or a str among")],
 )
 def test_what_does_not_exist_is_told_with_what_does(blobs, params, message):
     with pytest.raises(ValueError, match=message):

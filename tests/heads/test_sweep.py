@@ -14,7 +14,7 @@ from sklearn.model_selection import (
 )
 from threadpoolctl import threadpool_info
 
-from heads import ABMILHead, LinearHead, MLPHead, SweepCV, Tokens
+from heads import ABMILHead, KNNHead, LinearHead, MLPHead, SweepCV, Tokens
 from heads.solvers.engine import threads
 
 GRID = {"C": [0.01, 1.0, 100.0], "class_weight": [None, "balanced"]}
@@ -191,3 +191,14 @@ def test_features_on_disk_are_swept_without_being_in_memory_together(blobs):
         disk.fit(OnDisk(np.arange(len(X))), y)
     assert disk.cv_results_["error"] == [None, None]
     assert disk.cv_results_["mean_test_accuracy"].max() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "value"),
+    [(MLPHead(max_epochs=1), "lr", 0.0), (KNNHead(), "temperature", 0.0), (LinearHead(standardize=True), "whiten", -1.0)],
+)
+def test_no_engine_takes_what_fitting_would_refuse(head, name, value, blobs):
+    good = head.get_params()[name]
+    sweep = SweepCV(head, {name: [value, good]}, cv=2, error_score=np.nan).fit(*blobs)
+    assert sweep.best_params_ == {name: good}
+    assert f"The '{name}' parameter of {type(head).__name__}" in sweep.cv_results_["error"][0]

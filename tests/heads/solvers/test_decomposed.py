@@ -64,7 +64,7 @@ def test_trials_that_fitting_would_refuse_fail_alone(blobs):
     grid = {"alphas": [-1.0, 1.0, "some"], "class_weight": [None, "some"]}
     errors = SweepCV(RidgeHead(), grid, cv=3).fit(*blobs).cv_results_["error"]
     assert [error is None for error in errors] == [False, False, True, False, False, False]
-    assert "penalties must be above 0" in errors[0]
+    assert "The 'alphas' parameter of RidgeHead must be" in errors[0]
     with pytest.raises(ValueError) as alone:
         RidgeHead(class_weight="some").fit(*blobs)
     assert str(alone.value).splitlines()[0] in errors[3]

@@ -70,5 +70,5 @@ def test_what_a_fold_is_judged_on_does_not_prepare_its_features(wide):
 def test_a_whitening_that_is_none_is_a_failed_trial(wide):
     X, y = wide
     sweep = SweepCV(LinearHead(), {"whiten": [-1.0, 1.0]}, cv=3).fit(X, y)
-    assert "`whiten` is -1.0" in sweep.cv_results_["error"][0]
+    assert "The 'whiten' parameter of LinearHead must be" in sweep.cv_results_["error"][0]
     assert sweep.best_params_ == {"whiten": 1.0}

@@ -64,4 +64,4 @@ def test_what_a_fold_is_judged_on_has_no_say_in_the_choice(layers):
 
 def test_a_choice_that_is_none_is_a_failed_trial(layers):
     sweep = SweepCV(GroupLassoHead(), {"keep": [2.0, 0.5]}, cv=3).fit(*layers)
-    assert "`keep` is 2.0" in sweep.cv_results_["error"][0]
+    assert "The 'keep' parameter of GroupLassoHead must be" in sweep.cv_results_["error"][0]

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from heads.solvers import stack
-from heads.solvers.losses import SoftmaxLoss
+from heads.solvers.losses import BinaryLoss, SoftmaxLoss
 from heads.solvers.stack import Problems, Stack, order_samples, shared_parts, used_runs
 
 
@@ -33,21 +33,30 @@ def test_runs_cover_what_is_used_and_pass_over_long_gaps_alone(monkeypatch):
     assert not covered[9:20].any()
 
 
+@pytest.mark.parametrize("columns", [1, 3])
 @pytest.mark.parametrize("thin", [0, 10_000], ids=["weights apart", "weights together"])
-def test_it_is_the_same_objective_however_samples_and_heads_are_tiled(thin, monkeypatch):
+def test_it_is_the_same_objective_however_samples_and_heads_are_tiled(thin, columns, monkeypatch):
     rng = np.random.default_rng(0)
     values = torch.as_tensor(rng.normal(size=(50, 4)))
     problems = example((rng.random((2, 50)) > 0.3).astype(float), [0, 0, 1, 1])
-    points = torch.as_tensor(rng.normal(size=(4, 3, 4)))
-    loss = SoftmaxLoss(torch.as_tensor(rng.integers(3, size=50)), 3)
+    points = torch.as_tensor(rng.normal(size=(4, columns, 4)))
+    codes = torch.as_tensor(rng.integers(3, size=50))
+    loss = SoftmaxLoss(codes, 3) if columns == 3 else BinaryLoss((codes[None] == 1).double())
     whole = Stack(values, loss, problems)(torch.arange(4), points)
-    for name, size in (("SHORT", 1), ("TILES", {"cpu": (3, 7)}), ("THIN", thin)):
+    for name, size in (("SHORT", 1), ("TILES", {"cpu": (12, 7)}), ("THIN", thin)):
         monkeypatch.setattr(stack, name, size)
     tiled = Stack(values, loss, problems)(torch.arange(4), points)
-    joined = {weight.dim() for _, _, weight in Stack(values, loss, problems)._tiles(torch.tensor([0, 1, 0, 1]), 3)}
-    assert joined == ({2} if thin else {1})
+    joined = {type(row) for _, _, row in Stack(values, loss, problems)._tiles(torch.tensor([0, 1, 0, 1]), columns)}
+    assert joined == ({torch.Tensor} if thin else {int})
     torch.testing.assert_close(tiled.value, whole.value)
     torch.testing.assert_close(tiled.gradient, whole.gradient)
+
+
+def test_heads_of_so_many_columns_that_one_fills_a_tile_are_not_joined(monkeypatch):
+    monkeypatch.setattr(stack, "THIN", 10_000)
+    values, loss = torch.ones(50, 4), SoftmaxLoss(torch.arange(50) % 2, 2)
+    rows = [row for _, _, row in Stack(values, loss, example(np.ones((2, 50)), [0, 1]))._tiles(torch.tensor([0, 1]), 512)]
+    assert rows == [0, 1]
 
 
 @pytest.mark.parametrize("kind", ["folds", "draws"])
