@@ -57,7 +57,9 @@ def test_without_outputs_there_is_nothing_to_choose(outputs):
     np.testing.assert_array_equal(GreedyHead().fit(X, y).coef_, LinearHead(C=0.1, standardize=True).fit(X, y).coef_)
 
 
-@pytest.mark.parametrize(("params", "message"), [({"most": 0}, "`most` is 0"), ({"blocks": [70, 0]}, "`blocks` are")])
+@pytest.mark.parametrize(
+    ("params", "message"), [({"most": 0}, "The 'most' parameter of GreedyHead must be"), ({"blocks": [70, 0]}, "`blocks` are")]
+)
 def test_parameters_that_say_nothing_are_refused(outputs, params, message):
     with pytest.raises(ValueError, match=message):
         GreedyHead(**params).fit(*outputs)

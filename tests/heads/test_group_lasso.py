@@ -84,9 +84,9 @@ def test_a_sample_may_have_several_labels():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"keep": 0}, "`keep` is 0"),
-        ({"strength": 1}, "`strength` is 1"),
-        ({"per": "layer"}, "`per` is 'layer'"),
+        ({"keep": 0}, "The 'keep' parameter of GroupLasso[a-zA-Z]+ must be"),
+        ({"strength": 1}, "The 'strength' parameter of GroupLassoHead must be"),
+        ({"per": "layer"}, "The 'per' parameter of GroupLassoHead must be"),
         ({"per": "output", "blocks": [20, 20]}, "40 columns together, where X has 60"),
     ],
 )
@@ -104,5 +104,5 @@ def test_for_values_the_features_that_tell_them_are_kept_whatever_units_a_value_
     np.testing.assert_allclose(head.predict(X), values, atol=1e-2 * values.std(axis=0).max())
     everything = GroupLassoRegressor(keep=1.0, standardize=False).fit(X, values[:, 0])
     np.testing.assert_allclose(everything.predict(X), RidgeRegressor().fit(X, values[:, 0]).predict(X), atol=1e-4)
-    with pytest.raises(ValueError, match="`keep` is 0"):
+    with pytest.raises(ValueError, match="The 'keep' parameter of GroupLasso[a-zA-Z]+ must be"):
         GroupLassoRegressor(keep=0).fit(X, values)
