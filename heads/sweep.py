@@ -15,7 +15,6 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, has_fit_parameter, indexable
 
 from heads.inputs import as_tokens, is_on_disk, select_rows
-from heads.limits import is_allowed
 from heads.solvers.catalog import find_engine
 from heads.solvers.engine import FoldTask, Solved, known_scores, read_task, score_solved, threads
 from heads.sweep_results import FoldScore, TrialReport, first_error, mean_scores, tabulate
@@ -130,7 +129,7 @@ class SweepCV(GridSearchCV):
         if engine is None or task is None:
             return
         heads = {number: head for number, params in enumerate(trials) if (head := _make(self.estimator, params)) is not None}
-        taken = [number for number, head in heads.items() if is_allowed(head) and engine.takes(head, task)]
+        taken = [number for number, head in heads.items() if engine.takes(head, task)]
         if not taken:
             return
         known = known_scores(self.scoring)

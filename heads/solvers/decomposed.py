@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from sklearn.utils import _safe_indexing
 
+from heads.limits import is_allowed
 from heads.ridge import read_shares
 from heads.solvers.engine import FoldTask, Solved
 
@@ -55,7 +56,7 @@ class RidgeEngine(DecomposedEngine):
             read_shares(head.alphas)
         except (TypeError, ValueError):
             return False
-        return True
+        return is_allowed(head)
 
 
 class LDAEngine(DecomposedEngine):
@@ -67,7 +68,7 @@ class LDAEngine(DecomposedEngine):
         """Whether the shrinkage is a share, and samples have one label: with more, fitting would fail."""
         value = head.shrinkage
         usable = isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 1
-        return usable and task.single
+        return usable and task.single and is_allowed(head)
 
 
 def _itself(head: Any) -> Any:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils import compute_class_weight
 
-from heads.devices import is_usable, run_on, solving_device
+from heads.devices import run_on, solving_device
+from heads.limits import is_allowed
 from heads.linear import LinearHead
 from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.found import Found
@@ -38,16 +38,13 @@ class LinearEngine:
         named = set(head.class_weight) if isinstance(head.class_weight, dict) else set()
         return (
             set(head.get_params()) == PARAMETERS
+            and is_allowed(head)
             and (task.single or are_solvable(head, task))
             and not head.standardize
             and head.whiten is None
-            and (head.class_weight is None or head.class_weight == "balanced" or isinstance(head.class_weight, dict))
             and all(named <= set(task.classes[list(found)].tolist()) for found in task.fold_classes)
-            and _is_positive(head.C)
-            and is_usable(head.device)
-            and (head.tol is None or (_is_positive(head.tol) and head.tol >= FINEST))
-            and isinstance(head.max_iter, Integral)
-            and head.max_iter >= 1
+            and np.inf > head.C
+            and (head.tol is None or head.tol >= FINEST)
         )
 
     def solve(self, heads: Sequence[LinearHead], task: FoldTask) -> Iterator[tuple[int, list[Solved]]]:
@@ -176,7 +173,3 @@ def _distinct(values: Sequence[Any]) -> tuple[list[Any], np.ndarray]:
         if not any(value == kind for kind in kinds):
             kinds.append(value)
     return kinds, np.array([next(n for n, kind in enumerate(kinds) if kind == value) for value in values])
-
-
-def _is_positive(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < np.inf

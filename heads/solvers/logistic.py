@@ -2,7 +2,8 @@
 
 scikit-learn's objective: `C` times the sum of the samples' weighted losses, plus half the squared norm of the weights,
 intercepts free. All heads of the stack share the features, so that a pass is a few large matrix products with their weights
-side by side (`products`, `stack`), which leave out the samples that a fold holds out. Where the time goes:
+side by side (`products`, `stack`); while many are at work, these leave out the samples that a fold holds out. Where the
+time goes:
 
 - The folds of a trial are a *group*: they start from the solution of its *centre*, the problem on their data together, and
   share a model of the curvature there (`curvature.StrongSamples`). One pass evaluates them all at their centre.

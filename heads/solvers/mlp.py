@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from heads.callbacks import History
-from heads.devices import is_usable, run_on, training_device
+from heads.devices import run_on, training_device
 from heads.held_out import choose_held_out
+from heads.limits import is_allowed
 from heads.mlp import MLPHead
 from heads.scaling import fit_scaling
 from heads.solvers.engine import FoldTask, Solved
@@ -38,16 +39,10 @@ class MLPEngine:
         return (
             task.single
             and _others_are_default(head)
-            and is_usable(head.device)
-            and all(isinstance(width, int | np.integer) and width > 0 for width in _widths(head.hidden))
-            and _between(head.dropout, 0, 1)
-            and all(_between(value, 0, np.inf) for value in (head.lr, head.weight_decay))
-            and all(
-                isinstance(value, int | np.integer) and value > 0 for value in (head.batch_size, head.max_epochs, head.patience)
-            )
-            and _between(head.validation_fraction, 0, 0.9)
+            and is_allowed(head)
+            and head.patience < np.inf
+            and head.validation_fraction < 0.9
             and isinstance(head.random_state, Integral)
-            and (head.class_weight is None or head.class_weight == "balanced" or isinstance(head.class_weight, dict))
             and all(named <= set(task.classes[list(found)].tolist()) for found in task.fold_classes)
         )
 
@@ -149,7 +144,3 @@ def _fitted(
 
 def _widths(hidden: Any) -> tuple[Any, ...]:
     return (hidden,) if isinstance(hidden, Integral) else tuple(hidden) if isinstance(hidden, Sequence) else (None,)
-
-
-def _between(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and low <= float(value) < high

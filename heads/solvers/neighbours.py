@@ -4,14 +4,14 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import validate_data
 
-from heads.neighbours import METRICS, VOTES, KNNHead, KNNRegressor, find_nearest
+from heads.limits import is_allowed
+from heads.neighbours import KNNHead, KNNRegressor, find_nearest
 from heads.scores import FLOATS
 from heads.solvers.engine import FoldTask, Solved
 
@@ -28,8 +28,7 @@ class NeighboursEngine:
 
     def takes(self, head: Any, task: FoldTask) -> bool:
         """Whether fitting would not refuse the parameters; weighted samples are searched one by one."""
-        usable = isinstance(head.k, Integral) and not isinstance(head.k, bool) and int(head.k) >= 1
-        return task.weight is None and usable and _is_in(head.metric, METRICS) and _is_in(head.weights, VOTES)
+        return task.weight is None and is_allowed(head)
 
     def solve(self, heads: Sequence[Any], task: FoldTask) -> Iterator[tuple[int, list[Solved]]]:
         """Search once a fold and metric, then let every head vote."""
@@ -120,7 +119,3 @@ def _fitted(head: Any, fold: int, found: _Found, task: FoldTask, fitted: dict[tu
         fitted[key] = kind(**params).fit(_safe_indexing(task.X, train), _safe_indexing(task.y, train))
         fitted[key].samples_, fitted[key].found = found.samples, found
     return copy.copy(fitted[key]).set_params(**params)
-
-
-def _is_in(value: Any, known: tuple[str, ...]) -> bool:
-    return isinstance(value, str) and value in known

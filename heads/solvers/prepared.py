@@ -6,7 +6,6 @@ Then every fold has features of its own, since what they are prepared by must no
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from sklearn.base import clone
 
 from heads.devices import run_on
+from heads.limits import is_allowed
 from heads.linear import LinearHead
 from heads.preparation import unscale, whitened
 from heads.scaling import Scaling, fit_scaling
@@ -32,8 +32,7 @@ class PreparedEngine:
 
     def takes(self, head: LinearHead, task: FoldTask) -> bool:
         """Whether the parameters are ones that the solver knows."""
-        usable = head.whiten is None or (isinstance(head.whiten, Real) and float(head.whiten) > 0)
-        return isinstance(head.standardize, bool) and usable and LinearEngine().takes(_plain(head), task)
+        return is_allowed(head) and LinearEngine().takes(_plain(head), task)
 
     def solve(self, heads: Sequence[LinearHead], task: FoldTask) -> Iterator[tuple[int, list[Solved]]]:
         """Fit every head on every fold."""

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
+from heads.limits import is_allowed
 from heads.selecting import Aim, SelectingHead
 from heads.solvers.engine import FoldTask, Solved
 from heads.solvers.prepared import PreparedEngine
@@ -24,7 +25,7 @@ class SelectingEngine:
             head.check(task.features.shape[1])
         except (TypeError, ValueError):
             return False
-        return task.single and PreparedEngine().takes(head.linear(), task)
+        return task.single and is_allowed(head) and PreparedEngine().takes(head.linear(), task)
 
     def solve(self, heads: Sequence[Any], task: FoldTask) -> Iterator[tuple[int, list[Solved]]]:
         """Fit every head on every fold."""
