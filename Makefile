@@ -4,6 +4,7 @@ CONFIG ?= configs/demo.yaml
 ARGS ?=
 TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE =  # not even where an image sets it: without bytecode a process compiles the libraries for half a minute
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e
 
 .DEFAULT_GOAL := help

@@ -43,17 +43,17 @@ def test_one_class_is_an_error():
 
 
 @pytest.mark.slow
-def test_real_features_of_reuters_reach_the_stated_accuracy_and_scikit_learn_s_coefficients(shared_data, tmp_path):
-    """R8 with the linear head: at least 0.960 on the test split, with the penalty chosen by validation alone."""
+def test_real_features_of_questions_reach_the_stated_accuracy_and_scikit_learn_s_coefficients(shared_data, tmp_path):
+    """TREC with the linear head: at least 0.895 on the test split, with the penalty chosen by validation alone."""
     from extract import BackboneSpec, Columns, extract, load_samples
     from heads import SweepCV, choose_splitter
 
-    samples = load_samples(shared_data / "r8.csv", Columns("text", "label", "split"))
+    samples = load_samples(shared_data / "trec.csv", Columns("text", "label", "split"))
     features = extract(samples, BackboneSpec("all-MiniLM-L6-v2", max_length=64), str(tmp_path))
     X, y, split = features.array(), np.array(samples.labels)[features.rows], np.array(samples.splits)[features.rows]
     train = split == "train"
     sweep = SweepCV(LinearHead(), {"C": [1.0, 3.0, 10.0]}, cv=choose_splitter(y[train])).fit(X[train], y[train])
-    assert sweep.score(X[~train], y[~train]) >= 0.960
+    assert sweep.score(X[~train], y[~train]) >= 0.895
     reference = LogisticRegression(C=1.0, tol=1e-9, max_iter=3000, solver="newton-cg").fit(
         X[train].astype(np.float64), y[train]
     )
