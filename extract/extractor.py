@@ -178,12 +178,15 @@ def extract(
     with store.lease(recipe) as lease:
         job = place.job(store, recipe, lease, checkpoint, spec, device, options or LoopOptions(), asked, progress, loaded)
         unkept = _keep_tables(store, samples, admitted, wanted) if keep_table and len(keys) else None
-        todo = _first_occurrences(keys, store.missing(recipe, keys, names))
+        missing = store.missing(recipe, keys, names)
+        todo = _first_occurrences(keys, missing)
         if not len(todo):  # else the first commit looks after it
             store.mend(recipe)
         if unkept is not None and len(todo):
             raise unkept
-        progress.start(checkpoint.uri, len(keys) - len(todo), int(place.rank.owns(keys[todo]).sum()))
+        absent = int(missing.sum())
+        own = int(place.rank.owns(keys[todo]).sum())
+        progress.start(checkpoint.uri, len(keys) - absent, own, absent - len(todo))
         team = Team(place.rank, store, recipe, lease, keys, names, progress.wait, lambda: job.outcome)
         try:
             turns = team.turns(todo) if place.claims else [todo] if len(todo) else []

@@ -37,8 +37,8 @@ Commit = Callable[[np.ndarray, Mapping[str, Any]], Any]
 class Progress(Protocol):
     """Who is told how an extraction goes."""
 
-    def start(self, title: str, cached: int, missing: int) -> None:
-        """So many samples were found in the store, and so many are about to be extracted."""
+    def start(self, title: str, cached: int, missing: int, copies: int = 0) -> None:
+        """So many samples were found in the store, so many are about to be extracted, and so many more are copies of those."""
 
     def advance(self, samples: int, share: float) -> None:
         """So many more have been extracted; that makes this share of the work, as the backbone counts it."""

@@ -4,7 +4,7 @@
 class Quiet:
     """Stands for whoever is told how an extraction goes where nobody is."""
 
-    def start(self, title: str, cached: int, missing: int) -> None:
+    def start(self, title: str, cached: int, missing: int, copies: int = 0) -> None:
         """Say nothing."""
 
     def advance(self, samples: int, share: float) -> None:

@@ -230,9 +230,9 @@ class _SliceProgress(Quiet):
     def __init__(self, progress: Any) -> None:
         self._progress = progress
 
-    def start(self, title: str, cached: int, missing: int) -> None:
+    def start(self, title: str, cached: int, missing: int, copies: int = 0) -> None:
         """Tell what was found of the slice."""
-        self._progress.advance_stream(cached, 0)
+        self._progress.advance_stream(cached + copies, 0)
 
     def advance(self, samples: int, share: float) -> None:
         """Tell what was extracted."""

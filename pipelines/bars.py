@@ -31,11 +31,12 @@ class Bars:
         self._progress: Progress | None = None
         self._told = False
 
-    def start(self, title: str, cached: int, missing: int) -> None:
+    def start(self, title: str, cached: int, missing: int, copies: int = 0) -> None:
         """Begin an extraction: say what was found, and show a bar for what was not."""
+        more = f" ({copies:,} more are copies of these)" if copies else ""
         self._begin(
             missing,
-            f"{cached:,} found in cache, {missing:,} to extract with {title}",
+            f"{cached:,} found in cache, {missing:,} to extract with {title}{more}",
             TextColumn("[bold]extracting"),
             "samples/s",
         )

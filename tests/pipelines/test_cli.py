@@ -69,6 +69,15 @@ def test_people_get_tables_and_progress_goes_to_standard_error(headstart):
     assert "extracting" in done.err
 
 
+def test_copies_are_not_said_to_have_been_there(headstart, project):
+    path = project / "reviews.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, *lines[1:4]]))
+    told = " ".join(headstart("extract", "config.yaml").err.split())
+    assert "0 found in cache, 120 to extract with hf:tiny-bert (3 more are copies of these)" in told
+    assert "123 found in cache, 0 to extract with hf:tiny-bert" in " ".join(headstart("extract", "config.yaml").err.split())
+
+
 def test_predictions_of_a_file_of_texts(headstart, project):
     run = headstart.json("train", "config.yaml")["run"]
     (project / "new.txt").write_text("good great loved\n\nbad awful hated\n")

@@ -37,7 +37,7 @@ class Told:
     def __init__(self):
         self.cached = self.extracted = 0
 
-    def start(self, title, cached, missing):
+    def start(self, title, cached, missing, copies=0):
         self.cached += cached
 
     def advance(self, samples, share):

@@ -264,7 +264,7 @@ def test_a_boundary_that_was_broken_off_goes_on(tiny_bert, tmp_path, monkeypatch
     assert (whole.samples, whole.of) == (32, 32)
 
     class Stop:
-        def start(self, title, cached, missing):
+        def start(self, title, cached, missing, copies=0):
             pass
 
         def advance(self, samples, share):
