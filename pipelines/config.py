@@ -64,6 +64,12 @@ class Data(Part):
             raise ValueError("`multilabel` is empty; name what stands between the labels in a text")
         if self.multilabel and isinstance(self.label, list):
             raise ValueError("give either several columns as `label`, or one with `multilabel`")
+        columns = self.label if isinstance(self.label, list) else [self.label]
+        if self.group is not None and self.group in columns:
+            raise MisplacedError(
+                f"`{self.group}` is the label; name a column that says what belongs together, such as a patient or a document",
+                "group",
+            )
         return self
 
 

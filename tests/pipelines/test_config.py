@@ -51,6 +51,7 @@ def test_paths_are_relative_to_the_file(tmp_path):
         ("label: label", "lable: label", "c.yaml:2: `lable` is not a key here; did you mean `label`?"),
         ("label: label", "zzz: label", "c.yaml:2: `zzz` is not a key here; keys are path, hub,"),
         ("path: r.csv, ", "", "c.yaml:2: `data`: give one of `path`, `hub` and `urls`"),
+        ("label: label", "label: label, group: label", "c.yaml:2: `data.group`: `label` is the label; name a column that says"),
         ("kind: linear, ", "", "c.yaml:5: `heads.0.kind` is missing"),
         ("[all-MiniLM-L6-v2]", "all-MiniLM-L6-v2", "c.yaml:3: `backbones`: input should be a valid list"),
         ("heads:", "selection: {folds: 1}\nheads:", "c.yaml:4: `selection.folds`: .* greater than or equal to 2"),
