@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binom, norm, t
+from sklearn.utils import check_consistent_length
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,14 @@ def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> McNemar:
     ----------
     first_right, second_right
         `[n]` of bool: which samples each head got right.
+
+    Raises
+    ------
+    ValueError
+        If they are of different numbers of samples.
     """
     first, second = np.asarray(first_right, bool), np.asarray(second_right, bool)
+    check_consistent_length(first, second)
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     fewer, differ = min(only_first, only_second), only_first + only_second
     exact = min(1.0, 2 * float(binom.cdf(fewer, differ, 0.5)))

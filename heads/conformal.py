@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from heads.targets import check_codes
+
 ROUNDING = 1e-9
 
 
@@ -69,9 +71,10 @@ def conformal_sets(probabilities: np.ndarray, true: np.ndarray, coverage: float 
     Raises
     ------
     ValueError
-        If there is no such method, or too few samples to promise that coverage.
+        If there is no such method, too few samples to promise that coverage, or `true` are labels and not their codes.
     """
-    scores = class_scores(probabilities, method)[np.arange(len(true)), true]
+    codes = check_codes(true, probabilities)
+    scores = class_scores(probabilities, method)[np.arange(len(codes)), codes]
     return ConformalSets(coverage, method, _quantile(scores, coverage))
 
 
@@ -111,8 +114,10 @@ def conformal_rank(samples: int, coverage: float) -> int:
     Raises
     ------
     ValueError
-        If there are too few samples for any.
+        If there are too few samples for any, or coverage is no share.
     """
+    if not 0 < coverage < 1:
+        raise ValueError(f"`coverage` is {coverage}; it lies between 0 and 1, such as 0.9")
     rank = math.ceil((samples + 1) * coverage - ROUNDING)
     if rank > samples:
         needed = math.ceil(coverage / (1 - coverage) - ROUNDING)

@@ -25,7 +25,7 @@ class FewShotCurve:
     Attributes
     ----------
     sizes
-        `[s]`, samples drawn of each class; of a class with fewer, all.
+        `[s]`, samples drawn of each class; of a class with fewer, all. The last one is at most the largest class's number.
     accuracy
         `[seeds, s]`, on the test samples.
     """
@@ -68,7 +68,7 @@ def few_shot_curve(
     X_test, y_test
         What every head is tested on.
     sizes
-        Samples a class.
+        Samples a class; those beyond the largest class are one size, which is all of it.
     seeds
         Draws.
     C
@@ -87,6 +87,7 @@ def few_shot_curve(
     steps = np.unique(np.asarray(sizes, int))
     if not len(steps) or steps[0] < 1:
         raise ValueError(f"`sizes` are {list(sizes)}; each must be at least 1")
+    steps = np.unique(np.minimum(steps, np.bincount(codes).max()))  # more than there are is all there are
     rotated, random = rotate(features), np.random.default_rng(random_state)
     draws = [_draw(codes, int(steps[-1]), random) for _ in range(seeds)]
     solution = _solve(rotated, codes, len(classes), draws, steps, C)

@@ -53,16 +53,21 @@ def plan_rungs(
         raise ValueError(f"`factor` is {factor}; it must be above 1")
     if not 0 < least <= most:
         raise ValueError(f"the first rung needs {least:,} of the resource, and there are {most:,}; name `min_resources`")
-    required = 1 + math.floor(math.log(trials, factor))
+    required = count_rungs(trials, factor)
     if exhaust:
         least = max(least, int(most // factor ** (required - 1)))
-    possible = 1 + math.floor(math.log(most // least, factor))
+    possible = count_rungs(most // least, factor)
     rungs = []
     for rung in range(required if aggressive else min(possible, required)):
         power = max(0, rung - required + possible) if aggressive else rung
         rungs.append(Rung(trials, min(int(factor**power * least), most)))
         trials = math.ceil(trials / factor)
     return rungs
+
+
+def count_rungs(times: int, factor: float) -> int:
+    """Return how many rungs it takes to become so many times fewer, or more."""
+    return 1 + math.floor(math.log(times, factor))
 
 
 def bound_resources(
@@ -107,11 +112,14 @@ class _Halving(SweepCV):
         error_score: float | str = np.nan,
         random_state: Any = None,
         n_jobs: int | None = None,
+        return_train_score: bool = False,
+        verbose: int = 0,
         on_trial: Callable[[TrialReport], None] | None = None,
     ) -> None:
         super().__init__(
-            estimator, {}, scoring=scoring, cv=cv, refit=refit, n_jobs=n_jobs, error_score=error_score, on_trial=on_trial
-        )
+            estimator, {}, scoring=scoring, cv=cv, refit=refit, n_jobs=n_jobs, error_score=error_score,
+            return_train_score=return_train_score, verbose=verbose, on_trial=on_trial,
+        )  # fmt: skip
         self.factor = factor
         self.resource = resource
         self.max_resources = max_resources
@@ -133,6 +141,8 @@ class _Halving(SweepCV):
             exhaust=self.min_resources == "exhaust", aggressive=self.aggressive_elimination,
         )  # fmt: skip
         self.min_resources_, self.n_iterations_ = rungs[0].resources, len(rungs)
+        self.n_required_iterations_ = count_rungs(len(trials), self.factor)
+        self.n_possible_iterations_ = count_rungs(self.max_resources_ // self.min_resources_, self.factor)
         self.n_resources_, self.n_candidates_ = [rung.resources for rung in rungs], [rung.trials for rung in rungs]
         for number, rung in enumerate(rungs):
             folds = evaluate.folds
@@ -211,12 +221,14 @@ class HalvingSweepCV(_Halving):
         error_score: float | str = np.nan,
         random_state: Any = None,
         n_jobs: int | None = None,
+        return_train_score: bool = False,
+        verbose: int = 0,
         on_trial: Callable[[TrialReport], None] | None = None,
     ) -> None:
         super().__init__(
             estimator, factor=factor, resource=resource, max_resources=max_resources, min_resources=min_resources,
             aggressive_elimination=aggressive_elimination, cv=cv, scoring=scoring, refit=refit, error_score=error_score,
-            random_state=random_state, n_jobs=n_jobs, on_trial=on_trial,
+            random_state=random_state, n_jobs=n_jobs, return_train_score=return_train_score, verbose=verbose, on_trial=on_trial,
         )  # fmt: skip
         self.param_grid = param_grid
 
@@ -256,12 +268,14 @@ class HalvingRandomSweepCV(_Halving):
         error_score: float | str = np.nan,
         random_state: Any = None,
         n_jobs: int | None = None,
+        return_train_score: bool = False,
+        verbose: int = 0,
         on_trial: Callable[[TrialReport], None] | None = None,
     ) -> None:
         super().__init__(
             estimator, factor=factor, resource=resource, max_resources=max_resources, min_resources=min_resources,
             aggressive_elimination=aggressive_elimination, cv=cv, scoring=scoring, refit=refit, error_score=error_score,
-            random_state=random_state, n_jobs=n_jobs, on_trial=on_trial,
+            random_state=random_state, n_jobs=n_jobs, return_train_score=return_train_score, verbose=verbose, on_trial=on_trial,
         )  # fmt: skip
         self.param_distributions = param_distributions
         self.n_candidates = n_candidates

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional
 
@@ -134,10 +135,14 @@ def export_onnx(
     ImportError
         Without `headstart[onnx]`.
     ValueError
-        If the head has no ONNX form, or a backbone comes without an example.
+        If the head has no ONNX form, a backbone comes without an example or gives other features, or the path is a folder.
     RuntimeError
         If onnxruntime's predictions are not those of Python.
     """
+    check_is_fitted(head)
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder; name a file in it")
     foreign = type(head).__module__.startswith("sklearn.")
     try:
         import onnx.compose
@@ -147,9 +152,10 @@ def export_onnx(
             import skl2onnx  # noqa: F401
     except ImportError as error:
         raise ImportError("ONNX export needs `pip install headstart[onnx]`") from error
-    path = Path(path)
-    if backbone is not None and example is None:
-        raise ValueError("a backbone is exported with an `example` of its inputs: name -> tensor")
+    if backbone is not None:
+        if example is None:
+            raise ValueError("a backbone is exported with an `example` of its inputs: name -> tensor")
+        _check_width(head, backbone, example)
     example = _features(head) if example is None or backbone is None else example
     if foreign:
         written, expected = _export_sklearn(head, backbone, example)
@@ -159,6 +165,7 @@ def export_onnx(
         written, expected = _export_torch(model, example, PREDICTIONS, _lengths(head, backbone, example)), model
     classes = head.classes_.tolist() if is_classifier(head) else None
     onnx.helper.set_model_props(written, {"classes": json.dumps(classes), "expects": json.dumps(dict(expects or {}))})
+    path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(written, path)
     _compare(path, expected, example)
 
@@ -197,6 +204,15 @@ def _export_sklearn(
     graph.ir_version = below.ir_version = max(graph.ir_version, below.ir_version)
     whole = onnx.compose.merge_models(below, graph, io_map=[(FEATURES, FEATURES)])
     return whole, lambda *inputs: torch.from_numpy(say(chain(*inputs).numpy()))
+
+
+def _check_width(head: Any, backbone: nn.Module, example: Mapping[str, torch.Tensor]) -> None:
+    """See that a backbone gives the features that a head takes."""
+    with torch.inference_mode():
+        found = backbone.eval()(*example.values())
+    expected = getattr(head, "n_features_in_", None)
+    if isinstance(found, torch.Tensor) and found.ndim == 2 and expected not in (None, found.shape[1]):
+        raise ValueError(f"the backbone gives {found.shape[1]} features a sample, and the head was fitted on {expected}")
 
 
 def _features(head: Any) -> dict[str, torch.Tensor]:

@@ -58,11 +58,14 @@ class OptunaSweepCV(SweepCV):
         n_jobs: int | None = None,
         random_state: Any = None,
         error_score: float | str = np.nan,
+        return_train_score: bool = False,
+        verbose: int = 0,
         on_trial: Callable[[TrialReport], None] | None = None,
     ) -> None:
         super().__init__(
-            estimator, {}, scoring=scoring, cv=cv, refit=refit, n_jobs=n_jobs, error_score=error_score, on_trial=on_trial
-        )
+            estimator, {}, scoring=scoring, cv=cv, refit=refit, n_jobs=n_jobs, error_score=error_score,
+            return_train_score=return_train_score, verbose=verbose, on_trial=on_trial,
+        )  # fmt: skip
         self.param_distributions = param_distributions
         self.n_trials = n_trials
         self.batch_size = batch_size

@@ -2,19 +2,21 @@
 
 A head says what has to be kept of it: `saved_arrays`, fitted arrays with a letter for each of their sizes (`coef:rd`), and
 `saved_values`, fitted numbers. Sizes of one letter must agree: d features, c classes, r rows of scores.
-Nothing is unpickled, and a file can name nothing but scikit-learn's own classes: a head may come from somebody else.
+Nothing is unpickled, and a file can name nothing but classes of scikit-learn and heads of this package: a head may come from
+somebody else. `head.json` keeps the other file's SHA-256, so that damage is noticed.
 """
 
 import dataclasses
+import hashlib
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,8 +26,10 @@ from heads.trained import TrainedHead
 
 FORMAT = 1
 KINDS = HEADS | {f"{kind}_regression": cls for kind, cls in REGRESSORS.items() if kind != "linear"}
+_OTHERWISE = "save the head itself, such as a pipeline's last step, or let a head standardise"
 ARE_BIG = ("embeddings",)  # parameters that the saved tensors hold in another form
 PAIRS = "pairs"
+TENSORS, SKOPS = "head.safetensors", "head.skops"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,17 +64,29 @@ def save_head(head: BaseEstimator, folder: Path | str, expects: Mapping[str, Any
         Made if it is not there.
     expects
         What features the head is for (recipe, output, ...); JSON values, given back by `load_head`.
+
+    Raises
+    ------
+    ValueError
+        If `load_head` would not read it: a search, or an estimator that holds objects of other libraries. Nothing is written
+        then.
     """
+    if hasattr(head, "best_estimator_"):
+        raise ValueError(f"{type(head).__name__} is a search; save its `best_estimator_`")
     check_is_fitted(head)
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     kind = next((kind for kind, cls in KINDS.items() if type(head) is cls), "skops")
     description: dict[str, Any] = {"format": FORMAT, "kind": kind, "expects": dict(expects or {})}
     if kind == "skops":
         import skops.io
 
         description["class"] = f"{type(head).__module__}.{type(head).__qualname__}"
-        skops.io.dump(head, folder / "head.skops")
+        try:
+            name, other, content = SKOPS, TENSORS, skops.io.dumps(head)
+        except Exception as error:  # skops raises what the object that it cannot take apart raises
+            raise ValueError(f"{type(head).__name__} cannot be saved ({_reason(error)}); {_OTHERWISE}") from error
+        if strange := _strange_types(skops.io.get_untrusted_types(data=content)):
+            raise ValueError(f"{type(head).__name__} holds {', '.join(strange)}, which are not read back; {_OTHERWISE}")
     else:
         description |= {"params": _plain_params(head), "features": head.n_features_in_}
         description["values"] = {name: getattr(head, f"{name}_") for name in getattr(head, "saved_values", ())}
@@ -82,8 +98,13 @@ def save_head(head: BaseEstimator, folder: Path | str, expects: Mapping[str, Any
         if module is not None:
             maker = type(module) if isinstance(module, torch.nn.Module) else module
             description["module"] = f"{maker.__module__}.{maker.__qualname__}"
-        save_file(_tensors(head), folder / "head.safetensors")
-    (folder / "head.json").write_text(json.dumps(description, indent=2, default=_plain) + "\n", encoding="utf-8")
+        name, other, content = TENSORS, SKOPS, save(_tensors(head))
+    description["sha256"] = hashlib.sha256(content).hexdigest()
+    told = json.dumps(description, indent=2, default=_plain) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+    (folder / other).unlink(missing_ok=True)  # of a head that was here before
+    (folder / "head.json").write_text(told, encoding="utf-8")
 
 
 def load_head(folder: Path | str, module: Any = None) -> SavedHead:
@@ -106,12 +127,27 @@ def load_head(folder: Path | str, module: Any = None) -> SavedHead:
         description = json.loads((folder / "head.json").read_text(encoding="utf-8"))
         if description["format"] != FORMAT:
             raise ValueError(f"head format {description['format']!r} is not known here (this is {FORMAT}); update headstart")
-        is_skops = description["kind"] == "skops"
-        head = _load_skops(folder) if is_skops else _load_tensors(folder, description, module)
+        kind = description["kind"]
+        is_skops = kind == "skops"
+        if not is_skops and kind not in KINDS:
+            raise ValueError(f"head kind {kind!r} is not known here; update headstart")
+        name = SKOPS if is_skops else TENSORS
+        content = (folder / name).read_bytes()
+        if description.get("sha256") not in (None, hashlib.sha256(content).hexdigest()):
+            raise ValueError(f"{name} is damaged: it is not what was saved")
+        head = _load_skops(content) if is_skops else _load_tensors(content, description, module)
         return SavedHead(head, dict(description["expects"]))
     except Exception as error:  # whatever is wrong with a file from elsewhere, it is one clear line
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip() or type(error).__name__
-        raise ValueError(f"{folder}: holds no usable head: {reason.splitlines()[0]}") from error
+        raise ValueError(f"{folder}: holds no usable head: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{Path(error.filename).name}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, KeyError):
+        return f"head.json lacks {error}, or has it wrong"
+    told = str(error).strip() or type(error).__name__
+    return f"head.json is not of the form that heads have: {told}" if isinstance(error, TypeError) else told.splitlines()[0]
 
 
 def _tensors(head: Any) -> dict[str, np.ndarray]:
@@ -124,13 +160,18 @@ def _tensors(head: Any) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _load_tensors(folder: Path, description: Mapping[str, Any], module: Any) -> BaseEstimator:
+def _load_tensors(content: bytes, description: Mapping[str, Any], module: Any) -> BaseEstimator:
     head: Any = KINDS[description["kind"]](**_params(description, module))
-    tensors = load_file(folder / "head.safetensors")
+    tensors = load(content)
+    own = (array for name, array in tensors.items() if not name.startswith("module."))  # a module may mask with infinities
+    if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in own):
+        raise ValueError(f"{TENSORS} is damaged: it holds numbers that are not finite")
     head.n_features_in_ = int(description["features"])
     sizes = {"d": head.n_features_in_}
     if is_classifier(head):
-        head.classes_, head.multilabel_ = _classes(description), bool(description.get("multilabel", False))
+        head.classes_, head.multilabel_ = _classes(description), description.get("multilabel", False)
+        if not isinstance(head.multilabel_, bool):
+            raise ValueError(f"`multilabel` is {head.multilabel_!r} where true or false is expected")
         sizes["c"] = len(head.classes_)
         sizes["r"] = 1 if sizes["c"] == 2 and not head.multilabel_ else sizes["c"]
     for entry in head.saved_arrays:
@@ -184,16 +225,20 @@ def _checked(name: str, array: np.ndarray, shape: str, sizes: dict[str, int]) ->
     return array
 
 
-def _load_skops(folder: Path) -> BaseEstimator:
+def _load_skops(content: bytes) -> BaseEstimator:
     import skops.io
 
-    file = folder / "head.skops"
-    unusual = skops.io.get_untrusted_types(file=file)
-    strange = [name for name in unusual if not _is_class_of_sklearn(name)]
-    if strange:
-        raise ValueError(f"head.skops needs types that are not scikit-learn's: {', '.join(strange)}")
-    head: BaseEstimator = skops.io.load(file, trusted=unusual)
+    unusual = skops.io.get_untrusted_types(data=content)
+    if strange := _strange_types(unusual):
+        raise ValueError(f"{SKOPS} needs types that are not scikit-learn's: {', '.join(strange)}")
+    head: BaseEstimator = skops.io.loads(content, trusted=unusual)
     return head
+
+
+def _strange_types(unusual: Sequence[str]) -> list[str]:
+    """Return those types that are neither scikit-learn's nor heads whose numbers are arrays."""
+    heads = {f"{cls.__module__}.{cls.__qualname__}" for cls in KINDS.values() if not issubclass(cls, TrainedHead)}
+    return [name for name in unusual if name not in heads and not _is_class_of_sklearn(name)]
 
 
 def _is_class_of_sklearn(name: str) -> bool:

@@ -16,9 +16,9 @@ from sklearn.utils.validation import _check_sample_weight, has_fit_parameter, in
 
 from heads.inputs import as_tokens, is_on_disk, select_rows
 from heads.solvers.catalog import find_engine
-from heads.solvers.engine import FoldTask, Solved, known_scores, read_task, score_solved, threads
+from heads.solvers.engine import FoldTask, Solved, by_name, known_scores, read_task, score_head, score_solved, threads
 from heads.sweep_results import FoldScore, TrialReport, first_error, mean_scores, tabulate
-from heads.targets import plain_labels
+from heads.targets import hold_sets, plain_labels
 
 
 class SweepCV(GridSearchCV):
@@ -46,6 +46,10 @@ class SweepCV(GridSearchCV):
     error_score
         Score of a trial that fails, while the others go on; or `raise`, to raise its error at once. If no trial succeeded,
         `fit` raises the first one's error in any case.
+    return_train_score
+        Whether `cv_results_` also has the scores on each fold's training samples.
+    verbose
+        Above 0: a line for every trial is printed.
     on_trial
         Called after every trial with a `TrialReport`: its scores, and the best so far.
     """
@@ -60,9 +64,14 @@ class SweepCV(GridSearchCV):
         refit: bool | str | Callable[[dict[str, Any]], int] = True,
         n_jobs: int | None = None,
         error_score: float | str = np.nan,
+        return_train_score: bool = False,
+        verbose: int = 0,
         on_trial: Callable[[TrialReport], None] | None = None,
     ) -> None:
-        super().__init__(estimator, param_grid, scoring=scoring, cv=cv, refit=refit, n_jobs=n_jobs, error_score=error_score)
+        super().__init__(
+            estimator, param_grid, scoring=scoring, cv=cv, refit=refit, n_jobs=n_jobs, error_score=error_score,
+            return_train_score=return_train_score, verbose=verbose,
+        )  # fmt: skip
         self.on_trial = on_trial
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None) -> "SweepCV":
@@ -79,12 +88,15 @@ class SweepCV(GridSearchCV):
             is never on both sides.
         """
         X = X if (tokens := as_tokens(X)) is None else tokens
+        named = y if hasattr(y, "columns") else None  # a frame's columns name the classes
         X, y, groups = indexable(X, None if y is None else plain_labels(y), groups)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         self.scorer_ = check_scoring(self.estimator, scoring=self.scoring)
-        self.multimetric_ = isinstance(self.scoring, list | tuple | set | dict)
+        named_scores = callable(self.scoring) and isinstance(self.refit, str)  # a function may give several, by their names
+        self.multimetric_ = named_scores or isinstance(self.scoring, list | tuple | set | dict)
         metric = self._deciding()
-        folds = list(check_cv(self.cv, y, classifier=is_classifier(self.estimator)).split(X, y, groups))
+        by_class = None if y is None or hold_sets(y) else y
+        folds = list(check_cv(self.cv, by_class, classifier=is_classifier(self.estimator)).split(X, y, groups))
         self.n_splits_ = len(folds)
         evaluation = Evaluation(self, X, y, weight, self._watched(groups), folds, metric)
         self._search(evaluation)
@@ -93,8 +105,9 @@ class SweepCV(GridSearchCV):
         if self.refit:
             began = time.monotonic()
             self.best_estimator_ = _fit(
-                clone(self.estimator).set_params(**clone(self.best_params_, safe=False)), X, y, weight, self._watched(groups)
-            )
+                clone(self.estimator).set_params(**clone(self.best_params_, safe=False)),
+                X, y if named is None else named, weight, self._watched(groups),
+            )  # fmt: skip
             self.refit_time_ = time.monotonic() - began
             if hasattr(self.best_estimator_, "feature_names_in_"):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_
@@ -116,6 +129,8 @@ class SweepCV(GridSearchCV):
         """Return the score by which trials are compared."""
         if not self.multimetric_:
             return "score"
+        if callable(self.scoring):
+            return str(self.refit)
         names = list(_score_names(self.scorer_))
         if self.refit is True or (isinstance(self.refit, str) and self.refit not in names):
             raise ValueError(f"with several scorers, `refit` must name the one that decides, of {', '.join(names)}")
@@ -137,7 +152,10 @@ class SweepCV(GridSearchCV):
         with threads(self.n_jobs):
             for at, solved in engine.solve([heads[number] for number in taken], task):
                 share = (time.monotonic() - began) / len(folds)
-                scored = [_score(one, fold, task, self.scorer_, known, share) for fold, one in enumerate(solved)]
+                scored = [
+                    _score(one, fold, task, self.scorer_, known, share, self.return_train_score)
+                    for fold, one in enumerate(solved)
+                ]
                 yield taken[at], scored
                 began = time.monotonic()
 
@@ -145,7 +163,9 @@ class SweepCV(GridSearchCV):
         self, left: list[int], trials: Sequence[dict[str, Any]], X: Any, y: Any, weight: Any, groups: Any, folds: Sequence[Any]
     ) -> Iterator[tuple[int, list[FoldScore]]]:
         fits = (
-            delayed(_fit_and_score)(clone(self.estimator), trials[number], self.scorer_, X, y, weight, groups, train, test)
+            delayed(_fit_and_score)(
+                clone(self.estimator), trials[number], self.scorer_, X, y, weight, groups, train, test, self.return_train_score
+            )
             for number in tuple(left)
             for train, test in folds
         )
@@ -162,6 +182,9 @@ class SweepCV(GridSearchCV):
         eligible = self._eligible()
         if all(self.cv_results_["error"][number] for number in eligible):
             raise next(fold.error for fold in evaluation.scores[eligible[0]] if fold.error)
+        if f"mean_test_{metric}" not in self.cv_results_:
+            names = [name.removeprefix("mean_test_") for name in self.cv_results_ if name.startswith("mean_test_")]
+            raise ValueError(f"with several scores, `refit` must name the one that decides, of {', '.join(names)}")
         if self.multimetric_ and not self.refit:
             return
         if callable(self.refit):
@@ -218,7 +241,7 @@ class Evaluation:
         self.scores += (new := [done[number] for number in range(len(trials))])
         for name, value in notes.items():
             self._notes.setdefault(name, []).extend([value] * len(trials))
-        return np.array([np.nan if first_error(found) else mean_scores(found)[self._metric] for found in new])
+        return np.array([np.nan if first_error(found) else mean_scores(found).get(self._metric, np.nan) for found in new])
 
     def results(self) -> dict[str, Any]:
         """Return everything as `cv_results_`."""
@@ -229,12 +252,17 @@ class Evaluation:
             return score
         if self._sweep.error_score == "raise":
             raise score.error
-        return replace(score, scores=dict.fromkeys(score.scores, float(self._sweep.error_score)))
+        told = float(self._sweep.error_score)
+        trained = None if score.train_scores is None else dict.fromkeys(score.train_scores, told)
+        return replace(score, scores=dict.fromkeys(score.scores, told), train_scores=trained)
 
     def _note(self, params: Mapping[str, Any], folds: Sequence[FoldScore]) -> None:
         means, error = mean_scores(folds), first_error(folds)
         for name, value in means.items():
             self._best[name] = float(np.fmax(self._best.get(name, np.nan), value if error is None else np.nan))
+        if self._sweep.verbose:
+            told = ", ".join(f"{name} {value:.4f} (best {self._best[name]:.4f})" for name, value in means.items())
+            print(f"{dict(params)}: {error or told}", flush=True)
         if self._sweep.on_trial is not None:
             self._sweep.on_trial(TrialReport(params, means, dict(self._best), error))
 
@@ -248,14 +276,21 @@ def _make(estimator: Any, params: Mapping[str, Any]) -> BaseEstimator | None:
 
 
 def _score(
-    solved: Solved, fold: int, task: FoldTask, scorer: Any, known: Mapping[str, str] | None, seconds: float
+    solved: Solved, fold: int, task: FoldTask, scorer: Any, known: Mapping[str, str] | None, seconds: float, on_train: bool
 ) -> FoldScore:
     began = time.monotonic()
     try:
         scores = score_solved(solved, fold, task, scorer, known)
-        return FoldScore(scores, seconds, time.monotonic() - began)
+        took = time.monotonic() - began
+        trained = score_head(solved.head(), task, task.folds[fold][0], scorer) if on_train else None
+        return FoldScore(scores, seconds, took, train_scores=trained)
     except Exception as error:  # a trial that fails is a result, whatever it raises
-        return FoldScore(dict.fromkeys(_score_names(scorer), np.nan), seconds, 0.0, error)
+        return _failed(scorer, seconds, error, on_train)
+
+
+def _failed(scorer: Any, seconds: float, error: Exception, on_train: bool) -> FoldScore:
+    nothing = dict.fromkeys(_score_names(scorer), np.nan)
+    return FoldScore(nothing, seconds, 0.0, error, nothing if on_train else None)
 
 
 def _score_names(scorer: Any) -> Iterable[str]:
@@ -272,6 +307,7 @@ def _fit_and_score(
     groups: np.ndarray | None,
     train: Any,
     test: Any,
+    on_train: bool,
 ) -> FoldScore:
     began = time.monotonic()
     fitted = began
@@ -279,12 +315,18 @@ def _fit_and_score(
         head.set_params(**clone(params, safe=False))
         _fit(head, *(_rows(part, train) for part in (X, y, weight, groups)))
         fitted = time.monotonic()
-        weighted = {} if weight is None else {"sample_weight": _rows(weight, test)}
-        scores = scorer(head, _rows(X, test), _rows(y, test), **weighted)
-        scores = scores if isinstance(scores, dict) else {"score": scores}
-        return FoldScore(scores, fitted - began, time.monotonic() - fitted)
+        scores, trained = _score_rows(head, scorer, X, y, weight, test), None
+        took = time.monotonic() - fitted
+        if on_train:
+            trained = _score_rows(head, scorer, X, y, weight, train)
+        return FoldScore(scores, fitted - began, took, train_scores=trained)
     except Exception as error:  # a trial that fails is a result, whatever it raises
-        return FoldScore(dict.fromkeys(_score_names(scorer), np.nan), fitted - began, 0.0, error)
+        return _failed(scorer, fitted - began, error, on_train)
+
+
+def _score_rows(head: BaseEstimator, scorer: Any, X: Any, y: Any, weight: Any, rows: Any) -> dict[str, float]:
+    weighted = {} if weight is None else {"sample_weight": _rows(weight, rows)}
+    return by_name(scorer(head, _rows(X, rows), _rows(y, rows), **weighted))
 
 
 def _fit(head: Any, X: Any, y: Any, weight: Any, groups: Any) -> Any:

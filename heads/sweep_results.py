@@ -10,12 +10,15 @@ from scipy.stats import rankdata
 
 @dataclass(frozen=True)
 class FoldScore:
-    """One trial on one fold: metric -> score, and the seconds it took; `error` is why it failed, if it did."""
+    """One trial on one fold: metric -> score, and the seconds it took; `error` is why it failed, if it did. `train_scores`
+    are those on the training samples, where they are asked for.
+    """
 
     scores: Mapping[str, float]
     fit_time: float
     score_time: float
     error: Exception | None = None
+    train_scores: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,38 @@ def tabulate(
         seconds = np.array([[getattr(fold, name) for fold in folds] for folds in scores])
         results |= {f"mean_{name}": seconds.mean(axis=1), f"std_{name}": seconds.std(axis=1)}
     for name in dict.fromkeys(name for params in trials for name in params):
-        column = np.ma.MaskedArray(np.empty(len(trials), object), mask=True)
+        values = [params[name] for params in trials if name in params]
+        numbers = all(isinstance(value, int | float | np.number) for value in values)  # also of truths, as GridSearchCV has it
+        column = np.ma.MaskedArray(np.empty(len(trials), np.result_type(*map(type, values)) if numbers else object), mask=True)
         for number, params in enumerate(trials):
             if name in params:
                 column[number] = params[name]
         results[f"param_{name}"] = column
     results["params"] = list(trials)
-    for name in scores[0][0].scores:
-        table = np.array([[fold.scores[name] for fold in folds] for folds in scores], dtype=float)
-        results |= {f"split{number}_test_{name}": table[:, number] for number in range(table.shape[1])}
-        mean = table.mean(axis=1)
-        results |= {f"mean_test_{name}": mean, f"std_test_{name}": table.std(axis=1)}
+    for name in _names(scores):
+        results |= _columns(f"test_{name}", [[_score(fold.scores, name) for fold in folds] for folds in scores])
+        mean = results[f"mean_test_{name}"]
         worst_last = np.where(np.isnan(mean), -np.inf, mean)
         results[f"rank_test_{name}"] = rankdata(-worst_last, method="min").astype(np.int32)
+        if scores[0][0].train_scores is not None:
+            trained = [[_score(fold.train_scores or fold.scores, name) for fold in folds] for folds in scores]
+            results |= _columns(f"train_{name}", trained)
     results["error"] = [first_error(folds) for folds in scores]
     return results
+
+
+def _names(scores: Sequence[Sequence[FoldScore]]) -> list[str]:
+    """Return the scores' names, as a trial that succeeded has them."""
+    every = [fold for folds in scores for fold in folds]
+    return list(next((fold for fold in every if fold.error is None), every[0]).scores)
+
+
+def _score(scores: Mapping[str, float], name: str) -> float:
+    """Return a score; of a trial that failed before its scorer could name any, what stands for all of them."""
+    return scores[name] if name in scores else next(iter(scores.values()))
+
+
+def _columns(name: str, table: Sequence[Sequence[float]]) -> dict[str, np.ndarray]:
+    found = np.array(table, dtype=float)
+    by_fold = {f"split{number}_{name}": found[:, number] for number in range(found.shape[1])}
+    return by_fold | {f"mean_{name}": found.mean(axis=1), f"std_{name}": found.std(axis=1)}

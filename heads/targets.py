@@ -93,7 +93,7 @@ def _is_missing(label: Any) -> bool:
 def as_column(y: Any) -> np.ndarray:
     """Return labels as scikit-learn's checks take them: `plain_labels`, with sets of labels as their sizes."""
     labels = plain_labels(y)
-    return np.array([len(one) for one in labels]) if _hold_sets(labels) else labels
+    return np.array([len(one) for one in labels]) if hold_sets(labels) else labels
 
 
 def encode_targets(y: Any) -> Targets:
@@ -105,7 +105,7 @@ def encode_targets(y: Any) -> Targets:
         If the labels are no classes, one is missing, or all are the same.
     """
     labels = plain_labels(y)
-    if _hold_sets(labels):
+    if hold_sets(labels):
         binarizer = MultiLabelBinarizer()
         return Targets(classes=_plain(binarizer.fit(labels).classes_), values=binarizer.transform(labels).astype(bool))
     if labels.ndim == 2 and labels.shape[1] > 1:
@@ -186,7 +186,25 @@ def class_weights(class_weight: Any, targets: Targets) -> np.ndarray:
     return np.where(positives > 0, (len(targets.values) - positives) / np.maximum(positives, 1), 1.0)
 
 
-def _hold_sets(labels: np.ndarray) -> bool:
+def check_codes(true: Any, probabilities: np.ndarray) -> np.ndarray:
+    """Return class codes `[n]` that go with probabilities `[n, c]`.
+
+    Raises
+    ------
+    ValueError
+        If they are no codes, such as the labels themselves, or of another number.
+    """
+    codes, classes = np.asarray(true), probabilities.shape[1]
+    if len(codes) != len(probabilities):
+        raise ValueError(f"there are {len(codes):,} true classes and probabilities of {len(probabilities):,} samples")
+    if codes.dtype.kind not in "iub" or (len(codes) and not 0 <= codes.min() <= codes.max() < classes):
+        raise ValueError(
+            f"`true` holds no class codes from 0 to {classes - 1}; `numpy.searchsorted(head.classes_, labels)` gives them"
+        )
+    return codes.astype(np.int64)
+
+
+def hold_sets(labels: np.ndarray) -> bool:
     return labels.dtype == object and labels.ndim == 1 and len(labels) > 0 and isinstance(labels[0], tuple)
 
 

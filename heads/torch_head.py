@@ -1,6 +1,7 @@
 """Heads around any torch module of the user's."""
 
 import copy
+import dataclasses
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +9,11 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from heads.batches import FeatureBlocks
 from heads.limits import Limits
 from heads.linear import LinearClassifier
 from heads.trained import TrainedClassifier, TrainedHead, TrainedRegressor
+from heads.training import Data, outputs
 
 WIDTHS = ("input_dim", "in_features", "in_dim")
 OUTPUTS = ("num_classes", "out_features", "output_dim", "out_dim")
@@ -40,6 +43,20 @@ class _Module(TrainedHead):
         if not isinstance(built, nn.Module):
             raise ValueError(f"`module` made a {type(built).__name__}, which is no torch module")
         return built
+
+    def _check_module(self, data: Data) -> None:
+        assert isinstance(data.features, FeatureBlocks)
+        some = dataclasses.replace(data.features, rows=data.features.rows[:2])
+        try:
+            shape = outputs(self.module_, some).shape
+        except Exception as error:  # whatever a module of the user's raises
+            told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"`module` cannot take features of width {self.n_features_in_}: {told}") from error
+        if tuple(shape) != (len(some), self._width()):
+            what = "one logit a class" if isinstance(self, TrainedClassifier) else "one number a target"
+            raise ValueError(
+                f"`module` gives {list(shape)} for {len(some)} samples, where {[len(some), self._width()]} is needed: {what}"
+            )
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

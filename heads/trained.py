@@ -198,6 +198,7 @@ accumulate, mixup, ema, checkpoint
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             self.module_ = self._build().to(device, getattr(torch, dtype.name))
+            self._check_module(data)
             mark = "" if self.checkpoint is None else self._mark(seed, data, watched)
             self.history_ = train(self.module_, data, watched, plan, encoded.loss, seed, score, self.callbacks_, mark)
         self.n_iter_ = len(self.history_.train_loss)
@@ -244,6 +245,9 @@ accumulate, mixup, ema, checkpoint
     def _build(self) -> nn.Module:
         """Return an untrained module for features of width `n_features_in_` and `_width()` outputs."""
         raise NotImplementedError
+
+    def _check_module(self, data: Data) -> None:
+        """See that a module that is not ours takes these features and gives as many numbers as there are to learn."""
 
     def _width(self) -> int:
         """Count the module's outputs."""

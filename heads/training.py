@@ -130,6 +130,10 @@ class _Training:
         self.state = TrainingState(model, optimizer, History())
         self.best_weights: dict[str, torch.Tensor] | None = None
         self.best = -math.inf
+        self.normalises = any(isinstance(part, nn.BatchNorm1d) for part in model.modules())
+        if self.normalises and min(len(data), plan.batch_size) < 2:
+            what = "`batch_size` is 1" if len(data) > 1 else "there is one training sample"
+            raise ValueError(f"batch normalisation takes batches of two samples or more, and {what}")
         self.risen = 0  # patience is counted from the first of equal best scores, wherever among them the loss is lowest
 
     @property
@@ -175,6 +179,8 @@ class _Training:
     def _steps(self) -> Iterator[list[Batch]]:
         waiting: list[Batch] = []
         for batch in self.data.features.shuffled(self.plan.batch_size, self.generator):
+            if self._is_too_small(batch[0]):
+                continue
             waiting.append(batch)
             if len(waiting) == self.plan.accumulate:
                 yield waiting
@@ -182,11 +188,16 @@ class _Training:
         if waiting:
             yield waiting
 
+    def _is_too_small(self, places: torch.Tensor) -> bool:
+        """Whether a batch is a single sample that was left over, which has no deviation; it sits out this epoch."""
+        return self.normalises and len(places) < 2
+
     def _everything(self) -> Iterator[Batch]:
         start = 0
         for part in self.data.features.in_order():
             for rows in torch.arange(len(part)).split(self.plan.batch_size):
-                yield rows + start, part.take(rows)
+                if not self._is_too_small(rows):
+                    yield rows + start, part.take(rows)
             start += len(part)
 
     def _step(self, batches: Callable[[], Iterable[Batch]], weight: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """An experiment's config: the models that say what may stand in it, and what stands for what is left out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,13 @@ from pipelines.compare_config import CompareChoice
 from pipelines.metric_names import METRICS, Metric
 from pipelines.spaces import Range, read_space
 from pipelines.unfreeze_config import UnfreezeChoice
+
+
+def change_of(place: Sequence[str | int], changes: Sequence[str]) -> str | None:
+    """Return the last `--set` that says what is at a place; None where none does."""
+    key = ".".join(map(str, place))
+    named = [change for change in changes if f"{key}.".startswith(f"{change.partition('=')[0]}.")]
+    return f"--set {named[-1][:80]}" if named else None
 
 
 class MisplacedError(ValueError):
@@ -205,8 +213,12 @@ class Config(Part):
     _path: Path | None = PrivateAttr(None)
     _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
 
+    _changes: tuple[str, ...] = PrivateAttr(())
+
     def where(self, *place: str | int) -> str:
-        """Return `file:line` of a key, for a message about it."""
+        """Return `file:line` of a key, or the `--set` that it comes from, for a message about it."""
+        if changed := change_of(place, self._changes):
+            return changed
         known = [place[:length] for length in range(len(place), 0, -1) if place[:length] in self._lines]
         return f"{self._path}:{self._lines[known[0]]}" if known else str(self._path)
 

@@ -13,7 +13,7 @@ from cache.place import absolute
 from extract.remote import is_url
 from pipelines.backbone_config import Backbone, EngineChoice, Loop, OutputChoice, ViewChoice
 from pipelines.compare_config import CompareChoice
-from pipelines.config import Config, Data, Head, MisplacedError, Search, Selection
+from pipelines.config import Config, Data, Head, MisplacedError, Search, Selection, change_of
 from pipelines.errors import UsageError
 from pipelines.unfreeze_config import UnfreezeChoice, UnfreezePhase
 
@@ -53,6 +53,8 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, UnicodeDecodeError) and (told := _if_data(path)):
+            raise UsageError(told) from error
         raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
         node = yaml.compose(text, _Loader)
@@ -60,9 +62,9 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UsageError(f"{place}: not YAML: {getattr(error, 'problem', None) or error}") from error
+        raise UsageError(_if_data(path) or f"{place}: not YAML: {getattr(error, 'problem', None) or error}") from error
     if not isinstance(content, dict):
-        raise UsageError(f"{path}: is no mapping of keys; a config begins with `name:` or `data:`")
+        raise UsageError(_if_data(path) or f"{path}: is no mapping of keys; a config begins with `name:` or `data:`")
     lines = _lines(path, node)
     bare = {"backbones": Config._bare_names, "heads": Config._bare_kinds, "engine": Config._bare_engine}
     content |= {key: spell_out(content[key]) for key, spell_out in bare.items() if key in content}
@@ -74,8 +76,15 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
     except ValidationError as error:
         raise UsageError(_explain(path, lines, error, changes)) from error
     config = _with_paths(config, path.parent)
-    config._path, config._lines = path, lines
+    config._path, config._lines, config._changes = path, lines, tuple(changes)
     return config
+
+
+def _if_data(path: Path) -> str | None:
+    """Say that a file holds data, if it is named so, and how it gets a config."""
+    if path.suffix.lower() in _DATA:
+        return f"{path}: is no config, and looks like data; `headstart init {path}` writes a config for it"
+    return None
 
 
 def _apply(content: dict[str, Any], change: str) -> None:
@@ -125,8 +134,7 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
     known = [place[:length] for length in range(len(place), 0, -1) if place[:length] in lines]
     where = f"{path}:{lines[known[0]]}" if known else str(path)
     key = ".".join(map(str, place))
-    if changed := [change for change in changes if f"{key}.".startswith(f"{change.partition('=')[0]}.")]:
-        where = f"--set {changed[-1][:80]}"
+    where = change_of(place, changes) or where
     if fault["type"] == "extra_forbidden":
         fields = _fields_at(place[:-1])
         near = difflib.get_close_matches(str(place[-1]), fields, n=1)
@@ -140,6 +148,7 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
     return f"{where}: `{key}`: {message[:1].lower() + message[1:]}{value}"
 
 
+_DATA = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".tar")
 _PARTS: dict[str, type[BaseModel]] = {
     "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection,
     "loop": Loop, "search": Search, "engine": EngineChoice,

@@ -30,6 +30,7 @@ from cache.place import absolute
 from extract import BackboneSpec, Columns
 from extract.devices import device_or_auto
 from heads import Decision, gives_probabilities, load_head, save_head
+from pipelines import console
 from pipelines.config import Config
 from pipelines.environment import environment
 from pipelines.errors import RunError, UsageError
@@ -284,7 +285,10 @@ def _write_heads(folder: Path, config: Config, extraction: Extraction, result: R
             "outputs": member.trial.outputs,
             "views": extraction.views[member.trial.recipe].test if member.trial.recipe in extraction.views else None,
         }
-        save_head(member.head, folder / name, expects)
+        try:
+            save_head(member.head, folder / name, expects)
+        except ValueError as error:  # an estimator of another library: all else of the run is worth keeping
+            console.note(f"{error}; the run is kept without it, and cannot predict")
         heads.append({"folder": name, "weight": member.weight})
     answers = {"heads": heads, "decision": result.decision.to_dict(), "names": result.classes[: result.learnt]}
     _write_json(folder / "answers.json", answers | {"pairs": _are_pairs(config, extraction)})

@@ -77,3 +77,9 @@ def test_a_bootstrap_interval_covers_a_difference_of_losses():
 def test_p_values_of_comparisons_made_at_once_are_those_of_holm():
     assert adjust_p_values([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert adjust_p_values([0.9, 0.8]).tolist() == [1.0, 1.0]
+
+
+def test_heads_are_compared_on_the_same_samples():
+    for compare in (mcnemar, difference_of_shares):
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            compare(np.ones(5, bool), np.ones(4, bool))

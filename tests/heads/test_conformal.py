@@ -64,3 +64,19 @@ def test_too_few_samples_say_how_many_it_takes():
     conformal_sets(np.full((9, 2), 0.5), np.zeros(9, int), 0.9)
     with pytest.raises(ValueError, match="methods are lac and aps"):
         conformal_sets(np.full((9, 2), 0.5), np.zeros(9, int), 0.9, "raps")
+
+
+@pytest.mark.parametrize("coverage", [0.0, 1.0, 90, -0.5])
+def test_coverage_is_a_share(coverage):
+    with pytest.raises(ValueError, match="it lies between 0 and 1"):
+        conformal_sets(np.full((50, 2), 0.5), np.zeros(50, int), coverage)
+
+
+@pytest.mark.parametrize("true", [np.array(["a", "b"] * 5), np.arange(1, 11), np.zeros(9, int)])
+def test_labels_are_no_codes(true):
+    from heads.calibration import calibration_error, fit_temperature
+
+    table = np.full((10, 4), 0.25)
+    for use in (conformal_sets, calibration_error, fit_temperature):
+        with pytest.raises(ValueError, match="`true` holds no class codes from 0 to 3|9 true classes and probabilities of 10"):
+            use(table, true)

@@ -37,3 +37,9 @@ def test_sizes_below_one_and_unknown_test_labels_are_refused(blobs):
         few_shot_curve(X, y, X, y, sizes=[0, 1])
     with pytest.raises(ValueError, match="training data do not have"):
         few_shot_curve(X[y != "neu"], y[y != "neu"], X, y)
+
+
+def test_sizes_beyond_the_largest_class_are_all_of_it(blobs):
+    X, y = blobs
+    largest = int(np.unique(y, return_counts=True)[1].max())
+    assert few_shot_curve(X, y, X, y, sizes=[2, 500, 5000], seeds=2).sizes.tolist() == [2, largest]

@@ -105,3 +105,16 @@ def test_residual_layers_add_to_what_comes_in():
 def test_what_does_not_exist_is_told_with_what_does(blobs, params, message):
     with pytest.raises(ValueError, match=message):
         MLPHead(**params).fit(*blobs)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lbfgs"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_batch_normalisation_does_without_a_sample_that_is_left_over(blobs, optimizer, accumulate):
+    X, y = blobs[0][:85], blobs[1][:85]
+    head = MLPHead(norm="batch", batch_size=12, max_epochs=3, optimizer=optimizer, accumulate=accumulate, validation_fraction=0)
+    assert head.fit(X, y).score(X, y) > 0.5
+
+
+def test_batch_normalisation_takes_no_batches_of_one(blobs):
+    with pytest.raises(ValueError, match="batches of two samples or more, and `batch_size` is 1"):
+        MLPHead(norm="batch", batch_size=1).fit(*blobs)

@@ -6,6 +6,7 @@ import torch
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import NearestCentroid
@@ -220,3 +221,15 @@ def test_what_has_no_onnx_form_is_told_in_one_line(blobs, tmp_path):
         export_onnx(NearestCentroid().fit(*blobs), tmp_path / "head.onnx")
     with pytest.raises(ValueError, match="with an `example`"):
         export_onnx(LinearHead().fit(*blobs), tmp_path / "head.onnx", backbone=nn.Flatten())
+
+
+def test_what_cannot_be_exported_is_told_in_a_line(blobs, tmp_path):
+    head = LinearHead().fit(*blobs)
+    with pytest.raises(ValueError, match="the backbone gives 7 features a sample, and the head was fitted on 20"):
+        export_onnx(head, tmp_path / "both.onnx", torch.nn.Linear(3, 7), {"x": torch.zeros(2, 3)})
+    with pytest.raises(ValueError, match="is a folder; name a file in it"):
+        export_onnx(head, tmp_path)
+    with pytest.raises(NotFittedError):
+        export_onnx(LinearHead(), tmp_path / "head.onnx")
+    export_onnx(head, tmp_path / "new" / "head.onnx")
+    assert (tmp_path / "new" / "head.onnx").is_file()

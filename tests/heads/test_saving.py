@@ -15,6 +15,9 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import SGDClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from torch import nn
 
@@ -35,6 +38,7 @@ from heads import (
     NearestMeanHead,
     RidgeHead,
     RidgeRegressor,
+    SweepCV,
     TorchHead,
     ZeroShotHead,
     load_head,
@@ -168,13 +172,79 @@ def test_a_damaged_or_hostile_head_is_one_clear_line(saved, damage):
     assert str(saved) in str(caught.value)
 
 
+def test_a_pipeline_with_a_head_in_it_comes_back(blobs, tmp_path):
+    pipeline = make_pipeline(StandardScaler(), LinearHead()).fit(*blobs)
+    save_head(pipeline, tmp_path)
+    assert np.array_equal(load_head(tmp_path).head.predict_proba(blobs[0]), pipeline.predict_proba(blobs[0]))
+
+
+@pytest.mark.parametrize(
+    ("make", "way_out"),
+    [
+        (lambda: SweepCV(LinearHead(), {"C": [1, 2]}), "SweepCV is a search; save its `best_estimator_`"),
+        (lambda: make_pipeline(StandardScaler(), MLPHead(max_epochs=1)), "Pipeline cannot be saved .* a pipeline's last step"),
+    ],
+)
+def test_what_could_not_be_read_back_is_not_saved_and_spoils_nothing(blobs, tmp_path, make, way_out):
+    save_head(LinearHead().fit(*blobs), tmp_path)
+    with pytest.raises(ValueError, match=way_out):
+        save_head(make().fit(*blobs), tmp_path)
+    load_head(tmp_path)
+
+
+def test_nothing_is_left_of_another_kind_of_head(blobs, tmp_path):
+    save_head(LinearHead().fit(*blobs), tmp_path)
+    save_head(GaussianNB().fit(*blobs), tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["head.json", "head.skops"]
+
+
+def test_damaged_numbers_are_noticed(blobs, tmp_path):
+    save_head(LinearHead().fit(*blobs), tmp_path)
+    file = tmp_path / "head.safetensors"
+    file.write_bytes(file.read_bytes()[:-8] + b"\xff" * 8)
+    with pytest.raises(ValueError, match="head.safetensors is damaged: it is not what was saved"):
+        load_head(tmp_path)
+    told = json.loads((tmp_path / "head.json").read_text())
+    del told["sha256"]  # as heads were saved before
+    (tmp_path / "head.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="head.safetensors is damaged: it holds numbers that are not finite"):
+        load_head(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"kind": "zzz"}, "head kind 'zzz' is not known here"),
+        ({"multilabel": "zzz"}, "`multilabel` is 'zzz' where true or false"),
+        (None, "head.json lacks 'format'"),
+    ],
+)
+def test_what_is_wrong_in_the_description_is_named(blobs, tmp_path, change, told):
+    save_head(LinearHead().fit(*blobs), tmp_path)
+    known = json.loads((tmp_path / "head.json").read_text())
+    (tmp_path / "head.json").write_text(json.dumps({} if change is None else known | change))
+    with pytest.raises(ValueError, match=told):
+        load_head(tmp_path)
+
+
 def test_a_skops_file_with_foreign_types_is_refused(blobs, tmp_path):
     from sklearn.preprocessing import FunctionTransformer
 
     head = FunctionTransformer(func=shutil.rmtree)
-    save_head(head, tmp_path)
+    with pytest.raises(ValueError, match=r"FunctionTransformer holds shutil\.rmtree, which are not read back; save the head"):
+        save_head(head, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    put_skops(head, tmp_path)
     with pytest.raises(ValueError, match="types that are not scikit-learn's: shutil.rmtree"):
         load_head(tmp_path)
+
+
+def put_skops(head, folder):
+    """Write what somebody else might."""
+    import skops.io
+
+    skops.io.dump(head, folder / "head.skops")
+    (folder / "head.json").write_text(json.dumps({"format": 1, "kind": "skops", "expects": {}}))
 
 
 def test_a_skops_file_that_names_a_function_through_scikit_learn_s_own_imports_is_refused(tmp_path):
@@ -182,7 +252,7 @@ def test_a_skops_file_that_names_a_function_through_scikit_learn_s_own_imports_i
 
     from sklearn.preprocessing import FunctionTransformer
 
-    save_head(FunctionTransformer(func=urlretrieve), tmp_path)
+    put_skops(FunctionTransformer(func=urlretrieve), tmp_path)
     with zipfile.ZipFile(tmp_path / "head.skops") as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     assert b"urllib.request" in files["schema.json"]

@@ -115,6 +115,45 @@ def test_every_splitter_gives_the_folds_that_scikit_learn_would_see(blobs, head,
         np.testing.assert_allclose(ours.cv_results_[name], theirs.cv_results_[name], atol=0.011)
 
 
+@pytest.mark.parametrize("head", [LinearHead(), KNNHead()])
+def test_scores_on_training_samples_are_those_of_grid_search_cv(blobs, head):
+    grid = {"C": [0.01, 1]} if isinstance(head, LinearHead) else {"k": [3, 9], "weights": ["uniform", "distance"]}
+    ours, theirs = (search(head, grid, cv=3, return_train_score=True).fit(*blobs) for search in (SweepCV, GridSearchCV))
+    assert set(theirs.cv_results_) <= set(ours.cv_results_)
+    np.testing.assert_allclose(ours.cv_results_["mean_train_score"], theirs.cv_results_["mean_train_score"], atol=0.005)
+    for name in grid:
+        assert ours.cv_results_[f"param_{name}"].dtype == theirs.cv_results_[f"param_{name}"].dtype
+
+
+def test_a_function_may_give_several_scores_of_which_one_decides(blobs):
+    def scores(head, X, y):
+        return {"right": head.score(X, y), "half": 0.5}
+
+    sweep = SweepCV(LinearHead(), {"C": [-1, 0.01, 1]}, scoring=scores, refit="right", cv=3).fit(*blobs)
+    assert np.isnan(sweep.cv_results_["mean_test_half"][0])
+    assert sweep.cv_results_["mean_test_half"][1:].tolist() == [0.5, 0.5]
+    assert sweep.best_score_ == np.nanmax(sweep.cv_results_["mean_test_right"])
+    with pytest.raises(ValueError, match="`refit` must name the one that decides, of right, half"):
+        SweepCV(LinearHead(), {"C": [1]}, scoring=scores, cv=3).fit(*blobs)
+
+
+@pytest.mark.parametrize("head", [LinearHead(), KNNHead(), MLPHead(hidden=8, max_epochs=2)])
+def test_sets_of_labels_and_names_of_columns_are_taken_as_fit_takes_them(blobs, head):
+    X, y = blobs
+    sets = [{label} if number % 3 else {label, "odd"} for number, label in enumerate(y)]
+    grid = {"standardize": [True]} if isinstance(head, MLPHead) else {"C": [1]} if isinstance(head, LinearHead) else {"k": [5]}
+    assert SweepCV(head, grid, cv=3).fit(X, sets).classes_.tolist() == ["neg", "neu", "odd", "pos"]
+    table = pd.DataFrame({name: [int(name in labels) for labels in sets] for name in ("pos", "odd", "neg")})
+    assert SweepCV(head, grid, cv=3).fit(X, table).best_estimator_.classes_.tolist() == ["pos", "odd", "neg"]
+
+
+def test_trials_are_printed_where_that_is_asked_for(blobs, capsys):
+    SweepCV(LinearHead(), {"C": [1, -1]}, cv=3, verbose=1).fit(*blobs)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("{'C': 1}: score 0.")
+    assert "{'C': -1}: " in told[1]
+
+
 def test_arrow_backed_labels_and_frames_are_taken(blobs):
     X, y = blobs
     sweep = SweepCV(LinearHead(), {"C": [1.0]}, cv=3).fit(pd.DataFrame(X).add_prefix("f"), pd.Series(y, dtype="str"))

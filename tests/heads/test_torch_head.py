@@ -65,3 +65,22 @@ def test_tokens_come_with_their_mask(blobs):
 def test_what_makes_no_module_is_refused(blobs, module, message):
     with pytest.raises(ValueError, match=message):
         TorchHead(module=module).fit(*blobs)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nn.Linear(20, 5), r"gives \[2, 5\] for 2 samples, where \[2, 3\] is needed: one logit a class"),
+        (nn.Sequential(nn.Linear(20, 1), nn.Flatten(0)), r"gives \[2\] for 2 samples, where \[2, 3\] is needed"),
+        (nn.Linear(12, 3), "cannot take features of width 20: mat1 and mat2 shapes cannot be multiplied"),
+    ],
+    ids=["classes", "flat", "width"],
+)
+def test_a_module_of_another_width_is_refused_before_it_learns(blobs, module, message):
+    with pytest.raises(ValueError, match=message):
+        TorchHead(module=module).fit(*blobs)
+
+
+def test_a_regressor_s_module_gives_a_number_a_target(blobs):
+    with pytest.raises(ValueError, match=r"gives \[2, 3\] for 2 samples, where \[2, 1\] is needed: one number a target"):
+        TorchRegressor(module=nn.Linear(20, 3)).fit(blobs[0], blobs[0][:, 0])

@@ -126,3 +126,22 @@ def test_a_folder_in_the_place_of_a_config_is_told(tmp_path):
     (tmp_path / "config.yaml").write_text("name: a")
     with pytest.raises(UsageError, match=r"is a folder; name its `.*config.yaml`"):
         load_config(tmp_path)
+
+
+def test_data_in_the_place_of_a_config_are_told_apart(tmp_path):
+    (tmp_path / "r.csv").write_text("text,label\nit was: good,a\n")
+    with pytest.raises(
+        UsageError, match=r"r\.csv: is no config, and looks like data; `headstart init .*r\.csv` writes a config"
+    ):
+        load_config(tmp_path / "r.csv")
+    (tmp_path / "r.parquet").write_bytes(b"PAR1\xff\xfe")
+    with pytest.raises(UsageError, match="looks like data"):
+        load_config(tmp_path / "r.parquet")
+
+
+def test_what_a_change_says_is_told_with_the_change(tmp_path):
+    (tmp_path / "c.yaml").write_text(GOOD)
+    config = load_config(tmp_path / "c.yaml", ["data.label=lab", "heads=[liner]"])
+    assert config.where("data", "label") == "--set data.label=lab"
+    assert config.where("heads", 0, "kind") == "--set heads=[liner]"
+    assert config.where("data", "path") == f"{tmp_path}/c.yaml:2"
