@@ -71,6 +71,9 @@ class Bars:
         """Move on by so many samples; the bar and the time left follow the share of the work, since samples differ."""
         if self._progress is not None:
             self._samples += samples
+            if self._samples > self._total:  # another process's share, which it has left
+                self._total = self._samples
+                self._progress.update(self._task, total=self._total)
             speed = f"{self._rate():,.0f}"
             self._progress.update(self._task, completed=share * self._total, count=f"{self._samples:,}", speed=speed)
 

@@ -212,8 +212,9 @@ class Remote:
                 hopeless = getattr(error, "errno", None) in _HOPELESS or isinstance(error, ValueError | TypeError)
                 spent = time.monotonic() - began
                 if spent + wait > self.patience or (hopeless and tries >= _TRIES_WHERE_HOPELESS):
+                    way = "check `AWS_ENDPOINT_URL`" if "endpoint" in reason.lower() else "try again later"
                     raise StoreError(
-                        f"{place}: {trouble}: {reason} ({tries} tries in {spent:.0f} s); nothing was changed, try again later"
+                        f"{place}: {trouble}: {reason} ({tries} tries in {spent:.0f} s); nothing was changed, {way}"
                     ) from error
                 time.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311
                 wait = min(2 * wait, _LONGEST_WAIT)

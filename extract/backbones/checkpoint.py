@@ -69,7 +69,8 @@ class Checkpoint:
         offer = self.offer.to(kind)
         if offer is None:
             taken = " or ".join(_KINDS[offer.takes] for offer in (self.offer, *self.offer.others))
-            raise NoSuchBackboneError(f"{self.uri} takes {taken}, and the samples are {_KINDS[kind]}")
+            way = f'; say so where it is made: custom_backbone(..., takes="{kind}")' if self.scheme == "python" else ""
+            raise NoSuchBackboneError(f"{self.uri} takes {taken}, and the samples are {_KINDS[kind]}{way}")
         return replace(self, offer=offer)
 
 

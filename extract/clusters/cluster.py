@@ -8,6 +8,7 @@ come back, is followed by another one over what is still missing, with the nodes
 import importlib.util
 import logging
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,9 @@ _SETTINGS = {  # which Ray looks at when it is first imported
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ENABLE_AUTO_CONNECT": "0",  # or its own threads would start another cluster once this one is let go
 }
+
+SECONDS_TO_ANSWER = 10
+"""How long the first machine of a cluster may take to be reached."""
 
 
 class Cluster:
@@ -95,6 +99,7 @@ class Cluster:
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         if ray.is_initialized():
             return
+        check_answers(self.engine.address or os.environ.get("RAY_ADDRESS"))
         self._connected = True
         try:
             ray.init(address=self.engine.address, log_to_driver=False, logging_level=logging.ERROR)
@@ -185,3 +190,23 @@ class Cluster:
         if self.engine.processes is None:
             return Pool(len(nodes), max(1.0, min(node["CPU"] for node in nodes) - 1), 0.0)
         return Pool(min(self.engine.processes, cpus), 1.0, 0.0)
+
+
+def check_answers(address: str | None) -> None:
+    """See that something listens where a cluster is said to be, since Ray would wait there without end.
+
+    Raises
+    ------
+    EngineError
+        If `host:port` or `ray://host:port` cannot be reached, or is written otherwise.
+    """
+    if address in (None, "", "auto", "local"):
+        return
+    host, colon, port = str(address).rpartition("://")[2].rpartition(":")
+    if not (colon and host and port.isdigit()):
+        raise EngineError(f"ray: `{address}` is no address; write host:port, as `ray start --head` tells it")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise EngineError(f"ray: no cluster answers at {address} ({told}); `ray start --head` starts one") from error

@@ -43,6 +43,8 @@ def load_text_folder(path: Path, columns: Columns, encoding: str = "utf-8") -> S
             raise NoSuchSourceError(
                 f"{path}: holds Parquet files; name them as {path.name}/*.parquet, or set `streaming: true` beside the path"
             )
+        if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+            raise NoSuchSourceError(f"{path}: is a saved Hugging Face data set; name it as `hub` in the place of `path`")
         expected = " or ".join(f"{path.name}/{place}" for place in ("<class>/*", "<split>/<class>/*"))
         raise NoSuchSourceError(f"{path}: no images and no text files (*.txt); expected {expected}")
     known = text_encoding(encoding)

@@ -105,3 +105,10 @@ def test_features_do_not_depend_on_workers_or_batches(model, tmp_path):
     found = [extract(samples, model, str(tmp_path / f"store{n}"), options=way).array() for n, way in enumerate(ways)]
     np.testing.assert_allclose(found[1], found[0], atol=1e-5)
     np.testing.assert_allclose(found[2], found[0], atol=1e-5)
+
+
+def test_a_backbone_of_ones_own_that_is_thought_to_take_texts_is_told_how_to_say_otherwise(tmp_path):
+    images = load_samples(write_image_folder(tmp_path / "images", count=4))
+    (tmp_path / "mine.py").write_text("def make():\n    return lambda texts: [[1.0] for _ in texts]\n")
+    with pytest.raises(BackboneError, match=r'and the samples are images; say so .* custom_backbone\(..., takes="image"\)'):
+        extract(images, f"python:{tmp_path}/mine.py:make", str(tmp_path / "store"))

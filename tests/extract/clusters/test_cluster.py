@@ -75,6 +75,30 @@ def test_a_cluster_without_the_device_is_an_error(stub_ray, monkeypatch):
         Cluster(Engine("ray")).pool("cuda")
 
 
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("127.0.0.1:{free}", "no cluster answers at 127.0.0.1:.*Connection refused.*`ray start --head` starts one"),
+        ("ray://127.0.0.1:{free}", "no cluster answers at ray://127.0.0.1:"),
+        ("garbage", "`garbage` is no address; write host:port"),
+        ("127.0.0.1:99999", "no cluster answers"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_told_and_not_waited_for(address, told):
+    import socket
+
+    from extract.clusters.cluster import check_answers
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # and nobody listens
+        with pytest.raises(EngineError, match=told):
+            check_answers(address.format(free=free.getsockname()[1]))
+        free.listen()
+        check_answers(f"127.0.0.1:{free.getsockname()[1]}")
+    for nobody in (None, "auto", "local"):
+        check_answers(nobody)
+
+
 @pytest.fixture(scope="module")
 def one_node(turn_to_start_clusters):
     """A Ray cluster of one node with two processors, which this process is connected to."""

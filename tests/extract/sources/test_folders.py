@@ -80,3 +80,11 @@ def test_texts_in_a_folder_may_begin_with_a_mark_and_have_a_known_encoding(tmp_p
     assert load_samples(tmp_path).inputs == ["fine"]
     with pytest.raises(SourceError, match="`klingon` is not known"):
         load_samples(tmp_path, encoding="klingon")
+
+
+def test_a_saved_hugging_face_data_set_is_recognised(tmp_path):
+    import datasets
+
+    datasets.Dataset.from_dict({"text": ["a", "b"]}).save_to_disk(tmp_path / "saved")
+    with pytest.raises(SourceError, match="saved: is a saved Hugging Face data set; name it as `hub` in the place of `path`"):
+        load_samples(tmp_path / "saved")
