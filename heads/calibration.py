@@ -46,6 +46,7 @@ def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
         Between 0.01 and 100; the loss is convex in its inverse, so that there is one minimum. 1 where no sample is mistaken:
         the loss would then be lowest at certainty, of which these samples say nothing.
     """
+    probabilities, true = np.asarray(probabilities), np.asarray(true)
     if true.ndim != 2:
         true = check_codes(true, probabilities)
     right = (probabilities > 0.5) == true if true.ndim == 2 else probabilities.argmax(axis=1) == true
@@ -77,6 +78,7 @@ def calibration_error(probabilities: np.ndarray, true: np.ndarray, bins: int = 1
     bins
         Number of equally wide bins of confidence.
     """
+    probabilities = np.asarray(probabilities)
     confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == check_codes(true, probabilities)
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(place, weights=confidence - hit, minlength=bins)

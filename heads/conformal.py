@@ -73,6 +73,7 @@ def conformal_sets(probabilities: np.ndarray, true: np.ndarray, coverage: float 
     ValueError
         If there is no such method, too few samples to promise that coverage, or `true` are labels and not their codes.
     """
+    probabilities = np.asarray(probabilities)
     codes = check_codes(true, probabilities)
     scores = class_scores(probabilities, method)[np.arange(len(codes)), codes]
     return ConformalSets(coverage, method, _quantile(scores, coverage))

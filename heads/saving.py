@@ -22,11 +22,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from heads.callbacks import History
 from heads.catalog import HEADS, REGRESSORS
+from heads.sweep import SweepCV
 from heads.trained import TrainedHead
 
 FORMAT = 1
 KINDS = HEADS | {f"{kind}_regression": cls for kind, cls in REGRESSORS.items() if kind != "linear"}
-_OTHERWISE = "save the head itself, such as a pipeline's last step, or let a head standardise"
+_OTHERWISE = "save the head, and what comes before it on its own"
 ARE_BIG = ("embeddings",)  # parameters that the saved tensors hold in another form
 PAIRS = "pairs"
 TENSORS, SKOPS = "head.safetensors", "head.skops"
@@ -68,12 +69,16 @@ def save_head(head: BaseEstimator, folder: Path | str, expects: Mapping[str, Any
     Raises
     ------
     ValueError
-        If `load_head` would not read it: a search, or an estimator that holds objects of other libraries. Nothing is written
-        then.
+        If `load_head` would not read it: a search of this package, or an estimator that holds more than estimators of
+        scikit-learn, heads that are no torch modules, and arrays. Nothing is written then.
     """
-    if hasattr(head, "best_estimator_"):
+    if isinstance(head, SweepCV):
         raise ValueError(f"{type(head).__name__} is a search; save its `best_estimator_`")
     check_is_fitted(head)
+    parts = head.get_params(deep=True).values()
+    if type(head) not in KINDS.values() and (inside := next((part for part in parts if isinstance(part, TrainedHead)), None)):
+        told = f"{type(head).__name__} holds {type(inside).__name__}, whose weights are tensors"
+        raise ValueError(f"{told}; save that head, and what comes before it on its own")
     folder = Path(folder)
     kind = next((kind for kind, cls in KINDS.items() if type(head) is cls), "skops")
     description: dict[str, Any] = {"format": FORMAT, "kind": kind, "expects": dict(expects or {})}
@@ -163,9 +168,8 @@ def _tensors(head: Any) -> dict[str, np.ndarray]:
 def _load_tensors(content: bytes, description: Mapping[str, Any], module: Any) -> BaseEstimator:
     head: Any = KINDS[description["kind"]](**_params(description, module))
     tensors = load(content)
-    own = (array for name, array in tensors.items() if not name.startswith("module."))  # a module may mask with infinities
-    if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in own):
-        raise ValueError(f"{TENSORS} is damaged: it holds numbers that are not finite")
+    if any(array.dtype.kind == "f" and np.isnan(array).any() for array in tensors.values()):
+        raise ValueError(f"{TENSORS} is damaged: it holds NaN in the place of numbers")
     head.n_features_in_ = int(description["features"])
     sizes = {"d": head.n_features_in_}
     if is_classifier(head):

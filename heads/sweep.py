@@ -17,8 +17,8 @@ from sklearn.utils.validation import _check_sample_weight, has_fit_parameter, in
 from heads.inputs import as_tokens, is_on_disk, select_rows
 from heads.solvers.catalog import find_engine
 from heads.solvers.engine import FoldTask, Solved, by_name, known_scores, read_task, score_head, score_solved, threads
-from heads.sweep_results import FoldScore, TrialReport, first_error, mean_scores, tabulate
-from heads.targets import hold_sets, plain_labels
+from heads.sweep_results import FoldScore, TrialReport, deciding, first_error, mean_scores, tabulate
+from heads.targets import hold_sets, with_names
 
 
 class SweepCV(GridSearchCV):
@@ -88,14 +88,12 @@ class SweepCV(GridSearchCV):
             is never on both sides.
         """
         X = X if (tokens := as_tokens(X)) is None else tokens
-        named = y if hasattr(y, "columns") else None  # a frame's columns name the classes
-        X, y, groups = indexable(X, None if y is None else plain_labels(y), groups)
+        X, y, groups = indexable(X, None if y is None else with_names(y), groups)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         self.scorer_ = check_scoring(self.estimator, scoring=self.scoring)
-        named_scores = callable(self.scoring) and isinstance(self.refit, str)  # a function may give several, by their names
-        self.multimetric_ = named_scores or isinstance(self.scoring, list | tuple | set | dict)
+        self.multimetric_ = isinstance(self.scoring, list | tuple | set | dict)
         metric = self._deciding()
-        by_class = None if y is None or hold_sets(y) else y
+        by_class = None if y is None or hold_sets(np.asarray(y)) else y
         folds = list(check_cv(self.cv, by_class, classifier=is_classifier(self.estimator)).split(X, y, groups))
         self.n_splits_ = len(folds)
         evaluation = Evaluation(self, X, y, weight, self._watched(groups), folds, metric)
@@ -106,7 +104,7 @@ class SweepCV(GridSearchCV):
             began = time.monotonic()
             self.best_estimator_ = _fit(
                 clone(self.estimator).set_params(**clone(self.best_params_, safe=False)),
-                X, y if named is None else named, weight, self._watched(groups),
+                X, y, weight, self._watched(groups),
             )  # fmt: skip
             self.refit_time_ = time.monotonic() - began
             if hasattr(self.best_estimator_, "feature_names_in_"):
@@ -127,10 +125,8 @@ class SweepCV(GridSearchCV):
 
     def _deciding(self) -> str:
         """Return the score by which trials are compared."""
-        if not self.multimetric_:
-            return "score"
-        if callable(self.scoring):
-            return str(self.refit)
+        if not self.multimetric_:  # a function may give several all the same, which shows when it has given them
+            return self.refit if callable(self.scoring) and isinstance(self.refit, str) else "score"
         names = list(_score_names(self.scorer_))
         if self.refit is True or (isinstance(self.refit, str) and self.refit not in names):
             raise ValueError(f"with several scorers, `refit` must name the one that decides, of {', '.join(names)}")
@@ -182,11 +178,14 @@ class SweepCV(GridSearchCV):
         eligible = self._eligible()
         if all(self.cv_results_["error"][number] for number in eligible):
             raise next(fold.error for fold in evaluation.scores[eligible[0]] if fold.error)
-        if f"mean_test_{metric}" not in self.cv_results_:
-            names = [name.removeprefix("mean_test_") for name in self.cv_results_ if name.startswith("mean_test_")]
-            raise ValueError(f"with several scores, `refit` must name the one that decides, of {', '.join(names)}")
+        names = [name.removeprefix("mean_test_") for name in self.cv_results_ if name.startswith("mean_test_")]
+        self.multimetric_ = self.multimetric_ or names != ["score"]
         if self.multimetric_ and not self.refit:
             return
+        if metric not in names and not callable(self.refit):
+            if self.multimetric_:
+                raise ValueError(f"with several scores, `refit` must name the one that decides, of {', '.join(names)}")
+            metric = "score"
         if callable(self.refit):
             self.best_index_ = int(self.refit(self.cv_results_))
         else:
@@ -241,7 +240,7 @@ class Evaluation:
         self.scores += (new := [done[number] for number in range(len(trials))])
         for name, value in notes.items():
             self._notes.setdefault(name, []).extend([value] * len(trials))
-        return np.array([np.nan if first_error(found) else mean_scores(found).get(self._metric, np.nan) for found in new])
+        return np.array([np.nan if first_error(found) else deciding(mean_scores(found), self._metric) for found in new])
 
     def results(self) -> dict[str, Any]:
         """Return everything as `cv_results_`."""

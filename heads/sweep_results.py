@@ -45,7 +45,12 @@ class TrialReport:
 
 def mean_scores(folds: Sequence[FoldScore]) -> dict[str, float]:
     """Return metric -> mean over the folds of a trial."""
-    return {name: float(np.mean([fold.scores[name] for fold in folds])) for name in folds[0].scores}
+    return {name: float(np.mean([_score(fold.scores, name) for fold in folds])) for name in _names([folds])}
+
+
+def deciding(means: Mapping[str, float], metric: str) -> float:
+    """Return the score by which a trial is compared: the metric's, or the first where there is none of that name."""
+    return means.get(metric, next(iter(means.values())))
 
 
 def first_error(folds: Iterable[FoldScore]) -> str | None:
@@ -68,8 +73,9 @@ def tabulate(
         results |= {f"mean_{name}": seconds.mean(axis=1), f"std_{name}": seconds.std(axis=1)}
     for name in dict.fromkeys(name for params in trials for name in params):
         values = [params[name] for params in trials if name in params]
-        numbers = all(isinstance(value, int | float | np.number) for value in values)  # also of truths, as GridSearchCV has it
-        column = np.ma.MaskedArray(np.empty(len(trials), np.result_type(*map(type, values)) if numbers else object), mask=True)
+        are_numbers = all(isinstance(value, int | float | np.number) for value in values)  # truths, too, as in GridSearchCV
+        kind = np.array(values).dtype if are_numbers else np.dtype(object)
+        column = np.ma.MaskedArray(np.empty(len(trials), kind), mask=True)
         for number, params in enumerate(trials):
             if name in params:
                 column[number] = params[name]

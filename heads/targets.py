@@ -73,6 +73,16 @@ def plain_labels(y: Any) -> np.ndarray:
     return _plain(y) if y.dtype == object and y.ndim == 1 else y
 
 
+def with_names(y: Any) -> Any:
+    """Return `plain_labels`; of a frame of several columns as a frame with their names, which are the classes'."""
+    labels, columns = plain_labels(y), getattr(y, "columns", None)
+    if columns is None or labels.ndim < 2 or labels.shape[1] < 2:
+        return labels
+    import pandas as pd
+
+    return pd.DataFrame(labels, columns=list(columns))
+
+
 def _refuse_missing(y: np.ndarray) -> None:
     if y.dtype.kind == "f":
         missing = np.isnan(y)
@@ -186,7 +196,7 @@ def class_weights(class_weight: Any, targets: Targets) -> np.ndarray:
     return np.where(positives > 0, (len(targets.values) - positives) / np.maximum(positives, 1), 1.0)
 
 
-def check_codes(true: Any, probabilities: np.ndarray) -> np.ndarray:
+def check_codes(true: Any, probabilities: Any) -> np.ndarray:
     """Return class codes `[n]` that go with probabilities `[n, c]`.
 
     Raises
@@ -195,6 +205,8 @@ def check_codes(true: Any, probabilities: np.ndarray) -> np.ndarray:
         If they are no codes, such as the labels themselves, or of another number.
     """
     codes, classes = np.asarray(true), probabilities.shape[1]
+    if codes.ndim != 1:
+        raise ValueError(f"`true` is {list(codes.shape)}, where one class code a sample [n] is expected")
     if len(codes) != len(probabilities):
         raise ValueError(f"there are {len(codes):,} true classes and probabilities of {len(probabilities):,} samples")
     if codes.dtype.kind not in "iub" or (len(codes) and not 0 <= codes.min() <= codes.max() < classes):

@@ -20,6 +20,8 @@ from heads.plan import TrainingPlan
 from heads.schedules import BY_EPOCH, make_optimizer, make_schedule
 
 Batch = tuple[torch.Tensor, Part]
+_LONE = "Expected more than 1 value per channel"
+"""What torch says where a batch of one sample is to be normalised."""
 Groups = Sequence[Mapping[str, Any]]
 """Parameters with settings of their own, as torch's optimizers take them: `{"params": [...], "lr": 1e-5}`."""
 
@@ -130,10 +132,7 @@ class _Training:
         self.state = TrainingState(model, optimizer, History())
         self.best_weights: dict[str, torch.Tensor] | None = None
         self.best = -math.inf
-        self.normalises = any(isinstance(part, nn.BatchNorm1d) for part in model.modules())
-        if self.normalises and min(len(data), plan.batch_size) < 2:
-            what = "`batch_size` is 1" if len(data) > 1 else "there is one training sample"
-            raise ValueError(f"batch normalisation takes batches of two samples or more, and {what}")
+        self.left_out: set[int] = set()
         self.risen = 0  # patience is counted from the first of equal best scores, wherever among them the loss is lowest
 
     @property
@@ -174,13 +173,19 @@ class _Training:
                 total += self._step(lambda batches=batches: batches, weight) * samples  # type: ignore[misc]
         if self.plan.schedule == "step":
             self.schedule.step()
-        return float(total) / len(self.data)
+        return float(total) / self._count_taken()
+
+    def _count_taken(self) -> int:
+        """Count the epoch's samples but for one that was a batch of its own, which batch normalisation cannot take."""
+        left_out = len(self.left_out)
+        self.left_out.clear()
+        if left_out == len(self.data) or left_out > max(1, len(self.data) // 2):
+            raise ValueError("batch normalisation takes batches of two samples or more; raise `batch_size` (or `block_rows`)")
+        return len(self.data) - left_out
 
     def _steps(self) -> Iterator[list[Batch]]:
         waiting: list[Batch] = []
         for batch in self.data.features.shuffled(self.plan.batch_size, self.generator):
-            if self._is_too_small(batch[0]):
-                continue
             waiting.append(batch)
             if len(waiting) == self.plan.accumulate:
                 yield waiting
@@ -188,16 +193,14 @@ class _Training:
         if waiting:
             yield waiting
 
-    def _is_too_small(self, places: torch.Tensor) -> bool:
-        """Whether a batch is a single sample that was left over, which has no deviation; it sits out this epoch."""
-        return self.normalises and len(places) < 2
-
     def _everything(self) -> Iterator[Batch]:
         start = 0
         for part in self.data.features.in_order():
-            for rows in torch.arange(len(part)).split(self.plan.batch_size):
-                if not self._is_too_small(rows):
-                    yield rows + start, part.take(rows)
+            *chunks, last = torch.arange(len(part)).split(self.plan.batch_size)
+            if chunks and len(last) == 1:  # the order never changes, so it would never be a part of a larger one
+                last = torch.cat([chunks.pop(), last])
+            for rows in (*chunks, last):
+                yield rows + start, part.take(rows)
             start += len(part)
 
     def _step(self, batches: Callable[[], Iterable[Batch]], weight: torch.Tensor) -> torch.Tensor:
@@ -208,7 +211,13 @@ class _Training:
             optimizer.zero_grad(set_to_none=True)
             total = torch.zeros((), device=total_weight.device)
             for places, part in batches():
-                value = self._batch_loss(places, part) / total_weight
+                try:
+                    value = self._batch_loss(places, part) / total_weight
+                except ValueError as error:
+                    if len(places) > 1 or _LONE not in str(error):
+                        raise
+                    self.left_out.add(int(places[0]))
+                    continue
                 value.backward()
                 total += value.detach()
             if self.plan.optimizer == "lbfgs" and self.plan.weight_decay:

@@ -30,6 +30,7 @@ class Bars:
         self.quiet = quiet
         self._progress: Progress | None = None
         self._told = False
+        self._total = 0
 
     def start(self, title: str, cached: int, missing: int, copies: int = 0) -> None:
         """Begin an extraction: say what was found, and show a bar for what was not."""

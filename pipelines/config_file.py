@@ -148,7 +148,7 @@ def _explain(path: Path, lines: Mapping[tuple[str | int, ...], int], error: Vali
     return f"{where}: `{key}`: {message[:1].lower() + message[1:]}{value}"
 
 
-_DATA = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".tar")
+_DATA = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _PARTS: dict[str, type[BaseModel]] = {
     "data": Data, "backbones": Backbone, "outputs": OutputChoice, "heads": Head, "selection": Selection,
     "loop": Loop, "search": Search, "engine": EngineChoice,

@@ -264,6 +264,8 @@ def _read_member(folder: Path, entry: dict[str, Any]) -> SavedMember:
     name = str(entry["folder"])
     if Path(name).name != name:
         raise ValueError(f"answers.json names a head outside the run: {name!r}")
+    if "unsaved" in entry:
+        raise ValueError(f"its head was not saved: {entry['unsaved']}")
     saved = load_head(folder / name)
     outputs = tuple(str(output) for output in saved.expects["outputs"])
     backbone = BackboneSpec(**saved.expects["backbone"])
@@ -288,7 +290,10 @@ def _write_heads(folder: Path, config: Config, extraction: Extraction, result: R
         try:
             save_head(member.head, folder / name, expects)
         except ValueError as error:  # an estimator of another library: all else of the run is worth keeping
-            console.note(f"{error}; the run is kept without it, and cannot predict")
+            reason = str(error).partition(";")[0]
+            console.note(f"{reason}; the run is kept without it, and cannot predict")
+            heads.append({"folder": name, "weight": member.weight, "unsaved": reason})
+            continue
         heads.append({"folder": name, "weight": member.weight})
     answers = {"heads": heads, "decision": result.decision.to_dict(), "names": result.classes[: result.learnt]}
     _write_json(folder / "answers.json", answers | {"pairs": _are_pairs(config, extraction)})

@@ -112,20 +112,21 @@ def read_task(
     """
     try:
         features = check_array(X, dtype=(np.float64, np.float32))
-        classes, codes = (np.zeros(0), np.zeros((len(features), 0), bool)) if numbers else _read_labels(np.asarray(y))
+        classes, codes = (np.zeros(0), np.zeros((len(features), 0), bool)) if numbers else _read_labels(y)
         weight = None if weight is None else _check_sample_weight(weight, features, ensure_non_negative=True)
     except (TypeError, ValueError):
         return None
     splits = [(_positions(train, len(codes)), _positions(test, len(codes))) for train, test in folds]
-    task = FoldTask(X, y, features, classes, codes, weight, splits, groups)
+    task = FoldTask(X, np.asarray(y), features, classes, codes, weight, splits, groups)
     learnable = not task.single or all(len(found) > 1 for found in task.fold_classes)
     weighty = (task.fold_weights.sum(axis=1) > 0).all()
     return task if learnable and weighty and all(len(test) for _, test in splits) else None
 
 
-def _read_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _read_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return classes and codes; sets of labels are refused, since what classes there are differs between folds."""
-    targets = encode_targets(y) if y.ndim == 2 and y.shape[1] > 1 else Targets(*encode_labels(y))
+    labels = np.asarray(y)
+    targets = encode_targets(y) if labels.ndim == 2 and labels.shape[1] > 1 else Targets(*encode_labels(labels))
     return targets.classes, targets.values
 
 

@@ -115,6 +115,20 @@ def test_batch_normalisation_does_without_a_sample_that_is_left_over(blobs, opti
     assert head.fit(X, y).score(X, y) > 0.5
 
 
-def test_batch_normalisation_takes_no_batches_of_one(blobs):
-    with pytest.raises(ValueError, match="batches of two samples or more, and `batch_size` is 1"):
-        MLPHead(norm="batch", batch_size=1).fit(*blobs)
+@pytest.mark.parametrize("settings", [{"batch_size": 1}, {"optimizer": "lbfgs", "block_rows": 1}])
+def test_batch_normalisation_takes_no_batches_of_one(blobs, settings):
+    with pytest.raises(ValueError, match="batch normalisation takes batches of two samples or more; raise `batch_size`"):
+        MLPHead(norm="batch", **settings).fit(*blobs)
+
+
+def test_the_last_sample_counts_with_batch_normalisation_in_a_fixed_order(blobs):
+    X, y = blobs[0][:9], np.array(["a", "b"] * 4 + ["a"])
+    heads = [MLPHead(norm="batch", optimizer="lbfgs", batch_size=4, max_epochs=3).fit(X, [*y[:8], last]) for last in "ab"]
+    assert not np.allclose(heads[0].predict_proba(X), heads[1].predict_proba(X))
+
+
+def test_the_loss_is_the_mean_over_the_samples_that_were_taken(blobs):
+    settings = {"norm": "batch", "lr": 1e-9, "max_epochs": 1, "validation_fraction": 0, "schedule": "constant"}
+    whole = MLPHead(batch_size=85, **settings).fit(blobs[0][:85], blobs[1][:85])
+    but_one = MLPHead(batch_size=84, **settings).fit(blobs[0][:85], blobs[1][:85])
+    assert but_one.history_.train_loss[0] == pytest.approx(whole.history_.train_loss[0], rel=0.02)

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -135,6 +136,44 @@ def test_a_function_may_give_several_scores_of_which_one_decides(blobs):
     assert sweep.best_score_ == np.nanmax(sweep.cv_results_["mean_test_right"])
     with pytest.raises(ValueError, match="`refit` must name the one that decides, of right, half"):
         SweepCV(LinearHead(), {"C": [1]}, scoring=scores, cv=3).fit(*blobs)
+
+
+def test_what_a_function_gives_says_whether_a_name_has_to_decide(blobs):
+    def scores(head, X, y):
+        return {"right": head.score(X, y), "half": 0.5}
+
+    one = SweepCV(LinearHead(), {"C": [0.01, 1]}, scoring=make_scorer(accuracy_score), refit="accuracy", cv=3).fit(*blobs)
+    assert not one.multimetric_
+    assert one.best_score_ == one.cv_results_["mean_test_score"].max()
+    none = SweepCV(LinearHead(), {"C": [0.01, 1]}, scoring=scores, refit=False, cv=3).fit(*blobs)
+    assert none.multimetric_
+    assert not hasattr(none, "best_index_")
+    last = SweepCV(LinearHead(), {"C": [0.01, 1]}, scoring=scores, refit=lambda results: 1, cv=3).fit(*blobs)
+    assert last.best_index_ == 1
+
+
+def test_a_function_of_several_scores_may_fail_on_one_fold(blobs):
+    calls = []
+
+    def scores(head, X, y):
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("once")
+        return {"right": head.score(X, y), "half": 0.5}
+
+    sweep = SweepCV(LinearHead(), {"C": [0.01, 1]}, scoring=scores, refit="right", cv=3).fit(*blobs)
+    assert sweep.cv_results_["error"] == ["RuntimeError: once", None]
+    assert sweep.best_index_ == 1
+
+
+def test_weights_of_classes_go_by_the_columns_names_in_folds_and_refit_alike(blobs):
+    X, y = blobs
+    table = pd.DataFrame({"a": (y == "neg").astype(int), "b": (y == "pos").astype(int)})
+    heavy = {"C": [1], "class_weight": [None, {"a": 1000.0}]}
+    sweep = SweepCV(LinearHead(), heavy, cv=3, refit=lambda results: 1).fit(X, table)
+    scores = sweep.cv_results_["mean_test_score"]
+    assert scores[1] < scores[0]
+    assert sweep.best_estimator_.predict(X)[:, 0].mean() > 1.2 * table["a"].mean()
 
 
 @pytest.mark.parametrize("head", [LinearHead(), KNNHead(), MLPHead(hidden=8, max_epochs=2)])

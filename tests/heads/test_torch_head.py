@@ -67,6 +67,12 @@ def test_what_makes_no_module_is_refused(blobs, module, message):
         TorchHead(module=module).fit(*blobs)
 
 
+def test_a_norm_over_more_than_the_samples_takes_one_at_a_time(blobs):
+    layers = [nn.Unflatten(1, (1, 20)), nn.Conv1d(1, 3, 5), nn.BatchNorm1d(3), nn.Flatten(), nn.Linear(48, 3)]
+    head = TorchHead(module=nn.Sequential(*layers), batch_size=1, max_epochs=2).fit(blobs[0][:90], blobs[1][:90])
+    assert head.score(*blobs) > 0.5
+
+
 @pytest.mark.parametrize(
     ("module", "message"),
     [

@@ -78,7 +78,7 @@ def test_a_run_with_an_estimator_that_cannot_be_read_back_is_kept(headstart, pro
     told = headstart("train", "config.yaml", "--run", "here", "--set", "heads=[tests.pipelines.test_cli.Foreign]")
     assert "Foreign holds tests.pipelines.test_cli.Foreign, which are not read back" in " ".join(told.err.split())
     assert (project / "here" / "metrics.json").is_file()
-    assert "head.json: No such file" in headstart("predict", "here", "good", status=1).err
+    assert "its head was not saved: Foreign holds" in headstart("predict", "here", "good", status=1).err
 
 
 def test_copies_are_not_said_to_have_been_there(headstart, project):
