@@ -37,7 +37,8 @@ class ImageFile:
         except HeadstartError as error:  # a kind of URL that is not read
             raise UnusableSampleError(str(error)) from error
         except OSError as error:
-            raise UnusableSampleError(reason_of(error)) from error
+            named = f"{self.path}: " if is_url(self.path) else ""  # a row's name does not say what its column holds
+            raise UnusableSampleError(named + reason_of(error)) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,3 +91,12 @@ def test_a_cell_goes_to_another_process_without_its_column():
     cell = ImageCell([b"x" * 10_000, b"short", {"bytes": None, "path": "a.png"}], 1, "folder")
     assert len(pickle.dumps(cell)) < 500
     assert pickle.loads(pickle.dumps(cell)).resolve() == b"short"
+
+
+def test_a_url_that_cannot_be_read_is_named(monkeypatch):
+    def missing(url, most):
+        raise FileNotFoundError(url)
+
+    monkeypatch.setattr("extract.images.read_file", missing)
+    with pytest.raises(UnusableSampleError, match="http://there/none.jpg: there is no such file"):
+        ImageFile("http://there/none.jpg").read()
