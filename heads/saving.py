@@ -27,7 +27,7 @@ from heads.trained import TrainedHead
 
 FORMAT = 1
 KINDS = HEADS | {f"{kind}_regression": cls for kind, cls in REGRESSORS.items() if kind != "linear"}
-_OTHERWISE = "save the head, and what comes before it on its own"
+_APART = "head, and what comes before it on its own"
 ARE_BIG = ("embeddings",)  # parameters that the saved tensors hold in another form
 PAIRS = "pairs"
 TENSORS, SKOPS = "head.safetensors", "head.skops"
@@ -75,10 +75,6 @@ def save_head(head: BaseEstimator, folder: Path | str, expects: Mapping[str, Any
     if isinstance(head, SweepCV):
         raise ValueError(f"{type(head).__name__} is a search; save its `best_estimator_`")
     check_is_fitted(head)
-    parts = head.get_params(deep=True).values()
-    if type(head) not in KINDS.values() and (inside := next((part for part in parts if isinstance(part, TrainedHead)), None)):
-        told = f"{type(head).__name__} holds {type(inside).__name__}, whose weights are tensors"
-        raise ValueError(f"{told}; save that head, and what comes before it on its own")
     folder = Path(folder)
     kind = next((kind for kind, cls in KINDS.items() if type(head) is cls), "skops")
     description: dict[str, Any] = {"format": FORMAT, "kind": kind, "expects": dict(expects or {})}
@@ -86,12 +82,15 @@ def save_head(head: BaseEstimator, folder: Path | str, expects: Mapping[str, Any
         import skops.io
 
         description["class"] = f"{type(head).__module__}.{type(head).__qualname__}"
+        inside = [type(part).__name__ for part in head.get_params().values() if isinstance(part, TrainedHead)]
+        if inside:
+            raise ValueError(f"{type(head).__name__} holds {inside[0]}, whose weights are tensors; save that {_APART}")
         try:
             name, other, content = SKOPS, TENSORS, skops.io.dumps(head)
         except Exception as error:  # skops raises what the object that it cannot take apart raises
-            raise ValueError(f"{type(head).__name__} cannot be saved ({_reason(error)}); {_OTHERWISE}") from error
+            raise ValueError(f"{type(head).__name__} cannot be saved ({_reason(error)}); save the {_APART}") from error
         if strange := _strange_types(skops.io.get_untrusted_types(data=content)):
-            raise ValueError(f"{type(head).__name__} holds {', '.join(strange)}, which are not read back; {_OTHERWISE}")
+            raise ValueError(f"{type(head).__name__} holds {', '.join(strange)}, which are not read back; save the {_APART}")
     else:
         description |= {"params": _plain_params(head), "features": head.n_features_in_}
         description["values"] = {name: getattr(head, f"{name}_") for name in getattr(head, "saved_values", ())}

@@ -16,8 +16,8 @@ from sklearn.utils.validation import _check_sample_weight, has_fit_parameter, in
 
 from heads.inputs import as_tokens, is_on_disk, select_rows
 from heads.solvers.catalog import find_engine
-from heads.solvers.engine import FoldTask, Solved, by_name, known_scores, read_task, score_head, score_solved, threads
-from heads.sweep_results import FoldScore, TrialReport, deciding, first_error, mean_scores, tabulate
+from heads.solvers.engine import FoldTask, Solved, known_scores, read_task, score_head, score_solved, threads
+from heads.sweep_results import FoldScore, TrialReport, deciding_score, first_error, mean_scores, tabulate
 from heads.targets import hold_sets, with_names
 
 
@@ -240,7 +240,7 @@ class Evaluation:
         self.scores += (new := [done[number] for number in range(len(trials))])
         for name, value in notes.items():
             self._notes.setdefault(name, []).extend([value] * len(trials))
-        return np.array([np.nan if first_error(found) else deciding(mean_scores(found), self._metric) for found in new])
+        return np.array([np.nan if first_error(found) else deciding_score(mean_scores(found), self._metric) for found in new])
 
     def results(self) -> dict[str, Any]:
         """Return everything as `cv_results_`."""
@@ -281,7 +281,7 @@ def _score(
     try:
         scores = score_solved(solved, fold, task, scorer, known)
         took = time.monotonic() - began
-        trained = score_head(solved.head(), task, task.folds[fold][0], scorer) if on_train else None
+        trained = _score_rows(scorer, solved.head(), task.X, task.y, task.weight, task.folds[fold][0]) if on_train else None
         return FoldScore(scores, seconds, took, train_scores=trained)
     except Exception as error:  # a trial that fails is a result, whatever it raises
         return _failed(scorer, seconds, error, on_train)
@@ -314,18 +314,16 @@ def _fit_and_score(
         head.set_params(**clone(params, safe=False))
         _fit(head, *(_rows(part, train) for part in (X, y, weight, groups)))
         fitted = time.monotonic()
-        scores, trained = _score_rows(head, scorer, X, y, weight, test), None
+        scores = _score_rows(scorer, head, X, y, weight, test)
         took = time.monotonic() - fitted
-        if on_train:
-            trained = _score_rows(head, scorer, X, y, weight, train)
+        trained = _score_rows(scorer, head, X, y, weight, train) if on_train else None
         return FoldScore(scores, fitted - began, took, train_scores=trained)
     except Exception as error:  # a trial that fails is a result, whatever it raises
         return _failed(scorer, fitted - began, error, on_train)
 
 
-def _score_rows(head: BaseEstimator, scorer: Any, X: Any, y: Any, weight: Any, rows: Any) -> dict[str, float]:
-    weighted = {} if weight is None else {"sample_weight": _rows(weight, rows)}
-    return by_name(scorer(head, _rows(X, rows), _rows(y, rows), **weighted))
+def _score_rows(scorer: Any, head: Any, X: Any, y: Any, weight: Any, rows: Any) -> dict[str, float]:
+    return score_head(scorer, head, *(_rows(part, rows) for part in (X, y, weight)))
 
 
 def _fit(head: Any, X: Any, y: Any, weight: Any, groups: Any) -> Any:

@@ -48,7 +48,7 @@ def mean_scores(folds: Sequence[FoldScore]) -> dict[str, float]:
     return {name: float(np.mean([_score(fold.scores, name) for fold in folds])) for name in _names([folds])}
 
 
-def deciding(means: Mapping[str, float], metric: str) -> float:
+def deciding_score(means: Mapping[str, float], metric: str) -> float:
     """Return the score by which a trial is compared: the metric's, or the first where there is none of that name."""
     return means.get(metric, next(iter(means.values())))
 

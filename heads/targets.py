@@ -217,6 +217,7 @@ def check_codes(true: Any, probabilities: Any) -> np.ndarray:
 
 
 def hold_sets(labels: np.ndarray) -> bool:
+    """Tell whether `plain_labels` are sets of labels."""
     return labels.dtype == object and labels.ndim == 1 and len(labels) > 0 and isinstance(labels[0], tuple)
 
 

@@ -179,7 +179,7 @@ class _Training:
         """Count the epoch's samples but for one that was a batch of its own, which batch normalisation cannot take."""
         left_out = len(self.left_out)
         self.left_out.clear()
-        if left_out == len(self.data) or left_out > max(1, len(self.data) // 2):
+        if left_out == len(self.data):
             raise ValueError("batch normalisation takes batches of two samples or more; raise `batch_size` (or `block_rows`)")
         return len(self.data) - left_out
 

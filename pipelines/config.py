@@ -212,7 +212,6 @@ class Config(Part):
 
     _path: Path | None = PrivateAttr(None)
     _lines: dict[tuple[str | int, ...], int] = PrivateAttr(default_factory=dict)
-
     _changes: tuple[str, ...] = PrivateAttr(())
 
     def where(self, *place: str | int) -> str:

@@ -287,14 +287,13 @@ def _write_heads(folder: Path, config: Config, extraction: Extraction, result: R
             "outputs": member.trial.outputs,
             "views": extraction.views[member.trial.recipe].test if member.trial.recipe in extraction.views else None,
         }
+        entry: dict[str, Any] = {"folder": name, "weight": member.weight}
         try:
             save_head(member.head, folder / name, expects)
         except ValueError as error:  # an estimator of another library: all else of the run is worth keeping
-            reason = str(error).partition(";")[0]
-            console.note(f"{reason}; the run is kept without it, and cannot predict")
-            heads.append({"folder": name, "weight": member.weight, "unsaved": reason})
-            continue
-        heads.append({"folder": name, "weight": member.weight})
+            entry["unsaved"] = str(error).partition(";")[0]
+            console.note(f"{entry['unsaved']}; the run is kept without it, and cannot predict")
+        heads.append(entry)
     answers = {"heads": heads, "decision": result.decision.to_dict(), "names": result.classes[: result.learnt]}
     _write_json(folder / "answers.json", answers | {"pairs": _are_pairs(config, extraction)})
 

@@ -145,21 +145,16 @@ def score_solved(solved: Solved, fold: int, task: FoldTask, scorer: Any, known: 
     test = task.folds[fold][1]
     weight = None if task.weight is None else task.weight[test]
     if known is None or solved.predicted is None:
-        return score_head(solved.head(), task, test, scorer)
+        return score_head(scorer, solved.head(), _safe_indexing(task.X, test), task.y[test], weight)
     classes = len(task.classes)
     pairs = task.codes[test] * classes + solved.predicted
     counts = np.bincount(pairs, weights=weight, minlength=classes**2).reshape(1, classes, classes)
     return {name: float(confusion_metric(metric, counts)[0]) for name, metric in known.items()}
 
 
-def score_head(head: Any, task: FoldTask, rows: np.ndarray, scorer: Any) -> dict[str, float]:
-    """Score a fitted head on some samples by scikit-learn's scorer."""
-    weighted = {} if task.weight is None else {"sample_weight": task.weight[rows]}
-    return by_name(scorer(head, _safe_indexing(task.X, rows), task.y[rows], **weighted))
-
-
-def by_name(found: Any) -> dict[str, float]:
-    """Return what a scorer gives as name -> score."""
+def score_head(scorer: Any, head: Any, X: Any, y: Any, weight: np.ndarray | None) -> dict[str, float]:
+    """Score a fitted head by scikit-learn's scorer: name -> score."""
+    found = scorer(head, X, y, **({} if weight is None else {"sample_weight": weight}))
     return found if isinstance(found, dict) else {"score": found}
 
 
