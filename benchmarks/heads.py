@@ -40,7 +40,7 @@ LOW_LIMIT = 64 * 2**20
 LINEAR_HEADINGS = (
     "data",
     "SweepCV",
-    "GridSearchCV, n_jobs=2",
+    "GridSearchCV",
     "ratio",
     "SweepCV, processor time",
     "share of the product limit",
@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--part", choices=list(parts), help="one part only")
     parser.add_argument("--store", default="features", help="where features are kept")
     parser.add_argument("--device", default="cpu", help="of linear sweeps: cpu, cuda or auto")
+    parser.add_argument("--jobs", type=int, default=2, help="processes of scikit-learn in linear sweeps")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     for name, part in parts.items():
@@ -85,26 +86,28 @@ def linear(asked: argparse.Namespace) -> None:
     """20 penalties x 5 folds: seconds, distance to the minimum, and accuracies, against scikit-learn."""
     data = [*real(asked.store), ("synthetic 11,293 x 384, 20 classes", synthetic(11_293, 384, 20))]
     print("\nLinear head, 20 penalties x 5 folds\n")
-    print(tables.markdown(LINEAR_HEADINGS, [compare(name, sample, PENALTIES, 5, asked.device) for name, sample in data]))
+    print(tables.markdown(LINEAR_HEADINGS, [compare(name, sample, PENALTIES, 5, asked) for name, sample in data]))
 
 
 def large(asked: argparse.Namespace) -> None:
     """The sweep of 50,000 x 768 features in 100 classes; a converged reference of it would take hours, so there is none."""
     sample = synthetic(50_000, 768, 100)
     print("\nLinear head, 20 penalties x 5 folds\n")
-    row = compare("synthetic 50,000 x 768, 100 classes", sample, PENALTIES, 5, asked.device, check=False)
+    row = compare("synthetic 50,000 x 768, 100 classes", sample, PENALTIES, 5, asked, check=False)
     print(tables.markdown(LINEAR_HEADINGS, [row]))
 
 
-def compare(name: str, sample: Sample, penalties: np.ndarray, folds: int, device: str, check: bool = True) -> tuple[str, ...]:
+def compare(
+    name: str, sample: Sample, penalties: np.ndarray, folds: int, asked: argparse.Namespace, check: bool = True
+) -> tuple[str, ...]:
     """Time one sweep both ways, and look at how far the answers are from the minimum and from each other."""
-    cv = StratifiedKFold(folds, shuffle=True, random_state=0)
+    device, cv = asked.device, StratifiedKFold(folds, shuffle=True, random_state=0)
     splits = list(cv.split(sample.X, sample.y))
     began = time.process_time()
     sweep = SweepCV(LinearHead(device=device), {"C": penalties}, cv=cv, refit=False)
     ours, seconds = timed(lambda: sweep.fit(sample.X, sample.y))
     processor = time.process_time() - began
-    reference = GridSearchCV(LogisticRegression(max_iter=1000), {"C": penalties}, cv=cv, n_jobs=2, refit=False)
+    reference = GridSearchCV(LogisticRegression(max_iter=1000), {"C": penalties}, cv=cv, n_jobs=asked.jobs, refit=False)
     theirs, their_seconds = timed(lambda: reference.fit(sample.X, sample.y))
     reached = ours.cv_results_["mean_test_score"]
     gap, expected = distance(sample, splits, penalties, device) if check else (np.nan, theirs.cv_results_["mean_test_score"])
